@@ -1,0 +1,216 @@
+//! What a run leaves in the store as its commit: one immutable JSON document a restore point, and receipts beside it.
+//!
+//! No manifest, no restore point. The manifest is written last, create-only, and never changed; what is found out
+//! later (a verification) is a [`Receipt`], a further immutable object. This module does not decide when to commit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Stored;
+use crate::ids::{NodeId, PipelineName, RefName, RunId, StepId};
+
+/// The version this program writes.
+pub const VERSION: u32 = 1;
+
+/// How much is known about a restore point; each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Committed.
+    Stored,
+    /// Its bytes, read from the store, match their digest.
+    ReadBack,
+    /// It decrypts, decompresses, and the archive lists.
+    Decoded,
+    /// It was loaded into a scratch server without one error, and every check passed.
+    Restored,
+    /// The restored content equals what was dumped, table by table.
+    Proven,
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Stored => "stored",
+            Self::ReadBack => "read-back",
+            Self::Decoded => "decoded",
+            Self::Restored => "restored",
+            Self::Proven => "proven",
+        })
+    }
+}
+
+/// What a stage did to the bytes, in enough detail to undo it without the pipeline's YAML.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "kebab-case")]
+pub enum Applied {
+    /// Compressed.
+    Compress {
+        /// `zstd`, `gzip` or `lz4`.
+        codec: crate::stream::codec::Codec,
+        /// Bytes after it.
+        bytes: u64,
+    },
+    /// Digested where it stood; the bytes are unchanged.
+    Checksum {
+        /// `sha256`, `sha512` or `blake3`.
+        algorithm: crate::stream::digest::Algorithm,
+        /// The digest in lower-case hex.
+        digest: String,
+        /// Bytes digested.
+        bytes: u64,
+        /// The key of the `sha256sum -c` compatible file beside the object.
+        sidecar: Option<String>,
+    },
+    /// Encrypted.
+    Encrypt {
+        /// `age` or `openpgp`.
+        scheme: crate::stream::crypt::Scheme,
+        /// The recipients, as public text (age keys, OpenPGP fingerprints); empty for a passphrase.
+        recipients: Vec<String>,
+        /// Bytes after it.
+        bytes: u64,
+    },
+}
+
+/// What was dumped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The kind of content: `dump` or `globals`.
+    pub kind: String,
+    /// The form of the plain bytes: `custom`, `plain`, `tar`, `directory-tar`, `globals-sql`.
+    pub format: String,
+    /// The connection's name in the pipeline.
+    pub connection: RefName,
+    /// The database; `None` for globals.
+    pub database: Option<String>,
+    /// The server's `server_version_num`, such as 150018.
+    pub server_version: u32,
+    /// The cluster's system identifier (`pg_control_system()`), when the role may read it.
+    pub system_identifier: Option<String>,
+    /// The tool and its version, such as `pg_dump (PostgreSQL) 15.18`.
+    pub tool: String,
+    /// Bytes the tool produced.
+    pub bytes: u64,
+}
+
+/// One object of a restore point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// The step that stored it.
+    pub step: StepId,
+    /// The store's name in the pipeline.
+    pub store: RefName,
+    /// Key, size and digest as confirmed.
+    pub object: Stored,
+    /// Where its content came from.
+    pub origin: Origin,
+    /// The stages applied, first to last: the way back is the reverse.
+    pub stages: Vec<Applied>,
+    /// When its first byte was asked for.
+    pub started: Timestamp,
+    /// When the store confirmed it.
+    pub finished: Timestamp,
+}
+
+/// The commit of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The form of this document: [`VERSION`].
+    pub version: u32,
+    /// The run, and so the restore point.
+    pub run: RunId,
+    /// The pipeline's name.
+    pub pipeline: PipelineName,
+    /// SHA-256 of the pipeline's text.
+    pub source_sha256: String,
+    /// The git commit the pipeline was read from, with `-dirty` behind it when the file differs from it.
+    pub git_commit: Option<String>,
+    /// The version of `runner`.
+    pub runner: String,
+    /// The host's name.
+    pub host: String,
+    /// When the run started.
+    pub started: Timestamp,
+    /// When the manifest was made.
+    pub committed: Timestamp,
+    /// What the commit itself proves: always [`Level::Stored`]; receipts raise it.
+    pub level: Level,
+    /// The objects.
+    pub artifacts: Vec<Artifact>,
+    /// How long each node took until the commit.
+    pub timings: BTreeMap<NodeId, Duration>,
+}
+
+/// The rows counted in one restored table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableCount {
+    /// The schema.
+    pub schema: String,
+    /// The table.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// The outcome of one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckOutcome {
+    /// The check in words: its SQL, or `row_count users >= 1`.
+    pub check: String,
+    /// Whether it held.
+    pub passed: bool,
+    /// What was found.
+    pub found: String,
+}
+
+/// What a verification found out about a committed restore point: a further immutable object beside its manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The form of this document: [`VERSION`].
+    pub version: u32,
+    /// The restore point.
+    pub run: RunId,
+    /// The pipeline's name.
+    pub pipeline: PipelineName,
+    /// The step that verified.
+    pub step: StepId,
+    /// The artifact's key.
+    pub key: String,
+    /// The level it earned.
+    pub level: Level,
+    /// Why it earned no more, when something failed.
+    pub failure: Option<String>,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// The scratch server's `server_version_num`.
+    pub server_version: Option<u32>,
+    /// Fetching, undoing and restoring, together: the measured recovery time.
+    pub restore_took: Option<Duration>,
+    /// Size of the restored database in bytes.
+    pub database_bytes: Option<u64>,
+    /// Rows a table.
+    pub tables: Vec<TableCount>,
+    /// The checks.
+    pub checks: Vec<CheckOutcome>,
+}
+
+/// The folder of a pipeline's restore points of one month: `.runner/<pipeline>/<yyyy-mm>/`.
+pub fn month_prefix(pipeline: &PipelineName, run: &RunId) -> String {
+    format!(".runner/{pipeline}/{}/", run.started().strftime("%Y-%m"))
+}
+
+/// The key of a restore point's manifest.
+pub fn manifest_key(pipeline: &PipelineName, run: &RunId) -> String {
+    format!("{}{run}.manifest.json", month_prefix(pipeline, run))
+}
+
+/// The key of a receipt about a restore point.
+pub fn receipt_key(pipeline: &PipelineName, run: &RunId, step: &StepId, finished: Timestamp) -> String {
+    format!("{}{run}.verified-{step}-{}.json", month_prefix(pipeline, run), finished.strftime("%Y%m%dT%H%M%SZ"))
+}

@@ -1,0 +1,190 @@
+//! Places that keep objects: a local folder or an S3 bucket, behind one trait.
+//!
+//! The contract that every store keeps, and that one conformance suite checks on real servers: an object appears under
+//! its key whole or not at all; `put` never overwrites; what `put` answers was confirmed by asking the store again;
+//! a failed or dropped `put` leaves nothing under the key and no unfinished upload behind. All keys here are relative to the
+//! store's prefix, use `/` and are UTF-8. This module does not know plans, does not print, and does not choose keys for artifacts.
+
+pub mod manifest;
+pub mod spec;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stream::{Cancel, Stream, StreamError};
+
+pub use spec::StoreSpec;
+
+/// What the writer knows about an object before it is written.
+#[derive(Debug, Clone, Default)]
+pub struct PutOptions {
+    /// The expected size in bytes, to choose a part size; a guess is good enough and may be wrong.
+    pub estimate: Option<u64>,
+    /// Secret material: a local store writes it with mode 0600 whatever its configured modes are.
+    pub secret: bool,
+    /// Content type, `application/octet-stream` unless given.
+    pub content_type: Option<String>,
+    /// Stored as object metadata where the store has any (ASCII keys; values are percent-encoded when not ASCII).
+    pub metadata: Vec<(String, String)>,
+}
+
+/// An object as the store confirmed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The key, relative to the store's prefix.
+    pub key: String,
+    /// The size in bytes as the store says, equal to the bytes sent.
+    pub bytes: u64,
+    /// SHA-256 of the bytes sent, in lower-case hex.
+    pub sha256: String,
+    /// The store's version id, if it keeps versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// An object as a listing or a question about it shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectMeta {
+    /// The key, relative to the store's prefix.
+    pub key: String,
+    /// The size in bytes.
+    pub bytes: u64,
+    /// When it was last written, in whole seconds.
+    pub modified: jiff::Timestamp,
+}
+
+/// What `plan --probe` and `doctor` found out by really writing, reading and deleting a small object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// Whether a second create-only write of one key was refused, as it must be.
+    pub create_only: bool,
+    /// How long write, read and delete took together.
+    pub took: Duration,
+}
+
+/// A place that keeps objects. Calls block; an S3 store drives its own requests on the runtime it was opened with.
+pub trait ObjectStore: Send + Sync {
+    /// Words for messages: `s3://bucket/prefix` or `/backups`. Never a secret.
+    fn describe(&self) -> String;
+
+    /// Whether bytes leave this machine, so that plaintext deserves a warning.
+    fn is_remote(&self) -> bool;
+
+    /// Writes a new object from a stream, publishing it only after the stream's verified end.
+    /// `sent` is called with each number of bytes the store has accepted.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the key is taken (nothing is changed), the stream's own error when it fails, and whatever the store says.
+    fn put(&self, key: &str, body: Stream, options: &PutOptions, cancel: &Cancel, sent: &dyn Fn(u64)) -> Result<Stored, StoreError>;
+
+    /// Writes a small new object at once, create-only.
+    fn put_bytes(&self, key: &str, body: &[u8], options: &PutOptions) -> Result<Stored, StoreError>;
+
+    /// Opens an object for reading from its start. The stream fails if the store ends it before the object's size.
+    fn get(&self, key: &str, cancel: &Cancel) -> Result<Stream, StoreError>;
+
+    /// Reads a small object; refuses one larger than `limit` bytes.
+    fn get_bytes(&self, key: &str, limit: u64) -> Result<Vec<u8>, StoreError>;
+
+    /// What the store says of an object; `None` when it is not there.
+    fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError>;
+
+    /// All objects whose key begins with this text, sorted by key. Unfinished uploads and temp files are not among them.
+    fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
+
+    /// Removes an object. Removing what is not there succeeds.
+    fn delete(&self, key: &str) -> Result<(), StoreError>;
+
+    /// Removes what killed writers left behind under this prefix: temp files or multipart uploads begun longer than `older_than` ago. Answers what was removed.
+    fn sweep(&self, prefix: &str, older_than: Duration) -> Result<Vec<String>, StoreError>;
+
+    /// Bytes that can still be written, where the store knows.
+    fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
+
+    /// Asks the cheapest question that shows the store is there and lets us in; writes nothing.
+    fn reach(&self) -> Result<(), StoreError>;
+
+    /// Writes, reads back, overwrites (which must be refused) and deletes a small object under a fresh key.
+    fn probe(&self) -> Result<ProbeReport, StoreError>;
+}
+
+/// Why a store did not do what was asked. Names the store and the key.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The key is taken; existing objects are never overwritten.
+    #[error("{store}: {key} exists already and is never overwritten")]
+    Exists {
+        /// The store's words.
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// The object is not there.
+    #[error("{store}: {key} is not there")]
+    Missing {
+        /// The store's words.
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// A key that can not be used (empty parts, `..`, a leading `/`, control characters, too long).
+    #[error("{key:?} can not be an object key: {why}")]
+    BadKey {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The stream that was to be stored failed.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The store refused or failed.
+    #[error("{store}: {doing}: {detail}")]
+    Refused {
+        /// The store's words.
+        store: String,
+        /// Operation and key.
+        doing: String,
+        /// What it said.
+        detail: String,
+        /// What kind of refusal it is.
+        kind: Refusal,
+    },
+    /// The store's answer contradicts what was sent: a size or a checksum differs.
+    #[error("{store}: {key}: {detail}")]
+    Lies {
+        /// The store's words.
+        store: String,
+        /// The key.
+        key: String,
+        /// Sent and answered values.
+        detail: String,
+    },
+}
+
+/// What kind of refusal a store's failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Credentials are missing or wrong, or lack a right.
+    Denied,
+    /// The store can not be reached, or the bucket or folder does not exist.
+    Unreachable,
+    /// Throttling, 5xx, a reset connection: trying again may help.
+    Transient,
+    /// No room left.
+    Full,
+    /// Anything else.
+    Other,
+}
+
+impl StoreError {
+    /// Whether trying again may help.
+    pub fn transient(&self) -> bool {
+        match self {
+            Self::Refused { kind, .. } => *kind == Refusal::Transient,
+            Self::Stream(error) => error.transient(),
+            _ => false,
+        }
+    }
+}

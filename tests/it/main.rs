@@ -1,0 +1,3 @@
+//! Every integration test is in this one binary; each server a test needs is started by the test itself.
+
+mod servers;

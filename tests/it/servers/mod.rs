@@ -1,0 +1,1 @@
+//! Real servers for tests, started on loopback or unix sockets in temp folders and stopped by their own pid.
