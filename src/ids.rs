@@ -4,11 +4,12 @@
 //! of paths or of YAML in it, and so is safe in an object key, a file name and a log line.
 //! This module does not know what the names refer to.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The longest name, in characters: 63 leaves room for prefixes inside the 255 bytes of a file name even in Hangul.
@@ -43,9 +44,23 @@ fn check_name(text: &str) -> Result<(), IdError> {
 macro_rules! name_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(#[schemars(regex(pattern = r"^[\p{L}\p{N}_][\p{L}\p{N}_.-]{0,62}$"))] String);
+        pub struct $name(String);
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "pattern": r"^[\p{L}\p{N}_][\p{L}\p{N}_.-]{0,62}$",
+                    "x-pattern-help": "use 1 to 63 letters, digits, `-`, `_` or `.`, starting with a letter, digit or `_`",
+                })
+            }
+        }
 
         impl $name {
             /// Reads a name, refusing text that is not one.

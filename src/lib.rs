@@ -4,9 +4,11 @@ pub mod diagnostic;
 pub mod document;
 pub mod ids;
 pub mod postgres;
+pub mod quantity;
 pub mod secret;
 pub mod store;
 pub mod stream;
+pub mod template;
 
 /// The command line.
 pub mod cli {
