@@ -4,6 +4,7 @@
 //! and `took` (the duration in words), and the filters `size` (bytes) and `duration` (seconds).
 //! This module does not decide which texts are templates.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use minijinja::value::{Serde, Value};
@@ -32,14 +33,16 @@ struct Names<'a> {
     took: String,
 }
 
-/// Renders a template on the facts of a run.
+/// Renders a template on the facts of a run. A name that does not exist is an error wherever it stands, also in a branch
+/// that these facts do not take.
 pub(super) fn render(source: &str, facts: &Facts, escape: Escape) -> Result<String, String> {
     let environment = environment(escape);
     let template = environment.template_from_named_str("template", source).map_err(|e| said(&e))?;
     let (title, size, took) = (words::title(facts), words::size(facts.bytes_out), words::duration(facts.duration));
     let names = Value::from(Serde(Names { facts, title, size, took }));
-    let text = template.render(&names).map_err(|e| unknown(&template.undeclared_variables(false), &names).unwrap_or_else(|| said(&e)))?;
-    Ok(text.trim_end().to_owned())
+    let globals = environment.globals().map(|(name, _)| name.to_owned()).collect();
+    unknown(&template.undeclared_variables(false), &names, &globals).map_or(Ok(()), Err)?;
+    Ok(template.render(&names).map_err(|e| said(&e))?.trim_end().to_owned())
 }
 
 /// Escapes a text for Slack: `&`, `<` and `>` only, as its documentation of message formatting asks.
@@ -65,11 +68,10 @@ fn environment(escape: Escape) -> Environment<'static> {
     environment
 }
 
-fn unknown(used: &std::collections::HashSet<String>, names: &Value) -> Option<String> {
+fn unknown(used: &HashSet<String>, names: &Value, globals: &HashSet<String>) -> Option<String> {
     let known: Vec<String> = names.try_iter().ok()?.map(|name| name.to_string()).collect();
-    let missing = used.iter().filter(|name| !known.contains(name)).min()?;
-    let guess = did_you_mean(missing, known.iter().map(String::as_str));
-    Some(match guess {
+    let missing = used.iter().filter(|name| !known.contains(name) && !globals.contains(*name)).min()?;
+    Some(match did_you_mean(missing, known.iter().map(String::as_str)) {
         Some(guess) => format!("unknown name `{missing}`; did you mean `{guess}`?"),
         None => format!("unknown name `{missing}`; known are {}", known.join(", ")),
     })
@@ -101,6 +103,8 @@ mod tests {
     #[test]
     fn a_misspelt_name_is_named_with_what_was_meant() {
         assert_eq!(try_on_good("{{ levle }}").unwrap_err(), "unknown name `levle`; did you mean `level`?");
+        assert_eq!(try_on_good("{% if error %}{{ eror }}{% endif %}").unwrap_err(), "unknown name `eror`; did you mean `error`?");
+        assert_eq!(try_on_good("{% for i in range(2) %}{{ i }}{{ loop.index }}{% endfor %}").unwrap(), "0112");
         assert!(try_on_good("{{ zzz }}").unwrap_err().starts_with("unknown name `zzz`; known are artifacts, bytes_in,"));
     }
 
