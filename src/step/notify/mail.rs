@@ -119,7 +119,6 @@ fn transport(smtp: &Smtp, password: Option<&Secret>, facts: &Facts) -> Result<Sm
 fn parameters(smtp: &Smtp) -> Result<TlsParameters, NotifyError> {
     let mut builder = TlsParameters::builder(smtp.host.clone());
     if let Some(path) = &smtp.ca_file {
-        // Read once more by the HTTP room's rule, which says what is wrong with a file that holds no certificate.
         for certificate in super::http::roots(path)? {
             let certificate =
                 Certificate::from_der(certificate.der().to_vec()).map_err(|_| setup("ca_file", "holds a broken certificate"))?;
@@ -147,8 +146,18 @@ fn judge(peer: &Peer, error: &lettre::transport::smtp::Error, password: Option<&
 }
 
 /// The innermost cause in words: what wraps it only repeats `Connection error`.
-fn said(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), said)
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.source() {
+        Some(source) => said(source),
+        None if timed_out(error) => format!("no answer within {} s", COMMAND_LIMIT.as_secs()),
+        None => error.to_string(),
+    }
+}
+
+/// A limit that passes on a socket reads `Resource temporarily unavailable`, which tells nobody anything.
+fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    error.downcast_ref::<std::io::Error>().is_some_and(|io| matches!(io.kind(), TimedOut | WouldBlock))
 }
 
 fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {

@@ -117,7 +117,7 @@ impl Notify {
         self.channels().iter().flat_map(Channel::secrets).collect()
     }
 
-    /// Delivers a notification; blocks for two minutes at the very most.
+    /// Delivers a notification; blocks for two and a half minutes at the very most.
     ///
     /// A template that fails on these facts does not lose the notification: the default text goes out and says so.
     pub fn send(&self, secrets: &Secrets, facts: &Facts, cancel: &Cancel) -> Result<Delivery, NotifyError> {
