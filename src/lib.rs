@@ -6,6 +6,7 @@ pub mod ids;
 pub mod postgres;
 pub mod quantity;
 pub mod secret;
+pub mod step;
 pub mod store;
 pub mod stream;
 pub mod template;

@@ -1,3 +1,7 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
+mod notify_http;
+mod notify_mail;
+mod notify_parameters;
+mod notify_setting;
 mod servers;
