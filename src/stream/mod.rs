@@ -16,12 +16,17 @@ pub mod codec;
 pub mod crypt;
 pub mod digest;
 mod fused;
+pub mod meter;
+mod prefetch;
+pub mod reader;
 
 use std::sync::Arc;
 
 pub use cancel::Cancel;
 pub use chunk::{Chunk, Pool};
 pub use fused::fused;
+pub use meter::{Meter, metered};
+pub use prefetch::prefetch;
 
 /// The size of a chunk's buffer in bytes: large enough that a hand-over costs nothing, small enough that a handful of
 /// stages with a few chunks each stay far below the memory bound of 128 MiB.

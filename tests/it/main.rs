@@ -2,3 +2,6 @@
 
 mod servers;
 mod stream_child;
+mod stream_codec;
+mod stream_stages;
+mod stream_tools;
