@@ -1,6 +1,7 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod servers;
+mod stream_age;
 mod stream_child;
 mod stream_codec;
 mod stream_stages;
