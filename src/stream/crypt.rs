@@ -4,6 +4,7 @@
 //! make or keep keys.
 
 pub mod age;
+pub mod openpgp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

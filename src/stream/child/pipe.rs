@@ -16,7 +16,7 @@ use super::process::Process;
 use super::stderr::Tail;
 use super::{Finished, Program, Transience};
 use crate::stream::cancel::Registered;
-use crate::stream::{CHUNK, Cancel, Chunk, Pool, Pull, Stopper, Stream, StreamError, fused};
+use crate::stream::{CHUNK, Cancel, Chunk, Pool, Pull, Stopper, Stream, StreamError};
 
 /// The largest pipe an unprivileged process may have by default (`/proc/sys/fs/pipe-max-size`), in bytes.
 const PIPE: usize = 1 << 20;
@@ -105,7 +105,7 @@ fn in_words(status: ExitStatus) -> String {
 }
 
 /// A program whose output is read.
-pub(super) struct Piped {
+pub(in crate::stream) struct Piped {
     started: Started,
     stdout: ChildStdout,
     feeding: Option<Feeding>,
@@ -154,12 +154,8 @@ pub(super) fn sink(program: &Program, mut input: Stream, cancel: &Cancel) -> Res
 }
 
 impl Piped {
-    pub(super) fn into_stream(self) -> Stream {
-        fused(self)
-    }
-
     /// What it wrote to standard error; to be asked after the end.
-    pub(super) fn stderr(&self) -> String {
+    pub(in crate::stream) fn stderr(&self) -> String {
         self.started.tail.all()
     }
 
