@@ -8,6 +8,7 @@
 //! Stages that cost CPU run on a thread of their own ([`prefetch`]), so that a chain takes as long as its slowest
 //! stage; chunks are large and their buffers are reused. This module knows neither steps nor stores nor YAML.
 
+pub mod archive_tar;
 pub mod bytes;
 pub mod cancel;
 pub mod child;
@@ -15,6 +16,7 @@ pub mod chunk;
 pub mod codec;
 pub mod crypt;
 pub mod digest;
+pub mod file;
 mod fused;
 pub mod meter;
 mod prefetch;

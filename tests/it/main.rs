@@ -4,6 +4,7 @@ mod servers;
 mod stream_age;
 mod stream_child;
 mod stream_codec;
+mod stream_files;
 mod stream_openpgp;
 mod stream_stages;
 mod stream_tools;
