@@ -115,6 +115,12 @@ fn an_exit_0_after_sigterm_is_no_end() {
 }
 
 #[test]
+fn a_slow_source_hands_over_what_it_has() {
+    let mut stream = sh("echo a little; exec sleep 1000").source(&Cancel::new()).unwrap();
+    assert_eq!(stream.pull().unwrap().as_deref(), Some(&b"a little\n"[..]));
+}
+
+#[test]
 fn dropping_an_unfinished_source_leaves_no_process() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");

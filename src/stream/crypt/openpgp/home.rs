@@ -111,3 +111,22 @@ impl Handed {
         program.args(["--pinentry-mode", "loopback", "--passphrase-file"]).arg(place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_gpg_names_the_package_to_install() {
+        let started = Program::new("gpg-that-is-not-here").run(&Cancel::new()).map_err(missing);
+        let error = started.unwrap_err().to_string();
+        assert!(error.contains("in PATH; install GnuPG (package gnupg"), "{error}");
+    }
+
+    #[test]
+    fn a_passphrase_that_gpg_would_cut_is_refused() {
+        for passphrase in ["two\nlines", &"x".repeat(5000)] {
+            assert!(matches!(Handed::new(passphrase), Err(StreamError::Key { .. })));
+        }
+    }
+}
