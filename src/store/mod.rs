@@ -5,9 +5,15 @@
 //! a failed or dropped `put` leaves nothing under the key and no unfinished upload behind. All keys here are relative to the
 //! store's prefix, use `/` and are UTF-8. This module does not know plans, does not print, and does not choose keys for artifacts.
 
+pub mod key;
+pub mod local;
 pub mod manifest;
+mod probe;
+pub mod s3;
 pub mod spec;
+mod whole;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +21,20 @@ use serde::{Deserialize, Serialize};
 use crate::stream::{Cancel, Stream, StreamError};
 
 pub use spec::StoreSpec;
+
+/// Opens a store. Writes nothing and asks nothing of it yet: [`ObjectStore::reach`] does.
+///
+/// `handle` is the runtime on which an S3 store drives its requests; it must have worker threads of its own, and no
+/// call on the store may come from one of them.
+///
+/// # Errors
+/// [`StoreError::Refused`] when an option can not be used, such as a mode that is not octal.
+pub fn open(spec: &StoreSpec, handle: &tokio::runtime::Handle) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    Ok(match spec {
+        StoreSpec::Local(spec) => Arc::new(local::LocalStore::open(spec)?),
+        StoreSpec::S3(spec) => Arc::new(s3::S3Store::open(spec, handle)?),
+    })
+}
 
 /// What the writer knows about an object before it is written.
 #[derive(Debug, Clone, Default)]
@@ -161,6 +181,14 @@ pub enum StoreError {
         /// Sent and answered values.
         detail: String,
     },
+    /// A write failed, and what it had begun could not be cleared away.
+    #[error("{cause}; left behind: {what}")]
+    Left {
+        /// Why the write failed.
+        cause: Box<StoreError>,
+        /// What is still there, why, and how it goes away.
+        what: String,
+    },
 }
 
 /// What kind of refusal a store's failure is.
@@ -184,7 +212,16 @@ impl StoreError {
         match self {
             Self::Refused { kind, .. } => *kind == Refusal::Transient,
             Self::Stream(error) => error.transient(),
+            Self::Left { cause, .. } => cause.transient(),
             _ => false,
+        }
+    }
+
+    /// The failure itself, without what it left behind.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::Left { cause, .. } => cause.cause(),
+            other => other,
         }
     }
 }

@@ -5,6 +5,7 @@ mod notify_mail;
 mod notify_parameters;
 mod notify_setting;
 mod servers;
+mod store_conformance;
 mod stream_age;
 mod stream_child;
 mod stream_codec;

@@ -1,4 +1,5 @@
 //! Real servers for tests, started on loopback or unix sockets in temp folders and stopped by their own pid.
 
 pub(crate) mod http;
+pub(crate) mod seaweed;
 pub(crate) mod smtp;

@@ -1,0 +1,138 @@
+//! The unfinished file of an object: made beside its place, removed when dropped, renamed into place when whole.
+//! This module does not decide when a file is whole.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use crate::store::key::{PART_LIMIT, PARTIAL};
+
+/// A file on its way to become an object.
+pub(super) struct Partial {
+    pub(super) file: File,
+    /// The name it will have.
+    pub(super) target: String,
+    folder: OwnedFd,
+    name: String,
+    published: bool,
+}
+
+/// How a publication ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    /// The object is there and synced.
+    Done,
+    /// Another object has the name.
+    Taken,
+}
+
+impl Partial {
+    /// Makes the file with its final mode. It is locked while this process lives, so that a sweep elsewhere leaves it alone.
+    pub(super) fn create(folder: OwnedFd, target: &str, nonce: &str, mode: Mode) -> Result<Self, Errno> {
+        let name = partial_name(target, nonce);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&folder, name.as_str(), flags, mode)?);
+        let partial = Self { file, target: target.to_owned(), folder, name, published: false };
+        // The umask may have taken bits that the mode asks for.
+        rustix::fs::fchmod(&partial.file, mode)?;
+        // A file system without locks only makes a sweep less sure; the age of the file still guards it.
+        let _unsupported = rustix::fs::flock(&partial.file, FlockOperation::NonBlockingLockExclusive);
+        Ok(partial)
+    }
+
+    /// Gives the file its name, replacing nothing, and syncs the folder.
+    pub(super) fn publish(mut self) -> Result<Published, Errno> {
+        let named = match self.rename() {
+            // File systems that can not rename without replacing (NFS, some FUSE and overlay ones) say so in these ways.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.link(),
+            other => other,
+        };
+        match named {
+            Ok(()) => self.published = true,
+            Err(Errno::EXIST) => return Ok(Published::Taken),
+            Err(error) => return Err(error),
+        }
+        rustix::fs::fsync(&self.folder).inspect_err(|_| {
+            // A name that may not survive a power cut was never answered as stored; take it back.
+            let _gone = rustix::fs::unlinkat(&self.folder, self.target.as_str(), AtFlags::empty());
+        })?;
+        Ok(Published::Done)
+    }
+
+    fn rename(&self) -> Result<(), Errno> {
+        rustix::fs::renameat_with(&self.folder, self.name.as_str(), &self.folder, self.target.as_str(), RenameFlags::NOREPLACE)
+    }
+
+    /// A second name is also create-only; the first is then taken away.
+    fn link(&self) -> Result<(), Errno> {
+        rustix::fs::linkat(&self.folder, self.name.as_str(), &self.folder, self.target.as_str(), AtFlags::empty())?;
+        rustix::fs::unlinkat(&self.folder, self.name.as_str(), AtFlags::empty())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.published {
+            let _gone = rustix::fs::unlinkat(&self.folder, self.name.as_str(), AtFlags::empty());
+        }
+    }
+}
+
+/// Removes an unfinished file whose writer is gone; answers whether it did.
+pub(super) fn remove_abandoned(folder: &OwnedFd, name: &str) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return false };
+    let alive = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
+    !alive && rustix::fs::unlinkat(folder, name, AtFlags::empty()).is_ok()
+}
+
+/// `.name.<nonce>.partial`, the name cut so that the whole fits a file name.
+fn partial_name(target: &str, nonce: &str) -> String {
+    let room = PART_LIMIT - PARTIAL.len() - nonce.len() - 2;
+    let end = (0..=target.len().min(room)).rev().find(|at| target.is_char_boundary(*at)).unwrap_or(0);
+    format!(".{}.{nonce}{PARTIAL}", &target[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::key::is_partial;
+
+    fn begin(path: &std::path::Path, target: &str) -> Partial {
+        let folder = crate::store::local::folder::open(path, &[]).unwrap();
+        Partial::create(folder, target, "0123456789abcdef", Mode::from_raw_mode(0o640)).unwrap()
+    }
+
+    #[test]
+    fn names_of_unfinished_files_fit_and_are_recognised() {
+        for target in ["a".to_owned(), "가".repeat(85), "x".repeat(255)] {
+            let name = partial_name(&target, "0123456789abcdef");
+            assert!(name.len() <= PART_LIMIT && is_partial(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn linking_is_create_only_where_renaming_is_not_possible() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut first = begin(folder.path(), "주문");
+        assert_eq!(first.link(), Ok(()));
+        first.published = true;
+        let second = begin(folder.path(), "주문");
+        assert_eq!(second.link(), Err(Errno::EXIST));
+        drop((first, second));
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["주문"]);
+    }
+
+    #[test]
+    fn a_living_writers_file_is_not_abandoned() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = crate::store::local::folder::open(path.path(), &[]).unwrap();
+        let partial = begin(path.path(), "a");
+        assert!(!remove_abandoned(&folder, &partial.name));
+        rustix::fs::flock(&partial.file, FlockOperation::Unlock).unwrap();
+        assert!(remove_abandoned(&folder, &partial.name));
+    }
+}

@@ -1,0 +1,86 @@
+//! Listing objects and unfinished uploads, page by page. This module does not decide what is old: its caller says.
+
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::DateTime;
+use jiff::Timestamp;
+
+use super::S3Store;
+use super::failure::Failure;
+use crate::store::{ObjectMeta, StoreError, key};
+
+/// What a listing says of an object.
+pub(super) fn meta(key: String, bytes: Option<i64>, modified: Option<&DateTime>) -> ObjectMeta {
+    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+    ObjectMeta { key, bytes, modified: modified.map_or(Timestamp::UNIX_EPOCH, timestamp) }
+}
+
+fn timestamp(time: &DateTime) -> Timestamp {
+    Timestamp::from_second(time.secs()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// All objects whose key begins so, sorted by key.
+pub(super) fn objects(store: &S3Store, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
+    key::check_prefix(prefix)?;
+    let (mut found, mut next) = (Vec::new(), None);
+    loop {
+        let request = store.client.list_objects_v2().bucket(&store.spec.bucket).prefix(store.with_prefix(prefix));
+        let page = store.handle.block_on(request.set_continuation_token(next.take()).send());
+        let page = page.map_err(|error| store.refused(format!("listing {prefix}"), &Failure::from(error)))?;
+        for object in page.contents() {
+            if let Some(key) = object.key().and_then(|full| store.relative(full)) {
+                found.push(meta(key.to_owned(), object.size(), object.last_modified()));
+            }
+        }
+        match page.next_continuation_token() {
+            Some(token) if page.is_truncated() == Some(true) => next = Some(token.to_owned()),
+            _ => break,
+        }
+    }
+    // S3 lists in this order; some servers list folder by folder.
+    found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(found)
+}
+
+struct Unfinished {
+    full: String,
+    id: String,
+    begun: Timestamp,
+}
+
+/// Aborts the uploads under a prefix that were begun longer ago than this; answers their keys.
+pub(super) fn sweep(store: &S3Store, prefix: &str, older_than: Duration) -> Result<Vec<String>, StoreError> {
+    key::check_prefix(prefix)?;
+    let before = Timestamp::now().as_second() - i64::try_from(older_than.as_secs()).unwrap_or(i64::MAX);
+    let mut swept = Vec::new();
+    for upload in unfinished(store, prefix)?.into_iter().filter(|upload| upload.begun.as_second() <= before) {
+        let Some(key) = store.relative(&upload.full) else { continue };
+        let request = store.client.abort_multipart_upload().bucket(&store.spec.bucket).key(&upload.full).upload_id(&upload.id);
+        match store.handle.block_on(request.send()).map_err(Failure::from) {
+            Ok(_) => swept.push(key.to_owned()),
+            Err(failure) if failure.is_no_upload() => {}
+            Err(failure) => return Err(store.refused(format!("aborting the unfinished upload of {key}"), &failure)),
+        }
+    }
+    swept.sort_unstable();
+    Ok(swept)
+}
+
+fn unfinished(store: &S3Store, prefix: &str) -> Result<Vec<Unfinished>, StoreError> {
+    let (mut found, mut next) = (Vec::new(), (None, None));
+    loop {
+        let request = store.client.list_multipart_uploads().bucket(&store.spec.bucket).prefix(store.with_prefix(prefix));
+        let request = request.set_key_marker(next.0.take()).set_upload_id_marker(next.1.take());
+        let page = store.handle.block_on(request.send());
+        let page = page.map_err(|error| store.refused("listing unfinished uploads", &Failure::from(error)))?;
+        for upload in page.uploads() {
+            if let (Some(full), Some(id), Some(begun)) = (upload.key(), upload.upload_id(), upload.initiated()) {
+                found.push(Unfinished { full: full.to_owned(), id: id.to_owned(), begun: timestamp(begun) });
+            }
+        }
+        if page.is_truncated() != Some(true) || page.next_key_marker().is_none() {
+            return Ok(found);
+        }
+        next = (page.next_key_marker().map(str::to_owned), page.next_upload_id_marker().map(str::to_owned));
+    }
+}
