@@ -4,6 +4,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod ids;
 pub mod postgres;
+pub mod render;
 pub mod secret;
 pub mod store;
 pub mod stream;
