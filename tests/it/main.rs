@@ -5,4 +5,5 @@ mod document_check;
 mod document_expand;
 mod document_given;
 mod document_parse;
+mod document_types;
 mod servers;
