@@ -5,6 +5,7 @@ pub mod document;
 pub mod ids;
 pub mod postgres;
 pub mod quantity;
+pub mod render;
 pub mod secret;
 pub mod step;
 pub mod store;
