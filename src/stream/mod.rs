@@ -8,14 +8,20 @@
 //! Stages that cost CPU run on a thread of their own ([`prefetch`]), so that a chain takes as long as its slowest
 //! stage; chunks are large and their buffers are reused. This module knows neither steps nor stores nor YAML.
 
+pub mod bytes;
 pub mod cancel;
+pub mod child;
 pub mod chunk;
 pub mod codec;
 pub mod crypt;
 pub mod digest;
+mod fused;
+
+use std::sync::Arc;
 
 pub use cancel::Cancel;
 pub use chunk::{Chunk, Pool};
+pub use fused::fused;
 
 /// The size of a chunk's buffer in bytes: large enough that a hand-over costs nothing, small enough that a handful of
 /// stages with a few chunks each stay far below the memory bound of 128 MiB.
@@ -25,7 +31,17 @@ pub const CHUNK: usize = 256 * 1024;
 pub trait Pull: Send {
     /// The next bytes (never an empty chunk), or `None` at the verified end.
     fn pull(&mut self) -> Result<Option<Chunk>, StreamError>;
+
+    /// What unblocks a `pull` that waits, to be called from another thread before the stream is dropped there; the
+    /// stream does not reach its end then. A stage hands on its input's, or dropping a chain may wait for a source
+    /// that hangs. `None` where nothing can block for long.
+    fn stopper(&self) -> Option<Stopper> {
+        None
+    }
 }
+
+/// Unblocks a stream; see [`Pull::stopper`].
+pub type Stopper = Arc<dyn Fn() + Send + Sync>;
 
 /// A stream of bytes.
 pub type Stream = Box<dyn Pull>;

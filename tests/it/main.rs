@@ -1,3 +1,4 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod servers;
+mod stream_child;
