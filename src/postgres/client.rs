@@ -86,7 +86,8 @@ impl Client {
         let server = place(info, host);
         let config = config(info, host, attempt);
         let limit = Duration::from_secs(info.connect_timeout.into());
-        let late = || PgError::Unreachable { server: server.clone(), detail: format!("no answer in {} s", limit.as_secs()), transient: true };
+        let late =
+            || PgError::Unreachable { server: server.clone(), detail: format!("no answer in {} s", limit.as_secs()), transient: true };
         let judged = |error: tokio_postgres::Error| of_connecting(info, host, &error);
         let (session, connection) = if attempt == Attempt::Plain {
             handle.block_on(async { tokio::time::timeout(limit, plain(&config)).await }).map_err(|_| late())?.map_err(judged)?

@@ -5,15 +5,25 @@
 pub mod account;
 pub mod client;
 pub mod conninfo;
+pub mod embedded;
 pub mod error;
+pub mod facts;
 pub mod passfile;
 pub mod quote;
+pub mod restored;
+pub mod scratch;
 pub mod spec;
+pub mod temp_database;
 mod tls;
 pub mod tools;
 
 pub use client::Client;
 pub use conninfo::ConnInfo;
+pub use embedded::EmbeddedServer;
 pub use error::PgError;
+pub use facts::Facts;
 pub use passfile::PassFile;
+pub use scratch::{ScratchOptions, ScratchServer};
 pub use spec::ConnectionSpec;
+pub use temp_database::TempDatabase;
+pub use tools::{Installed, ToolSet};

@@ -87,7 +87,13 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 impl Verifier {
-    fn chain(&self, roots: &RootCertStore, leaf: &ParsedCertificate<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), rustls::Error> {
+    fn chain(
+        &self,
+        roots: &RootCertStore,
+        leaf: &ParsedCertificate<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
         verify_server_cert_signed_by_trust_anchor(leaf, roots, others, now, self.provider.signature_verification_algorithms.all)
     }
 }
@@ -113,7 +119,12 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         match self.trust {
             // Whose certificate it is does not count then, and rustls would refuse the X.509 version 1 that `openssl x509 -req` makes.
             Trust::Blind => Ok(HandshakeSignatureValid::assertion()),
@@ -121,7 +132,12 @@ impl ServerCertVerifier for Verifier {
         }
     }
 
-    fn verify_tls13_signature(&self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         match self.trust {
             Trust::Blind => Ok(HandshakeSignatureValid::assertion()),
             _ => verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms),

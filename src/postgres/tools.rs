@@ -34,7 +34,9 @@ pub enum PgToolError {
         package: String,
     },
     /// No server programs of the major.
-    #[error("no PostgreSQL {major} server programs (initdb, postgres) are installed (found: {found}): install {package}, or name its folder in {FOLDERS_VARIABLE}")]
+    #[error(
+        "no PostgreSQL {major} server programs (initdb, postgres) are installed (found: {found}): install {package}, or name its folder in {FOLDERS_VARIABLE}"
+    )]
     NoServer {
         /// The major version wanted.
         major: u16,
@@ -220,7 +222,8 @@ mod tests {
     fn the_newest_minor_of_the_same_major_is_chosen_and_else_the_next_newer_major() {
         let root = tempfile::tempdir().unwrap();
         let make = |name: &str, version: &str| pretend(root.path(), name, version, false);
-        let folders = vec![make("a", "14.2"), make("b", "16.3"), make("c", "16.11 (Debian 16.11-1)"), make("d", "18.1"), root.path().join("none")];
+        let folders =
+            vec![make("a", "14.2"), make("b", "16.3"), make("c", "16.11 (Debian 16.11-1)"), make("d", "18.1"), root.path().join("none")];
         let installed = Installed::in_folders(&[folders]);
         let chosen = |major| installed.for_server(major).unwrap().bin.file_name().unwrap().to_owned();
         assert_eq!([chosen(14), chosen(15), chosen(16), chosen(17)], ["a", "c", "c", "d"]);
@@ -241,7 +244,11 @@ mod tests {
     #[test]
     fn a_server_must_be_of_exactly_the_major() {
         let root = tempfile::tempdir().unwrap();
-        let folders = vec![pretend(root.path(), "a", "15.1", true), pretend(root.path(), "b", "17.1", true), pretend(root.path(), "c", "18.1", false)];
+        let folders = vec![
+            pretend(root.path(), "a", "15.1", true),
+            pretend(root.path(), "b", "17.1", true),
+            pretend(root.path(), "c", "18.1", false),
+        ];
         let installed = Installed::in_folders(&[folders]);
         assert_eq!(installed.server(15).unwrap().major, 15);
         let message = installed.server(16).unwrap_err().to_string();

@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 
 use self::dsn::Params;
 pub use self::surroundings::Surroundings;
+use super::passfile::PassFile;
 use super::spec::{PostgresSpec, SslMode};
 use crate::secret::{Secret, SecretError, Secrets};
+use crate::stream::child::Program;
 
 /// Every environment variable that libpq or its programs read. They are removed from a child's environment before [`ConnInfo::env`] is put in.
 pub const LIBPQ_VARIABLES: [&str; 45] = [
@@ -262,6 +264,13 @@ impl ConnInfo {
             ("PGAPPNAME", Some("runner".to_owned())),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+
+    /// Gives a libpq program this connection and nothing of the caller's: its messages are untranslated, so that they can be judged.
+    pub fn equip(&self, program: Program, passfile: &PassFile) -> Program {
+        let cleared = LIBPQ_VARIABLES.iter().chain(&["LC_ALL", "LANGUAGE"]).fold(program, Program::env_remove);
+        let (name, value) = passfile.env();
+        self.env().into_iter().fold(cleared.env("LC_MESSAGES", "C").env(name, value), |program, (name, value)| program.env(name, value))
     }
 
     fn check(&self) -> Result<(), ConnInfoError> {

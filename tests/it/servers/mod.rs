@@ -1,1 +1,3 @@
 //! Real servers for tests, started on loopback or unix sockets in temp folders and stopped by their own pid.
+
+pub(crate) mod postgres;
