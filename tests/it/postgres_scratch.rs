@@ -22,6 +22,12 @@ fn options(parent: &Path) -> ScratchOptions {
     ScratchOptions { parent: parent.to_owned(), ..ScratchOptions::default() }
 }
 
+/// Whether a process lives; one that only waits to be reaped does not.
+fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
 fn entries(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
@@ -84,22 +90,24 @@ fn a_server_that_can_not_start_says_why_and_leaves_nothing() {
     assert_eq!(entries(parent.path()), [deep]);
 }
 
-/// Not a test of its own: the victim of the next one, which starts this binary again to kill it.
-#[test]
-#[ignore = "started by a_killed_runners_server_is_swept"]
-fn hold_a_scratch_server_until_killed() {
-    let parent = std::env::var_os("RUNNER_TEST_PARENT").expect("set by the test that starts this");
-    let server = ScratchServer::start(&tools(16), &options(Path::new(&parent)), &Cancel::new()).unwrap();
-    std::fs::write(Path::new(&parent).join("ready"), server.pid().to_string()).unwrap();
+/// The victim of the next test, which starts itself once more with this variable to have something to kill.
+const VICTIM: &str = "RUNNER_TEST_VICTIMS_FOLDER";
+
+fn hold_a_scratch_server_until_killed(parent: &Path) {
+    let server = ScratchServer::start(&tools(16), &options(parent), &Cancel::new()).unwrap();
+    std::fs::write(parent.join("ready"), server.pid().to_string()).unwrap();
     std::thread::sleep(Duration::from_secs(120));
 }
 
 #[test]
 fn a_killed_runners_server_is_swept_and_a_living_ones_is_not() {
+    if let Some(parent) = std::env::var_os(VICTIM) {
+        return hold_a_scratch_server_until_killed(Path::new(&parent));
+    }
     let parent = parent();
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "postgres_scratch::hold_a_scratch_server_until_killed"])
-        .env("RUNNER_TEST_PARENT", parent.path())
+        .args(["--exact", "postgres_scratch::a_killed_runners_server_is_swept_and_a_living_ones_is_not"])
+        .env(VICTIM, parent.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -110,14 +118,13 @@ fn a_killed_runners_server_is_swept_and_a_living_ones_is_not() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let ours = ScratchServer::start(&tools(14), &options(parent.path()), &Cancel::new()).unwrap();
-    let pid = std::fs::read_to_string(&ready).unwrap();
-    let orphan = PathBuf::from(format!("/proc/{pid}"));
+    let orphan = std::fs::read_to_string(&ready).unwrap();
     assert_eq!(sweep_stale(parent.path()), Vec::<PathBuf>::new(), "both owners live");
     victim.kill().unwrap();
     victim.wait().unwrap();
-    assert!(orphan.exists(), "a server outlives a killed owner: that is what sweeping is for");
+    assert!(runs(&orphan), "a server outlives a killed owner: that is what sweeping is for");
     assert_eq!(sweep_stale(parent.path()).len(), 1);
-    assert!(!orphan.exists());
+    assert!(!runs(&orphan));
     assert!(ours.folder().exists() && Path::new(&format!("/proc/{}", ours.pid())).exists());
     std::fs::remove_file(ready).unwrap();
     drop(ours);

@@ -84,11 +84,13 @@ fn owner(name: &str) -> Option<(u32, u64)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// When a process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat` (proc(5)), counted behind the
-/// name, which may hold anything.
+/// When a living process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat` (proc(5)), counted behind the
+/// name, which may hold anything. A zombie (field 3) is not living: it only waits for a parent to take note.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let living = !matches!(fields.next()?, "Z" | "X");
+    fields.nth(18)?.parse().ok().filter(|_| living)
 }
 
 fn sweep(path: &Path) -> bool {

@@ -112,10 +112,6 @@ impl TestServer {
         std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
 
-    pub(crate) fn tools(&self) -> &ToolSet {
-        &self.tools
-    }
-
     pub(crate) fn socket_folder(&self) -> &Path {
         self.folder.path()
     }
