@@ -17,7 +17,7 @@ use super::spec::SslMode;
 use super::tls;
 
 /// How long a statement may take unless [`Client::limit_statements`] says otherwise.
-pub const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
+pub const STATEMENT_LIMIT: Duration = Duration::from_mins(1);
 
 /// How much longer than the server's own limit an answer is waited for: after that the network is taken for broken.
 const NETWORK_LEEWAY: Duration = Duration::from_secs(10);

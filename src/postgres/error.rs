@@ -89,7 +89,7 @@ pub enum PgError {
         /// What was being done: `starting a scratch server`.
         doing: String,
         /// What happened.
-        source: StreamError,
+        source: Box<StreamError>,
         /// The end of the server's log; empty if there is none.
         log: String,
     },
@@ -131,7 +131,7 @@ impl PgError {
     }
 
     pub(super) fn program(doing: impl Into<String>, source: StreamError) -> Self {
-        Self::Program { doing: doing.into(), source, log: String::new() }
+        Self::Program { doing: doing.into(), source: Box::new(source), log: String::new() }
     }
 }
 
@@ -221,5 +221,5 @@ fn chain(error: &tokio_postgres::Error) -> String {
 /// Whether TLS itself broke a connection that was already up: a server rejects a client's certificate only then.
 fn is_tls(error: &tokio_postgres::Error) -> bool {
     let io = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    io.and_then(std::io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>())
+    io.and_then(std::io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }

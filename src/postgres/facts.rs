@@ -16,6 +16,7 @@ use super::error::PgError;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Facts about one database and the role that looks at it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state among others")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The server's version as a number: 160015 is 16.15.

@@ -3,6 +3,7 @@
 //! This module does not know steps or plans.
 
 pub mod account;
+mod certificate;
 pub mod client;
 pub mod conninfo;
 pub mod embedded;

@@ -1,8 +1,7 @@
 //! How a connection is secured: libpq's sslmode in terms of rustls.
 //!
 //! `require` encrypts and verifies nothing, except that named authorities make it `verify-ca`, as in libpq ("SSL Support", section
-//! 34.19.1), so that a child program and our own client agree. Where OpenSSL takes a certificate that has only a common name for
-//! `verify-full`, this asks for a subjectAltName. This module connects nothing.
+//! 34.19.1), so that a child program and our own client agree. This module connects nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::certificate::{check_dates, common_name_is};
 use super::conninfo::{ConnInfo, Roots};
 use super::spec::SslMode;
 
@@ -25,9 +25,17 @@ enum Trust {
     /// Nothing.
     Blind,
     /// That a trusted authority signed it.
-    Chain(RootCertStore),
+    Chain(Anchors),
     /// That, and that it is for this host.
-    ChainAndName(RootCertStore),
+    ChainAndName(Anchors),
+}
+
+/// Who is trusted.
+#[derive(Debug)]
+struct Anchors {
+    authorities: RootCertStore,
+    /// The same certificates: one of them may be the server's own.
+    pinned: Vec<CertificateDer<'static>>,
 }
 
 #[derive(Debug)]
@@ -62,20 +70,23 @@ fn trust(info: &ConnInfo) -> Result<Trust, String> {
     }
 }
 
-fn anchors(roots: Option<&Roots>) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    match roots {
-        Some(Roots::File(path)) => {
-            for certificate in certificates(path)? {
-                store.add(certificate).map_err(|e| format!("root certificate {}: {e}", path.display()))?;
-            }
-        }
-        Some(Roots::System) => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        None => {}
+fn anchors(roots: Option<&Roots>) -> Result<Anchors, String> {
+    let mut authorities = RootCertStore::empty();
+    let pinned = match roots {
+        Some(Roots::File(path)) => certificates(path)?,
+        _ => Vec::new(),
+    };
+    for certificate in &pinned {
+        let named = |error| format!("a root certificate is not usable: {error}");
+        authorities.add(certificate.clone()).map_err(named)?;
     }
-    if store.is_empty() { Err("no certificate authorities to trust: set `sslrootcert`".to_owned()) } else { Ok(store) }
+    if roots == Some(&Roots::System) {
+        authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if authorities.is_empty() {
+        return Err("there are no certificate authorities to trust: set `sslrootcert`".to_owned());
+    }
+    Ok(Anchors { authorities, pinned })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -87,15 +98,25 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 impl Verifier {
-    fn chain(
+    fn check_chain(
         &self,
-        roots: &RootCertStore,
-        leaf: &ParsedCertificate<'_>,
+        anchors: &Anchors,
+        leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        verify_server_cert_signed_by_trust_anchor(leaf, roots, others, now, self.provider.signature_verification_algorithms.all)
+        // A server's own certificate as its root is no chain for webpki, but is what many servers have.
+        if anchors.pinned.iter().any(|pinned| pinned == leaf) {
+            return check_dates(leaf, now);
+        }
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&ParsedCertificate::try_from(leaf)?, &anchors.authorities, others, now, algorithms)
     }
+}
+
+fn check_name(leaf: &CertificateDer<'_>, server: &ServerName<'_>) -> Result<(), rustls::Error> {
+    let by_alternative = verify_server_name(&ParsedCertificate::try_from(leaf)?, server);
+    if by_alternative.is_err() && common_name_is(leaf, server) { Ok(()) } else { by_alternative }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -109,11 +130,10 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         match &self.trust {
             Trust::Blind => {}
-            Trust::Chain(roots) => self.chain(roots, &ParsedCertificate::try_from(end_entity)?, intermediates, now)?,
-            Trust::ChainAndName(roots) => {
-                let leaf = ParsedCertificate::try_from(end_entity)?;
-                self.chain(roots, &leaf, intermediates, now)?;
-                verify_server_name(&leaf, server_name)?;
+            Trust::Chain(anchors) => self.check_chain(anchors, end_entity, intermediates, now)?,
+            Trust::ChainAndName(anchors) => {
+                self.check_chain(anchors, end_entity, intermediates, now)?;
+                check_name(end_entity, server_name)?;
             }
         }
         Ok(ServerCertVerified::assertion())

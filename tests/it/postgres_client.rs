@@ -1,5 +1,7 @@
 //! The client and libpq's own psql go to the same place, in the same way, or fail for the same reason.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -20,13 +22,13 @@ fn tcp(server: &TestServer, user: &str, host: &str) -> ConnInfo {
     ConnInfo {
         hosts: vec![Host { host: host.to_owned(), address: None, port: server.port }],
         user: user.to_owned(),
-        password: password(PASSWORD),
+        password: Some(password(PASSWORD)),
         ..server.conninfo("postgres")
     }
 }
 
-fn password(value: &str) -> Option<Password> {
-    Some(Password { value: Secret::new(value.to_owned()), origin: "secret `orders_password`".to_owned() })
+fn password(value: &str) -> Password {
+    Password { value: Secret::new(value.to_owned()), origin: "secret `orders_password`".to_owned() }
 }
 
 fn with_roles(major: u16, tls: Option<Certificates>) -> TestServer {
@@ -126,6 +128,26 @@ fn every_sslmode_means_what_it_means_to_libpq() {
 }
 
 #[test]
+fn a_servers_own_certificate_can_be_its_root_as_in_libpq() {
+    let runtime = runtime();
+    let certificates = Certificates::self_signed();
+    let files = tempfile::tempdir().unwrap();
+    let root = files.path().join("root.crt");
+    std::fs::copy(certificates.path("server.crt"), &root).unwrap();
+    let server = with_roles(17, Some(certificates));
+    for (host, sslmode, expected) in [
+        ("localhost", SslMode::VerifyFull, "tls"),
+        ("127.0.0.1", SslMode::VerifyCa, "tls"),
+        ("127.0.0.1", SslMode::VerifyFull, "tls error"),
+    ] {
+        let info = ConnInfo { sslmode, roots: Some(Roots::File(root.clone())), ..tcp(&server, "app", host) };
+        assert_eq!(outcome(&info, runtime.handle()), expected, "{host} {sslmode:?}");
+        let libpq = psql_outcome(&info, 17);
+        assert!(libpq == expected || libpq.starts_with("error") && expected == "tls error", "{host} {sslmode:?}: psql says {libpq}");
+    }
+}
+
+#[test]
 fn a_server_without_tls_is_plain_or_an_error_as_asked() {
     let (runtime, server) = (runtime(), with_roles(16, None));
     let ask = |sslmode| Client::connect(&ConnInfo { sslmode, ..tcp(&server, "app", "127.0.0.1") }, runtime.handle());
@@ -145,7 +167,7 @@ fn a_wrong_password_is_denied_and_names_role_and_secret_but_no_password() {
         let server = with_roles(major, None);
         let right = tcp(&server, "app", "127.0.0.1");
         Client::connect(&right, runtime.handle()).unwrap();
-        let wrong = ConnInfo { password: password("canary"), ..right.clone() };
+        let wrong = ConnInfo { password: Some(password("canary")), ..right.clone() };
         let error = Client::connect(&wrong, runtime.handle()).err().unwrap();
         let message = error.to_string();
         assert!(matches!(error, PgError::Denied { .. }) && !error.transient(), "{error}");

@@ -1,5 +1,7 @@
 //! Facts and counts are what the server really holds, on every major.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
+
 use std::num::NonZeroUsize;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Scratch servers, embedded and temp databases: they start, hold what they should, and leave nothing behind.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,9 +38,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 fn every_major_starts_answers_and_leaves_nothing() {
     let (runtime, parent) = (runtime(), parent());
     for major in MAJORS {
-        let begun = Instant::now();
         let server = ScratchServer::start(&tools(major), &options(parent.path()), &Cancel::new()).unwrap();
-        let started = begun.elapsed();
         let info = server.create_database("주문 \"야간\"", runtime.handle()).unwrap();
         let client = Client::connect(&info, runtime.handle()).unwrap();
         let version = client.query_one_text("show server_version_num").unwrap().unwrap();
@@ -51,9 +51,8 @@ fn every_major_starts_answers_and_leaves_nothing() {
             "{major} knows letters beyond ASCII"
         );
         drop(client);
-        let (pid, begun) = (server.pid(), Instant::now());
+        let pid = server.pid();
         server.stop().unwrap();
-        println!("PostgreSQL {major}: start {started:?}, stop {:?}", begun.elapsed());
         assert_eq!(entries(parent.path()), Vec::<PathBuf>::new(), "{major} left something");
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
@@ -96,7 +95,7 @@ const VICTIM: &str = "RUNNER_TEST_VICTIMS_FOLDER";
 fn hold_a_scratch_server_until_killed(parent: &Path) {
     let server = ScratchServer::start(&tools(16), &options(parent), &Cancel::new()).unwrap();
     std::fs::write(parent.join("ready"), server.pid().to_string()).unwrap();
-    std::thread::sleep(Duration::from_secs(120));
+    std::thread::sleep(Duration::from_mins(2));
 }
 
 #[test]
@@ -112,7 +111,7 @@ fn a_killed_runners_server_is_swept_and_a_living_ones_is_not() {
         .spawn()
         .unwrap();
     let ready = parent.path().join("ready");
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while !ready.exists() {
         assert!(Instant::now() < until, "the victim did not start its server");
         std::thread::sleep(Duration::from_millis(20));
@@ -156,9 +155,7 @@ fn the_quickstarts_seed_loads_on_every_major() {
     let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/seed.sql");
     for major in MAJORS {
         let spec = EmbeddedSpec { seed: Some(seed.clone()), version: Some(major), database: "shop".into() };
-        let begun = Instant::now();
         let server = EmbeddedServer::start(&spec, &installed(), &options(parent.path()), runtime.handle(), &Cancel::new()).unwrap();
-        println!("PostgreSQL {major}: seeded in {:?}", begun.elapsed());
         let client = Client::connect(&server.conninfo(), runtime.handle()).unwrap();
         let count = |sql: &str| client.query_one_text(sql).unwrap().unwrap().parse::<u64>().unwrap();
         assert!(count("select count(*) from sales.orders") >= 10_000);

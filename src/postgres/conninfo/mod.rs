@@ -125,10 +125,7 @@ impl Host {
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
+        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
     }
 }
 
@@ -146,7 +143,7 @@ pub enum Roots {
 pub struct Password {
     /// The password.
     pub value: Secret,
-    /// Its origin in words: `secret `orders_password``.
+    /// Its origin in words: the secret by its name, or the service file.
     pub origin: String,
 }
 
@@ -286,7 +283,6 @@ impl ConnInfo {
         if self.roots == Some(Roots::System) && self.sslmode != SslMode::VerifyFull {
             return refuse("sslrootcert `system` trusts every public authority, so it needs `sslmode: verify-full`".to_owned());
         }
-        const SESSIONS: [&str; 6] = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
         if !SESSIONS.contains(&self.session.as_str()) {
             return refuse(format!("target_session_attrs {:?} is not one of {}", self.session, SESSIONS.join(", ")));
         }
@@ -411,6 +407,9 @@ fn ssl_mode(params: &Params) -> Result<SslMode, ConnInfoError> {
             .ok_or_else(|| ConnInfoError::Syntax(format!("sslmode {text:?} is not one of {}", SSL_MODES.map(mode_name).join(", ")))),
     }
 }
+
+/// The values of libpq's `target_session_attrs`.
+const SESSIONS: [&str; 6] = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
 
 const SSL_MODES: [SslMode; 6] =
     [SslMode::Disable, SslMode::Allow, SslMode::Prefer, SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull];

@@ -21,12 +21,15 @@ fn env(info: &ConnInfo, name: &str) -> Option<String> {
     info.env().into_iter().find(|(n, _)| n == name).map(|(_, value)| value)
 }
 
+/// A connection as written, the environment, and where it leads.
+type Case<'a> = (&'a PostgresSpec, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn connections_resolve_to_where_libpq_would_go() {
     let fields = PostgresSpec { host: Some("db1".into()), port: Some(6000), user: Some("backup".into()), ..PostgresSpec::default() };
     let field_over_url = PostgresSpec { host: Some("db1".into()), ..url("postgresql://u@db2:7000/orders?hostaddr=10.0.0.2") };
     let env = &[("PGHOST", "envhost"), ("PGPORT", "7777"), ("PGUSER", "envuser"), ("PGDATABASE", "envdb")][..];
-    let table: [(&PostgresSpec, &[(&str, &str)], &str); 11] = [
+    let table: [Case<'_>; 11] = [
         (&PostgresSpec::default(), &[], "me@/tmp:5432/me"),
         (&fields, &[], "backup@db1:6000/backup"),
         (&field_over_url, &[], "u@db1:7000/orders"),

@@ -20,7 +20,7 @@ const PREFIX: &str = "runner-pg-";
 const LOCK: &str = "owner.lock";
 
 /// How long a folder without a lock is left alone: its owner may just be making it.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// How long a left server may take to end after it was told.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -193,7 +193,7 @@ mod tests {
         File::create(dead.join(LOCK)).unwrap();
         let held = File::create(locked.join(LOCK)).unwrap();
         held.try_lock().unwrap();
-        assert_eq!(sweep_stale(parent.path()), [dead.clone()]);
+        assert_eq!(sweep_stale(parent.path()), std::slice::from_ref(&dead));
         assert!(ours.path().exists() && young.exists() && locked.exists() && !dead.exists());
     }
 

@@ -33,7 +33,7 @@ pub(super) const PORT: u16 = 5432;
 const SOCKET_LIMIT: usize = 107;
 
 /// How long a server may take until it accepts connections.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long it may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);

@@ -3,13 +3,15 @@
 //! Not scratch servers: these keep their defaults (WAL, fsync off apart), can listen on loopback, ask for passwords and
 //! speak TLS, because they play the database that is backed up.
 
+#![expect(clippy::unwrap_used, reason = "a server that can not be set up should fail the test right there")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use runner::postgres::account::Account;
-use runner::postgres::{ConnInfo, Installed, ToolSet};
+use runner::postgres::{ConnInfo, Installed, PassFile, ToolSet};
 use runner::stream::Cancel;
 use runner::stream::child::{Program, Running};
 use rustix::process::Signal;
@@ -100,7 +102,7 @@ impl TestServer {
     }
 
     fn wait_until_ready(&mut self) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         let status = self.folder.path().join("data/postmaster.pid");
         while !std::fs::read_to_string(&status).unwrap_or_default().lines().any(|line| line.trim() == "ready") {
             assert!(self.running.try_wait().unwrap().is_none() && Instant::now() < until, "the test server did not start:\n{}", self.log());
@@ -123,25 +125,11 @@ impl TestServer {
 
     /// Runs SQL as the superuser, stopping at the first error, and answers what psql printed unaligned.
     pub(crate) fn psql(&self, database: &str, sql: &str) -> String {
-        let file = self.folder.path().join(format!("{}.sql", rand_name()));
-        std::fs::write(&file, sql).unwrap();
-        let output = self.psql_file(database, &file);
-        std::fs::remove_file(file).unwrap();
-        output.unwrap_or_else(|said| panic!("psql: {said}"))
-    }
-
-    /// Runs a file as the superuser.
-    pub(crate) fn psql_file(&self, database: &str, file: &Path) -> Result<String, String> {
-        let output = Command::new(self.tools.tool("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", SUPERUSER, "-d", database, "-p", &self.port.to_string(), "-h"])
-            .arg(self.folder.path())
-            .arg("-f")
-            .arg(file)
-            .env("PGCLIENTENCODING", "UTF8")
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim_end().to_owned();
-        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+        let info = self.conninfo(database);
+        let passfile = PassFile::create(&info).unwrap();
+        let psql = info.equip(Program::new(self.tools.tool("psql")), &passfile).env("PGCLIENTENCODING", "UTF8");
+        let output = psql.args(["-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]).stdin(sql).run(&Cancel::new());
+        output.unwrap_or_else(|error| panic!("{error}")).stdout.trim_end().to_owned()
     }
 
     /// Stops it the way an administrator does; the folder goes when the value is dropped.
@@ -157,8 +145,8 @@ impl Drop for TestServer {
 }
 
 fn configure(data: &Path, options: &Options, account: Option<&Account>) {
-    let hba: String = std::iter::once(&"local all all trust").chain(&options.hba).map(|line| format!("{line}\n")).collect();
-    std::fs::write(data.join("pg_hba.conf"), hba).unwrap();
+    let hba: Vec<&str> = std::iter::once("local all all trust").chain(options.hba.iter().copied()).collect();
+    std::fs::write(data.join("pg_hba.conf"), hba.join("\n") + "\n").unwrap();
     if let Some(certificates) = &options.tls {
         for (name, from) in [("server.crt", "server.crt"), ("server.key", "server.key"), ("ca.crt", "ca.crt")] {
             let to = data.join(name);
@@ -192,12 +180,6 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn rand_name() -> String {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).unwrap();
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 /// A certificate authority, a certificate for `localhost` of it, one for the role `backup`, and an authority nobody trusts.
 pub(crate) struct Certificates(tempfile::TempDir);
 
@@ -213,6 +195,14 @@ impl Certificates {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// The certificate that PostgreSQL's documentation makes: it signs itself and names its host in the common name alone.
+    pub(crate) fn self_signed() -> Self {
+        let made = Self(tempfile::tempdir().unwrap());
+        made.authority("server", "localhost");
+        std::fs::copy(made.path("server.crt"), made.path("ca.crt")).unwrap();
+        made
     }
 
     fn authority(&self, name: &str, subject: &str) {
