@@ -118,10 +118,14 @@ impl Facts {
             hints.push(format!("row-level security hides rows of {} from role {role}: alter role {role} bypassrls", some(&self.filtered)));
         }
         if self.large_objects && !self.superuser {
-            hints.push(format!("there are large objects, which pg_read_all_data does not cover: role {role} must own them, be granted select on each, or be a superuser"));
+            hints.push(format!(
+                "there are large objects, which pg_read_all_data does not cover: role {role} must own them, \
+                 be granted select on each, or be a superuser"
+            ));
         }
         if self.in_recovery {
-            hints.push("the server is a standby: a long dump can be cancelled by replay, so raise max_standby_streaming_delay or set hot_standby_feedback".to_owned());
+            let delay = "raise max_standby_streaming_delay or set hot_standby_feedback";
+            hints.push(format!("the server is a standby, where replay can cancel a long dump: {delay}"));
         }
         hints
     }

@@ -6,6 +6,7 @@ pub mod account;
 mod certificate;
 pub mod client;
 pub mod conninfo;
+mod create;
 pub mod embedded;
 pub mod error;
 pub mod facts;

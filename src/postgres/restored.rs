@@ -33,8 +33,8 @@ const COUNTABLE: &str = "select n.nspname, c.relname from pg_catalog.pg_class c 
 
 /// Counts the rows of every table over `jobs` connections, sorted by schema and table.
 ///
-/// Partitions are counted one by one and their parents not at all; so are the parents and children of inheritance. Row-level security that would
-/// hide rows is an error, not a smaller number. Counting takes as long as it takes.
+/// Partitions are counted one by one and their parents not at all; a table others inherit from is counted without them.
+/// Row-level security that would hide rows is an error, not a smaller number. Counting takes as long as it takes.
 pub fn row_counts(info: &ConnInfo, handle: &Handle, jobs: NonZeroUsize) -> Result<Vec<TableRows>, PgError> {
     let client = counting_client(info, handle)?;
     let rows = client.query(COUNTABLE)?;
@@ -99,7 +99,8 @@ pub fn database_bytes(info: &ConnInfo, handle: &Handle) -> Result<u64, PgError> 
 
 /// The first column of the first row of a user's statement, as text; `None` if there is no row or it is null.
 ///
-/// It must be one statement; it runs in a read-only transaction that is rolled back, no longer than `limit`, and only its first row is fetched.
+/// It must be one statement; it runs in a read-only transaction that is rolled back, no longer than `limit`, and only
+/// its first row is fetched.
 pub fn scalar(info: &ConnInfo, handle: &Handle, sql: &str, limit: Duration) -> Result<Option<String>, PgError> {
     let mut client = Client::connect(info, handle)?;
     client.limit_statements(limit)?;

@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::client::Client;
 use super::conninfo::ConnInfo;
+use super::create::create_database;
 use super::error::PgError;
 use super::facts::DatabaseLocale;
 use super::quote::{identifier, literal};
@@ -22,24 +23,24 @@ pub struct TempDatabase {
 }
 
 impl TempDatabase {
-    /// Creates `runner_<id>` on a server, connecting to the database that `server` names to do so. With `like`, in that encoding and locale.
+    /// Creates `runner_<id>` on a server, connecting to the database that `server` names to do so. With `like`, in that
+    /// encoding and locale; if the server does not have it, the words say what took its place.
     ///
     /// A database of that name is an error and is left alone.
-    pub fn create(server: &ConnInfo, id: &str, like: Option<&DatabaseLocale>, handle: &Handle) -> Result<Self, PgError> {
+    pub fn create(server: &ConnInfo, id: &str, like: Option<&DatabaseLocale>, handle: &Handle) -> Result<(Self, Option<String>), PgError> {
         let name = format!("runner_{id}");
         if name.len() > NAME_LIMIT {
             let detail = format!("a database name is at most {NAME_LIMIT} bytes long, {name:?} is longer");
             return Err(PgError::scratch("creating a temp database", detail));
         }
         let client = Client::connect(server, handle)?;
-        let locale = like.map(with_locale).unwrap_or_default();
-        client.batch(&format!("create database {} template template0{locale}", identifier(&name)))?;
+        let note = create_database(&client, &name, like)?;
         // From here on it is ours to drop. Of several servers the one that was reached.
         let temp = Self { server: client.info().clone(), name, handle: handle.clone(), dropped: false };
         let comment = "Made by runner for one restore and dropped after it; if no runner is at work, it can be dropped.";
         client.batch(&format!("comment on database {} is {}", identifier(&temp.name), literal(comment)))?;
         client.close();
-        Ok(temp)
+        Ok((temp, note))
     }
 
     /// How to connect to it.
@@ -66,15 +67,6 @@ impl TempDatabase {
         let done = client.batch(&format!("drop database if exists {} with (force)", identifier(&self.name)));
         client.close();
         done
-    }
-}
-
-fn with_locale(like: &DatabaseLocale) -> String {
-    let plain = format!(" encoding {} lc_collate {} lc_ctype {}", literal(&like.encoding), literal(&like.collate), literal(&like.ctype));
-    match (like.provider, &like.locale) {
-        ('i', Some(locale)) => format!("{plain} locale_provider icu icu_locale {}", literal(locale)),
-        ('b', Some(locale)) => format!("{plain} locale_provider builtin builtin_locale {}", literal(locale)),
-        _ => plain,
     }
 }
 

@@ -1,7 +1,8 @@
 //! PostgreSQL's own programs on this machine, by major version.
 //!
 //! A dump needs a `pg_dump` that is not older than the server; a scratch server needs exactly the server's major. Several
-//! majors and several builds of one can be installed side by side; what is there is asked once. This module installs nothing and connects nowhere.
+//! majors and several builds of one can be installed side by side; what is there is asked once. This module installs
+//! nothing and connects nowhere.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,11 +21,14 @@ const PACKAGE_FOLDERS: [&str; 4] =
 /// The programs that make a folder a set that can run a server.
 const SERVER_PROGRAMS: [&str; 2] = ["initdb", "postgres"];
 
+/// What to do about programs that are installed where nobody looks.
+const ELSEWHERE: &str = "name its bin folder in RUNNER_PG_BINDIR";
+
 /// Why no programs fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PgToolError {
     /// Every `pg_dump` found is older than the server, or there is none.
-    #[error("the server is PostgreSQL {server}, and {}: install {package}, or name its folder in {FOLDERS_VARIABLE}", newest_in_words(newest.as_deref()))]
+    #[error("the server is PostgreSQL {server}, and {}: install {package}, or {ELSEWHERE}", newest_in_words(newest.as_deref()))]
     TooOld {
         /// The server's major version.
         server: u16,
@@ -34,9 +38,7 @@ pub enum PgToolError {
         package: String,
     },
     /// No server programs of the major.
-    #[error(
-        "no PostgreSQL {major} server programs (initdb, postgres) are installed (found: {found}): install {package}, or name its folder in {FOLDERS_VARIABLE}"
-    )]
+    #[error("no PostgreSQL {major} server programs are installed (majors found: {found}): install {package}, or {ELSEWHERE}")]
     NoServer {
         /// The major version wanted.
         major: u16,

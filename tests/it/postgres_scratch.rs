@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use runner::postgres::facts::DatabaseLocale;
 use runner::postgres::scratch::sweep_stale;
 use runner::postgres::spec::EmbeddedSpec;
-use runner::postgres::{Client, EmbeddedServer, PgError, ScratchOptions, ScratchServer, TempDatabase};
+use runner::postgres::{Client, EmbeddedServer, Facts, PgError, ScratchOptions, ScratchServer, TempDatabase};
 use runner::stream::Cancel;
 
 use crate::servers::postgres::{MAJORS, TestServer, installed, runtime, tools};
@@ -78,6 +78,16 @@ fn a_server_that_can_not_start_says_why_and_leaves_nothing() {
     cancel.cancel("SIGTERM", false);
     let cancelled = ScratchServer::start(&tools(16), &options(parent.path()), &cancel).err().unwrap();
     assert!(cancelled.to_string().contains("cancelled: SIGTERM"), "{cancelled}");
+    let late = Cancel::new();
+    let cancelled = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300)); // initdb is at work then
+            late.cancel("SIGINT", false);
+        });
+        ScratchServer::start(&tools(16), &options(parent.path()), &late).err().unwrap()
+    });
+    assert!(cancelled.to_string().contains("cancelled: SIGINT"), "{cancelled}");
+    assert_eq!(entries(parent.path()), Vec::<PathBuf>::new(), "a cancelled initdb leaves nothing");
     let huge = ScratchOptions { needs_bytes: Some(u64::MAX), ..options(parent.path()) };
     let full = ScratchServer::start(&tools(16), &huge, &Cancel::new()).err().unwrap().to_string();
     assert!(full.contains("MiB are free"), "{full}");
@@ -144,6 +154,10 @@ fn a_database_keeps_the_encoding_of_its_source_and_missing_locales_are_told() {
         let (info, note) = server.create_database_like("foreign", &foreign, runtime.handle()).unwrap();
         assert!(note.as_deref().is_some_and(|note| note.contains("xx_XX.utf8")), "{major}: {note:?}");
         Client::connect(&info, runtime.handle()).unwrap();
+        let facts = |database: &str| Facts::read(&server.conninfo(database), runtime.handle()).unwrap();
+        let source = facts("postgres").locale;
+        let (_, note) = server.create_database_like("twin", &source, runtime.handle()).unwrap();
+        assert_eq!((note, facts("twin").locale), (None, source), "{major}");
         let again = server.create_database("latin", runtime.handle()).unwrap_err();
         assert!(matches!(&again, PgError::Query { state, .. } if state == "42P04"), "{again}");
     }
@@ -189,7 +203,8 @@ fn a_temp_database_is_dropped_with_its_sessions_and_never_an_existing_one() {
     let runtime = runtime();
     let server = TestServer::start(16);
     let databases = || server.psql("postgres", "select string_agg(datname, ',' order by datname) from pg_database where not datistemplate");
-    let temp = TempDatabase::create(&server.conninfo("postgres"), "20261120T021700Z-4f3a9c", None, runtime.handle()).unwrap();
+    let (temp, note) = TempDatabase::create(&server.conninfo("postgres"), "20261120T021700Z-4f3a9c", None, runtime.handle()).unwrap();
+    assert_eq!(note, None);
     assert_eq!(databases(), "postgres,runner_20261120T021700Z-4f3a9c");
     let session = Client::connect(&temp.conninfo(), runtime.handle()).unwrap();
     session.batch("create table t ()").unwrap();

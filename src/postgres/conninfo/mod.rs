@@ -1,25 +1,27 @@
 //! Where a connection goes and as whom: options, URL, service and environment resolved into one answer.
 //!
 //! Precedence, highest first: the fields of the pipeline, its URL, its service, then environment variables for what is
-//! still open (see [`surroundings`]; `PGPORT` counts only when nothing above names a host), then libpq's defaults. Child programs get the
-//! whole answer in their environment ([`ConnInfo::env`]) and every other libpq variable taken away ([`LIBPQ_VARIABLES`]), so that they go exactly where
-//! [`Client`](super::Client) goes. A password comes from the secret the pipeline names, or from the service it names, and from nowhere else.
-//! This module opens no connection.
+//! still open (see [`surroundings`]; `PGPORT` counts only when nothing above names a host), then libpq's defaults. Child
+//! programs get the whole answer in their environment ([`ConnInfo::env`]) and every other libpq variable taken away
+//! ([`LIBPQ_VARIABLES`]), so that they go exactly where [`Client`](super::Client) goes. A password comes from the secret
+//! the pipeline names, or from the service it names, and from nowhere else. This module opens no connection.
 
 mod dsn;
+mod resolve;
 pub mod surroundings;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use self::dsn::Params;
+pub use self::resolve::offline_problems;
 pub use self::surroundings::Surroundings;
 use super::passfile::PassFile;
-use super::spec::{PostgresSpec, SslMode};
-use crate::secret::{Secret, SecretError, Secrets};
+use super::spec::SslMode;
+use crate::secret::{Secret, SecretError};
 use crate::stream::child::Program;
 
-/// Every environment variable that libpq or its programs read. They are removed from a child's environment before [`ConnInfo::env`] is put in.
+/// Every environment variable that libpq or its programs read. They are removed from a child's environment before
+/// [`ConnInfo::env`] is put in.
 pub const LIBPQ_VARIABLES: [&str; 45] = [
     "PGAPPNAME",
     "PGCHANNELBINDING",
@@ -175,40 +177,6 @@ pub struct ConnInfo {
 }
 
 impl ConnInfo {
-    /// Resolves a connection on this machine.
-    pub fn resolve(spec: &PostgresSpec, secrets: &Secrets) -> Result<Self, ConnInfoError> {
-        Self::resolve_in(spec, secrets, &Surroundings::of_process())
-    }
-
-    /// Resolves a connection in given surroundings.
-    pub fn resolve_in(spec: &PostgresSpec, secrets: &Secrets, around: &Surroundings) -> Result<Self, ConnInfoError> {
-        let params = layered(spec, around)?;
-        let service_password =
-            params.get("password").map(|p| Password { value: Secret::new(p.clone()), origin: "the service file".to_owned() });
-        let password = match &spec.password {
-            Some(reference) => Some(Password { value: secrets.open(reference)?, origin: format!("secret `{}`", reference.secret) }),
-            None => service_password,
-        };
-        let user = params.get("user").cloned().or_else(|| around.account.clone()).ok_or(ConnInfoError::NoUser)?;
-        let sslmode = ssl_mode(&params)?;
-        let roots = params.get("sslrootcert").map(|text| roots(text));
-        let info = Self {
-            hosts: hosts(&params, around)?,
-            database: params.get("dbname").filter(|d| !d.is_empty()).unwrap_or(&user).clone(),
-            user,
-            password,
-            sslmode,
-            roots: roots.or_else(|| around.default_file("root.crt").map(Roots::File)),
-            identity: identity(&params, around)?,
-            connect_timeout: connect_timeout(spec, &params)?,
-            options: params.get("options").cloned(),
-            session: params.get("target_session_attrs").cloned().unwrap_or_else(|| "any".to_owned()),
-            channel_binding: params.get("channel_binding").cloned(),
-        };
-        info.check()?;
-        Ok(info)
-    }
-
     /// A connection without a password over a server's unix socket.
     pub fn local(folder: &Path, port: u16, user: &str, database: &str) -> Self {
         Self {
@@ -269,150 +237,7 @@ impl ConnInfo {
         let (name, value) = passfile.env();
         self.env().into_iter().fold(cleared.env("LC_MESSAGES", "C").env(name, value), |program, (name, value)| program.env(name, value))
     }
-
-    fn check(&self) -> Result<(), ConnInfoError> {
-        let refuse = |problem: String| Err(ConnInfoError::Syntax(problem));
-        let verifies = matches!(self.sslmode, SslMode::VerifyCa | SslMode::VerifyFull);
-        let all_sockets = self.hosts.iter().all(|h| h.socket_folder().is_some());
-        if verifies && self.roots.is_none() && !all_sockets {
-            return refuse(format!(
-                "sslmode {} needs authorities to trust: write `sslrootcert:` with a PEM file, or `system` for the system's own",
-                mode_name(self.sslmode)
-            ));
-        }
-        if self.roots == Some(Roots::System) && self.sslmode != SslMode::VerifyFull {
-            return refuse("sslrootcert `system` trusts every public authority, so it needs `sslmode: verify-full`".to_owned());
-        }
-        if !SESSIONS.contains(&self.session.as_str()) {
-            return refuse(format!("target_session_attrs {:?} is not one of {}", self.session, SESSIONS.join(", ")));
-        }
-        match self.channel_binding.as_deref() {
-            None | Some("disable" | "prefer" | "require") => Ok(()),
-            Some(other) => refuse(format!("channel_binding {other:?} is not one of disable, prefer, require")),
-        }
-    }
 }
-
-/// What is wrong with a connection as written, found without secrets, files or the network. Empty when nothing is.
-pub fn offline_problems(spec: &PostgresSpec) -> Vec<String> {
-    let mut problems = Vec::new();
-    let written = written(spec);
-    match &written {
-        Err(error) => problems.push(error.to_string()),
-        Ok(params) => problems.extend(checks(params).into_iter().filter_map(Result::err).map(|e| e.to_string())),
-    }
-    problems
-}
-
-fn checks(params: &Params) -> Vec<Result<(), ConnInfoError>> {
-    let nowhere = Surroundings { account: Some("nobody".to_owned()), ..Surroundings::default() };
-    let lone = match (params.get("sslcert"), params.get("sslkey")) {
-        (Some(_), None) => Err(ConnInfoError::Syntax("sslcert needs `sslkey:` too".into())),
-        (None, Some(_)) => Err(ConnInfoError::Syntax("sslkey needs `sslcert:` too".into())),
-        _ => Ok(()),
-    };
-    let system = params.get("sslrootcert").is_some_and(|r| r == "system");
-    let weak = match ssl_mode(params) {
-        Ok(mode) if system && mode != SslMode::VerifyFull && params.contains_key("sslmode") => {
-            Err(ConnInfoError::Syntax("sslrootcert `system` trusts every public authority, so it needs `sslmode: verify-full`".into()))
-        }
-        other => other.map(|_| ()),
-    };
-    vec![hosts(params, &nowhere).map(|_| ()), weak, lone]
-}
-
-/// The fields over the URL.
-fn written(spec: &PostgresSpec) -> Result<Params, ConnInfoError> {
-    let url = spec.url.as_deref().map(dsn::parse).transpose()?.unwrap_or_default();
-    if url.contains_key("password") {
-        return Err(ConnInfoError::PasswordInUrl);
-    }
-    Ok(over(fields(spec), url))
-}
-
-fn layered(spec: &PostgresSpec, around: &Surroundings) -> Result<Params, ConnInfoError> {
-    let mut params = written(spec)?;
-    if let Some(service) = params.get("service").cloned() {
-        params = over(params, around.service(&service)?);
-    }
-    let mut variables = around.params();
-    if params.contains_key("host") || params.contains_key("hostaddr") {
-        variables.remove("port");
-    }
-    Ok(over(params, variables))
-}
-
-/// Fills what `upper` leaves open from `lower`. An address or a port that belongs to a host does not outlive it.
-fn over(mut upper: Params, mut lower: Params) -> Params {
-    if upper.contains_key("host") || upper.contains_key("hostaddr") {
-        lower.retain(|keyword, _| !matches!(*keyword, "host" | "hostaddr"));
-    }
-    for (keyword, value) in lower {
-        upper.entry(keyword).or_insert(value);
-    }
-    upper
-}
-
-fn fields(spec: &PostgresSpec) -> Params {
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.display().to_string());
-    let given = [
-        ("host", spec.host.clone()),
-        ("port", spec.port.map(|p| p.to_string())),
-        ("user", spec.user.clone()),
-        ("dbname", spec.database.clone()),
-        ("sslmode", spec.sslmode.map(|m| mode_name(m).to_owned())),
-        ("sslrootcert", path(&spec.sslrootcert)),
-        ("sslcert", path(&spec.sslcert)),
-        ("sslkey", path(&spec.sslkey)),
-        ("service", spec.service.clone()),
-    ];
-    given.into_iter().filter_map(|(keyword, value)| Some((keyword, value?))).collect()
-}
-
-fn hosts(params: &Params, around: &Surroundings) -> Result<Vec<Host>, ConnInfoError> {
-    let list = |keyword: &str| {
-        params.get(keyword).map(|text| text.split(',').map(|p| p.trim().to_owned()).collect::<Vec<_>>()).unwrap_or_default()
-    };
-    let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
-    let count = names.len().max(addresses.len()).max(1);
-    let fits = |len: usize| len == 0 || len == count;
-    if !fits(names.len()) || !fits(addresses.len()) || !(fits(ports.len()) || ports.len() == 1) {
-        return Err(ConnInfoError::Syntax("host, hostaddr and port list different numbers of servers".into()));
-    }
-    (0..count).map(|at| host(names.get(at), addresses.get(at), ports.get(at).or(ports.first()), around)).collect()
-}
-
-fn host(name: Option<&String>, address: Option<&String>, port: Option<&String>, around: &Surroundings) -> Result<Host, ConnInfoError> {
-    let port = match port.map_or("", String::as_str) {
-        "" => 5432,
-        // The text is not repeated: in a URL with a stray character it can be part of a password.
-        text => text
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(|| ConnInfoError::Syntax("the port is not a number from 1 to 65535".into()))?,
-    };
-    let address = address.filter(|a| !a.is_empty()).cloned();
-    let name = name.filter(|n| !n.is_empty()).cloned().or_else(|| address.clone());
-    Ok(Host { host: name.unwrap_or_else(|| around.socket_folder(port).display().to_string()), address, port })
-}
-
-fn ssl_mode(params: &Params) -> Result<SslMode, ConnInfoError> {
-    match params.get("sslmode") {
-        None if params.get("sslrootcert").is_some_and(|r| r == "system") => Ok(SslMode::VerifyFull),
-        None => Ok(SslMode::Prefer),
-        Some(text) => SSL_MODES
-            .into_iter()
-            .find(|mode| mode_name(*mode) == text)
-            .ok_or_else(|| ConnInfoError::Syntax(format!("sslmode {text:?} is not one of {}", SSL_MODES.map(mode_name).join(", ")))),
-    }
-}
-
-/// The values of libpq's `target_session_attrs`.
-const SESSIONS: [&str; 6] = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"];
-
-const SSL_MODES: [SslMode; 6] =
-    [SslMode::Disable, SslMode::Allow, SslMode::Prefer, SslMode::Require, SslMode::VerifyCa, SslMode::VerifyFull];
 
 /// libpq's word for a mode.
 fn mode_name(mode: SslMode) -> &'static str {
@@ -426,36 +251,10 @@ fn mode_name(mode: SslMode) -> &'static str {
     }
 }
 
-fn roots(text: &str) -> Roots {
-    if text == "system" { Roots::System } else { Roots::File(text.into()) }
-}
-
 fn roots_file(roots: &Roots) -> String {
     match roots {
         Roots::File(path) => path.display().to_string(),
         Roots::System => SYSTEM_ROOTS.into_iter().find(|path| Path::new(path).is_file()).unwrap_or("system").to_owned(),
-    }
-}
-
-fn identity(params: &Params, around: &Surroundings) -> Result<Option<(PathBuf, PathBuf)>, ConnInfoError> {
-    let named = |keyword: &str, default: &str| params.get(keyword).map(PathBuf::from).or_else(|| around.default_file(default));
-    match (named("sslcert", "postgresql.crt"), named("sslkey", "postgresql.key")) {
-        (Some(cert), Some(key)) => Ok(Some((cert, key))),
-        (None, _) => Ok(None),
-        (Some(cert), None) => Err(ConnInfoError::Syntax(format!("the client certificate {} has no key: write `sslkey:`", cert.display()))),
-    }
-}
-
-/// The URL's or the service's timeout counts only where the pipeline kept the default.
-fn connect_timeout(spec: &PostgresSpec, params: &Params) -> Result<u16, ConnInfoError> {
-    let kept = spec.connect_timeout == PostgresSpec::default().connect_timeout;
-    match params.get("connect_timeout") {
-        Some(text) if kept => text
-            .parse()
-            .ok()
-            .filter(|seconds| (1..=600).contains(seconds))
-            .ok_or_else(|| ConnInfoError::Syntax("connect_timeout is not a number of seconds from 1 to 600".into())),
-        _ => Ok(spec.connect_timeout),
     }
 }
 

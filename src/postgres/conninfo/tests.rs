@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::ids::RefName;
-use crate::secret::{SecretDecl, SecretRef};
+use crate::postgres::spec::PostgresSpec;
+use crate::secret::{SecretDecl, SecretRef, Secrets};
 
 fn around(variables: &[(&str, &str)]) -> Surroundings {
     let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -59,6 +60,9 @@ fn bad_connections_are_refused_offline_and_say_what_to_do() {
         (url("postgresql://h/db?sslmode=on"), "is not one of disable, allow"),
         (url("host=a,b port=1,2,3"), "different numbers of servers"),
         (url("postgresql://h/db?krbsrvname=x"), "`krbsrvname` is not supported"),
+        (url("postgresql://h/db?target_session_attrs=master"), "is not one of any, read-write"),
+        (url("postgresql://h/db?channel_binding=yes"), "is not one of disable, prefer"),
+        (url("postgresql://h/db?connect_timeout=forever"), "seconds from 1 to 600"),
         (PostgresSpec { sslcert: Some("c".into()), ..PostgresSpec::default() }, "sslkey"),
         (PostgresSpec { sslrootcert: Some("system".into()), sslmode: Some(SslMode::Require), ..PostgresSpec::default() }, "verify-full"),
     ];

@@ -13,8 +13,13 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
 
+use crate::postgres::account::Account;
+
 /// What the names of these folders begin with: `runner-pg-<pid>-<start time>-<random>`.
 const PREFIX: &str = "runner-pg-";
+
+/// The accounts that servers run as when this program is root, in order.
+pub(super) const SERVER_ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
 
 /// The file that the owner keeps locked.
 const LOCK: &str = "owner.lock";
@@ -35,6 +40,7 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn create(parent: &Path) -> io::Result<Self> {
+        let parent = parent.canonicalize()?;
         let pid = std::process::id();
         let start = start_time(pid).unwrap_or(0);
         let temp = tempfile::Builder::new().prefix(&format!("{PREFIX}{pid}-{start}-")).tempdir_in(parent)?;
@@ -51,13 +57,14 @@ impl Folder {
     pub(super) fn data(&self) -> PathBuf {
         data(self.path())
     }
+}
 
-    /// Ends whatever still runs in the folder. For a server that did not stop when told.
-    pub(super) fn clear(&self) {
-        for pid in running_in(&self.data()) {
-            signal_if_in(pid, &self.data(), Signal::KILL);
-        }
-        wait_until_empty(&self.data(), PATIENCE);
+impl Drop for Folder {
+    /// Ends whatever still runs in the folder (a server that did not stop when told, an `initdb` that was cancelled), for
+    /// what is being written to can not be removed.
+    fn drop(&mut self) {
+        kill_all_in(self.path());
+        remove(self.path());
     }
 }
 
@@ -66,16 +73,25 @@ fn data(folder: &Path) -> PathBuf {
 }
 
 /// Stops the servers and removes the folders that dead owners left in `parent`. Answers what was removed; folders
-/// that are in use, or another account's, stay.
+/// that are in use, or of accounts that are not ours to clean up after, stay.
 pub fn sweep_stale(parent: &Path) -> Vec<PathBuf> {
+    // The real path: the folders of processes are compared with it as text, so that no link planted in a shared temp
+    // folder can make another server look like a left one.
+    let Ok(parent) = parent.canonicalize() else { return Vec::new() };
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| is_stale(path) && sweep(path)).collect()
 }
 
 fn is_stale(path: &Path) -> bool {
     let Some((pid, start)) = path.file_name().and_then(|name| name.to_str()).and_then(owner) else { return false };
-    let real_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
-    real_folder && start_time(pid) != Some(start)
+    path.symlink_metadata().is_ok_and(|found| found.is_dir() && is_ours(found.uid())) && start_time(pid) != Some(start)
+}
+
+/// Whether a folder's account is ours, or the one that servers run as when we are root.
+fn is_ours(uid: u32) -> bool {
+    let euid = rustix::process::geteuid();
+    let for_servers = || SERVER_ACCOUNTS.iter().filter_map(|name| Account::named(name)).any(|account| account.uid == uid);
+    uid == euid.as_raw() || euid.is_root() && for_servers()
 }
 
 /// The owner's process id and start time in a folder's name.
@@ -100,7 +116,7 @@ fn sweep(path: &Path) -> bool {
         Err(_) if age(path) < GRACE => return false,
         Err(_) => None,
     };
-    stop_left_server(&data(path));
+    stop_left_server(path);
     let removed = remove(path);
     drop(lock);
     removed
@@ -123,45 +139,46 @@ fn remove(path: &Path) -> bool {
 }
 
 /// Stops the server whose id `postmaster.pid` names, if that process really works in this folder, and what is left of it.
-fn stop_left_server(data: &Path) {
-    let said = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+fn stop_left_server(folder: &Path) {
+    let said = std::fs::read_to_string(data(folder).join("postmaster.pid")).unwrap_or_default();
     if let Some(pid) = said.lines().next().and_then(|line| line.trim().parse().ok()) {
-        signal_if_in(pid, data, Signal::QUIT);
-        wait_until_empty(data, PATIENCE);
+        signal_if_in(pid, folder, Signal::QUIT);
+        wait_until_empty(folder, PATIENCE);
     }
-    for pid in running_in(data) {
-        signal_if_in(pid, data, Signal::KILL);
-    }
-    wait_until_empty(data, PATIENCE);
+    kill_all_in(folder);
 }
 
-/// The processes whose working folder this is: a server's always is its data folder.
-fn running_in(data: &Path) -> Vec<i32> {
+fn kill_all_in(folder: &Path) {
+    for pid in running_in(folder) {
+        signal_if_in(pid, folder, Signal::KILL);
+    }
+    wait_until_empty(folder, PATIENCE);
+}
+
+/// The processes that work in the folder or, as servers always do, in its data folder.
+fn running_in(folder: &Path) -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|pid| works_in(*pid, data)).collect()
+    ids.filter(|pid| works_in(*pid, folder)).collect()
 }
 
-fn works_in(pid: i32, data: &Path) -> bool {
-    // The path is compared as text, then by what it is: a folder that was removed and made again is another one.
-    let link = PathBuf::from(format!("/proc/{pid}/cwd"));
-    let same_path = std::fs::read_link(&link).is_ok_and(|cwd| cwd == data || data.canonicalize().is_ok_and(|real| real == cwd));
-    let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
-    same_path && identity(&link).is_some() && identity(&link) == identity(data)
+/// Compared as text: the system tells the real path of a process's folder, whatever links lead there.
+fn works_in(pid: i32, folder: &Path) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder || cwd == data(folder))
 }
 
 /// The handle is opened first and the folder checked then, so the signal can not reach another process with a reused id.
-fn signal_if_in(pid: i32, data: &Path, signal: Signal) {
+fn signal_if_in(pid: i32, folder: &Path, signal: Signal) {
     let Some(handle) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return };
-    if works_in(pid, data) {
+    if works_in(pid, folder) {
         // A process that ended in between needs no signal.
         let _gone = pidfd_send_signal(handle, signal);
     }
 }
 
-fn wait_until_empty(data: &Path, limit: Duration) {
+fn wait_until_empty(folder: &Path, limit: Duration) {
     let until = Instant::now() + limit;
-    while !running_in(data).is_empty() && Instant::now() < until {
+    while !running_in(folder).is_empty() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -199,13 +216,16 @@ mod tests {
 
     #[test]
     fn a_process_elsewhere_is_never_signalled() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
-        let data = folder.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        std::fs::write(data.join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
-        stop_left_server(&data);
-        assert!(child.try_wait().unwrap().is_none(), "a pid file must not be believed");
+        let (parent, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut child = std::process::Command::new("sleep").arg("30").current_dir(elsewhere.path()).spawn().unwrap();
+        std::fs::write(elsewhere.path().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
+        let planted = parent.path().join("runner-pg-1-1-planted");
+        std::fs::create_dir(&planted).unwrap();
+        File::create(planted.join(LOCK)).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), planted.join("data")).unwrap();
+        assert_eq!(sweep_stale(parent.path()), [planted]);
+        assert!(child.try_wait().unwrap().is_none(), "neither a pid file nor a link must be believed");
+        assert!(elsewhere.path().join("postmaster.pid").exists(), "what a link leads to must stay");
         child.kill().unwrap();
         child.wait().unwrap();
     }

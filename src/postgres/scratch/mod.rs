@@ -1,8 +1,8 @@
 //! Throw-away servers: made in a temp folder, reached through a unix socket, gone whatever happens.
 //!
-//! A scratch server runs as an unprivileged account when this program is root, because PostgreSQL refuses root. It belongs to
-//! the [`ScratchServer`] value: dropping that stops it and removes its folder. What a killed runner leaves, [`sweep_stale`] removes.
-//! This module does not restore anything.
+//! A scratch server runs as an unprivileged account when this program is root, because PostgreSQL refuses root. It belongs
+//! to the [`ScratchServer`] value: dropping that stops it and removes its folder. What a killed runner leaves,
+//! [`sweep_stale`] removes. This module does not restore anything.
 
 mod folder;
 mod settings;
@@ -15,13 +15,13 @@ use tokio::runtime::Handle;
 
 pub use self::folder::sweep_stale;
 
-use self::folder::Folder;
+use self::folder::{Folder, SERVER_ACCOUNTS};
 use super::account::Account;
 use super::client::Client;
 use super::conninfo::{ConnInfo, LIBPQ_VARIABLES};
+use super::create::create_database;
 use super::error::PgError;
 use super::facts::DatabaseLocale;
-use super::quote::{identifier, literal};
 use super::tools::ToolSet;
 use crate::stream::child::{Program, Running};
 use crate::stream::{Cancel, StreamError};
@@ -115,34 +115,20 @@ impl ScratchServer {
 
     /// Creates an empty UTF-8 database in the server's default locale.
     pub fn create_database(&self, name: &str, handle: &Handle) -> Result<ConnInfo, PgError> {
-        self.maintain(&format!("create database {} template template0", identifier(name)), handle)?;
-        Ok(self.conninfo(name))
+        Ok(self.create(name, None, handle)?.0)
     }
 
-    /// Creates an empty database with the encoding and locale of another one. Where this machine does not have that locale, the `C` locale
-    /// takes its place, and the answer says so in words: content restores all the same, only sorting differs.
+    /// Creates an empty database with the encoding and locale of another one. Where this machine does not have that locale,
+    /// the `C` locale takes its place, and the answer says so in words.
     pub fn create_database_like(&self, name: &str, like: &DatabaseLocale, handle: &Handle) -> Result<(ConnInfo, Option<String>), PgError> {
-        match self.maintain(&create_like(name, like, self.tools.major), handle) {
-            Ok(()) => Ok((self.conninfo(name), None)),
-            // 22023 invalid parameter, 42809 wrong object type, 0A000 not supported, 42704 undefined object: what the majors say of a
-            // locale or provider they do not have.
-            Err(PgError::Query { state, message, .. }) if matches!(state.as_str(), "22023" | "42809" | "0A000" | "42704") => {
-                let plain = DatabaseLocale { encoding: like.encoding.clone(), ..DatabaseLocale::plain() };
-                self.maintain(&create_like(name, &plain, self.tools.major), handle)?;
-                Ok((
-                    self.conninfo(name),
-                    Some(format!("locale {} is not available here, so the scratch database sorts in locale C ({message})", like.words())),
-                ))
-            }
-            Err(error) => Err(error),
-        }
+        self.create(name, Some(like), handle)
     }
 
-    fn maintain(&self, sql: &str, handle: &Handle) -> Result<(), PgError> {
+    fn create(&self, name: &str, like: Option<&DatabaseLocale>, handle: &Handle) -> Result<(ConnInfo, Option<String>), PgError> {
         let client = Client::connect(&self.conninfo("postgres"), handle)?;
-        let done = client.batch(sql);
+        let created = create_database(&client, name, like);
         client.close();
-        done
+        Ok((self.conninfo(name), created?))
     }
 
     /// Stops the server and removes its folder.
@@ -156,7 +142,6 @@ impl ScratchServer {
             return Ok(());
         }
         let ended = self.running.stop_with(Signal::QUIT, STOP_LIMIT);
-        self.folder.clear();
         if let Some(kept) = &self.kept_log {
             // The log is a convenience: failing to keep it must not hide what the server was for.
             let _missing = std::fs::copy(log_of(&self.folder), kept);
@@ -207,13 +192,9 @@ fn server_account() -> Result<Option<Account>, PgError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let found = Account::named("postgres").or_else(|| Account::named("nobody"));
-    let refuse = || {
-        PgError::scratch(
-            "starting a scratch server as root",
-            "PostgreSQL refuses root, and there is no account `postgres` or `nobody`: add one, or run as another user",
-        )
-    };
+    let found = SERVER_ACCOUNTS.iter().find_map(|name| Account::named(name));
+    let detail = "PostgreSQL refuses root, and there is no account `postgres` or `nobody`: add one, or run as another user";
+    let refuse = || PgError::scratch("starting a scratch server as root", detail);
     found.map(Some).ok_or_else(refuse)
 }
 
@@ -294,23 +275,4 @@ fn log_tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
-}
-
-fn create_like(name: &str, like: &DatabaseLocale, major: u16) -> String {
-    let mut sql = format!(
-        "create database {} template template0 encoding {} lc_collate {} lc_ctype {}",
-        identifier(name),
-        literal(&like.encoding),
-        literal(&like.collate),
-        literal(&like.ctype)
-    );
-    // The words of pg_database.datlocprovider: i is ICU (since 15), b is builtin (since 17), c the C library.
-    let provider = match (like.provider, &like.locale) {
-        ('i', Some(locale)) => format!(" locale_provider icu icu_locale {}", literal(locale)),
-        ('b', Some(locale)) => format!(" locale_provider builtin builtin_locale {}", literal(locale)),
-        _ if major >= 15 => " locale_provider libc".to_owned(),
-        _ => String::new(),
-    };
-    sql.push_str(&provider);
-    sql
 }
