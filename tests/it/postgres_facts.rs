@@ -12,6 +12,7 @@ use crate::servers::postgres::{MAJORS, TestServer, runtime};
 
 const DATABASE: &str = r#"
 create role backup login;
+create role reader login in role pg_read_all_data;
 create schema "판매 ""특가""";
 create table "판매 ""특가"""."주문내역" ("번호" int primary key, "메모" text);
 insert into "판매 ""특가"""."주문내역" select n, '메모 ' || n from generate_series(1, 1000) n;
@@ -76,6 +77,10 @@ fn check_backup_role(info: &ConnInfo, handle: &tokio::runtime::Handle) {
     );
     let hidden = row_counts(&backup, handle, NonZeroUsize::MIN).unwrap_err();
     assert!(matches!(hidden, PgError::Query { ref state, .. } if state == "42501"), "{hidden}");
+    let reader = ConnInfo { user: "reader".to_owned(), ..info.clone() };
+    assert_eq!(Facts::read(&reader, handle).unwrap().unreadable, Vec::<String>::new());
+    let filtered = row_counts(&reader, handle, NonZeroUsize::MIN).unwrap_err().to_string();
+    assert!(filtered.contains("row-level security"), "fewer rows must not be taken for the rows: {filtered}");
 }
 
 fn check_counts(info: &ConnInfo, handle: &tokio::runtime::Handle) {

@@ -199,19 +199,23 @@ mod tests {
     fn a_living_owners_folder_stays_and_a_dead_ones_goes() {
         let parent = tempfile::tempdir().unwrap();
         let ours = Folder::create(parent.path()).unwrap();
-        let (dead, young, locked) = (
-            parent.path().join("runner-pg-1-1-dead"),
-            parent.path().join("runner-pg-1-1-young"),
-            parent.path().join("runner-pg-1-1-locked"),
-        );
-        for folder in [&dead, &young, &locked] {
-            std::fs::create_dir(folder).unwrap();
-        }
-        File::create(dead.join(LOCK)).unwrap();
-        let held = File::create(locked.join(LOCK)).unwrap();
-        held.try_lock().unwrap();
-        assert_eq!(sweep_stale(parent.path()), std::slice::from_ref(&dead));
-        assert!(ours.path().exists() && young.exists() && locked.exists() && !dead.exists());
+        let make = |name: &str| {
+            let folder = parent.path().join(format!("{PREFIX}{name}"));
+            std::fs::create_dir(&folder).unwrap();
+            folder
+        };
+        let me = std::process::id();
+        let (dead, young, locked) = (make("1-1-dead"), make("1-1-young"), make("1-1-locked"));
+        let (unlocked, reused) = (make(&format!("{me}-{}-unlocked", start_time(me).unwrap())), make(&format!("{me}-1-reused")));
+        let locks = [&dead, &locked, &unlocked, &reused].map(|folder| File::create(folder.join(LOCK)).unwrap());
+        locks[1].try_lock().unwrap();
+        let mut swept = sweep_stale(parent.path());
+        swept.sort();
+        let mut expected = [dead, reused];
+        expected.sort();
+        assert_eq!(swept, expected);
+        assert!([ours.path(), &young, &locked, &unlocked].iter().all(|kept| kept.exists()));
+        assert!(expected.iter().all(|gone| !gone.exists()));
     }
 
     #[test]
