@@ -2,6 +2,30 @@
 //!
 //! This module does not know steps or plans.
 
+pub mod account;
+mod certificate;
+pub mod client;
+pub mod conninfo;
+mod create;
+pub mod embedded;
+pub mod error;
+pub mod facts;
+pub mod passfile;
+pub mod quote;
+pub mod restored;
+pub mod scratch;
 pub mod spec;
+pub mod temp_database;
+mod tls;
+pub mod tools;
 
+pub use client::Client;
+pub use conninfo::ConnInfo;
+pub use embedded::EmbeddedServer;
+pub use error::PgError;
+pub use facts::Facts;
+pub use passfile::PassFile;
+pub use scratch::{ScratchOptions, ScratchServer};
 pub use spec::ConnectionSpec;
+pub use temp_database::TempDatabase;
+pub use tools::{Installed, ToolSet};

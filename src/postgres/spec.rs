@@ -18,7 +18,7 @@ pub enum ConnectionSpec {
 }
 
 /// A PostgreSQL server, by URL or by fields; fields win over the URL, the URL over the service.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSpec {
     /// A connection URL (`postgresql://user@host:5432/database?sslmode=verify-full`) without a password.
@@ -63,6 +63,26 @@ pub struct PostgresSpec {
 
 fn connect_timeout() -> u16 {
     10
+}
+
+/// Nothing said: the same as an empty mapping in YAML.
+impl Default for PostgresSpec {
+    fn default() -> Self {
+        Self {
+            url: None,
+            host: None,
+            port: None,
+            user: None,
+            database: None,
+            password: None,
+            sslmode: None,
+            sslrootcert: None,
+            sslcert: None,
+            sslkey: None,
+            service: None,
+            connect_timeout: connect_timeout(),
+        }
+    }
 }
 
 /// How a connection is secured; the meaning of each is libpq's.

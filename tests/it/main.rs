@@ -11,6 +11,10 @@ mod notify_mail;
 mod notify_parameters;
 mod notify_setting;
 mod servers;
+
+mod postgres_client;
+mod postgres_facts;
+mod postgres_scratch;
 mod store_conformance;
 mod stream_age;
 mod stream_child;
