@@ -10,15 +10,14 @@ use crate::diagnostic::Diagnostic;
 /// readers take for something else.
 pub fn check(document: &Document, schema: &Schema) -> Vec<Diagnostic> {
     let examiner = Examiner { document, schema };
+    let errors: Vec<_> = schema.validator.iter_errors(&document.value).collect();
     let mut found = Vec::new();
-    for error in schema.validator.iter_errors(&document.value) {
-        examiner.explain(&error, &mut found);
+    for error in &errors {
+        examiner.explain(error, &mut found);
     }
-    if found.is_empty()
-        && let Some(error) = schema.validator.iter_errors(&document.value).next()
-    {
-        let message = format!("this is not what the schema takes: {error}");
-        found.push(document.error("not-allowed", error.instance_path().as_str(), message));
+    // The words may fail, the verdict must not: what the validator refuses is never passed.
+    if let (true, Some(error)) = (found.is_empty(), errors.first()) {
+        found.push(examiner.refusal(error));
     }
     found.retain(|diagnostic| !document.is_doubtful(&diagnostic.pointer));
     let complained: HashSet<String> = found.iter().map(|diagnostic| diagnostic.pointer.clone()).collect();

@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 /// Replaces the placeholders of a document.
 ///
 /// Values under `vars` come first; they see `env` and `pipeline` only. A text for whose pointer `deferred` says true is
-/// rendered later by [`render`](super::render), with the names of `run` (`id` stands for `run.id`): here it is only tried
+/// rendered later by [`render`](super::render()), with the names of `run` (`id` stands for `run.id`): here it is only tried
 /// out, and stays as it is.
 pub fn expand(document: &mut Document, scope: &Scope, deferred: &dyn Fn(&Value, &str) -> bool, run: &[&str]) -> Vec<Diagnostic> {
     let mut found = Vec::new();

@@ -160,6 +160,16 @@ impl Examiner<'_> {
         self.document.error("repeated-item", &format!("{at}/{second}"), message).label(first, "first given here")
     }
 
+    /// What is said when nothing better is known.
+    pub(super) fn refusal(&self, error: &ValidationError<'_>) -> Diagnostic {
+        self.not_allowed(error.instance_path().as_str(), error.kind())
+    }
+
+    fn not_allowed(&self, at: &str, kind: &Kind) -> Diagnostic {
+        let message = format!("{} is not what this place takes (schema rule `{}`)", words::subject(at), kind.keyword());
+        self.document.error("not-allowed", at, message)
+    }
+
     fn limit(&self, at: &str, kind: &Kind) -> Diagnostic {
         let subject = words::subject(at);
         let rule = match kind {
@@ -175,10 +185,7 @@ impl Examiner<'_> {
             Kind::MaxItems { limit } => format!("must have at most {limit} items"),
             Kind::MinProperties { limit } => format!("must have at least {limit} keys"),
             Kind::MaxProperties { limit } => format!("must have at most {limit} keys"),
-            other => {
-                let message = format!("{subject} is not what this place takes (schema rule `{}`)", other.keyword());
-                return self.document.error("not-allowed", at, message);
-            }
+            other => return self.not_allowed(at, other),
         };
         let found = match self.value(at) {
             Value::Number(number) => format!(", not {number}"),

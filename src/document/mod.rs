@@ -1,7 +1,7 @@
 //! Documents: YAML text with a place for every value, its placeholders, and what its schema says about it.
 //!
-//! The way of a text is [`read`] → [`parse`] (or [`recover`], which also answers with a document when the mistakes leave
-//! one) → [`expand`] → [`check`] → [`typed`]. Each step answers with all its [`Diagnostic`]s at once, and each of those
+//! The way of a text is [`read()`] → [`parse()`] (or [`recover`], which also answers with a document when the mistakes leave
+//! one) → [`expand()`] → [`check()`] → [`typed()`]. Each step answers with all its [`Diagnostic`]s at once, and each of those
 //! points at the characters concerned. YAML is read as version 1.2 with the core schema.
 //! This module does not know pipelines or steps, and reads no file but the one it is told to.
 

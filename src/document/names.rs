@@ -22,8 +22,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// The same scope with the `vars` of a document under those given from outside: what [`render`](super::render) needs for the fields
-    /// that [`expand`](super::expand) left for later.
+    /// The same scope with the `vars` of a document under those given from outside: what [`render`](super::render()) needs for the fields
+    /// that [`expand`](super::expand()) left for later.
     #[must_use]
     pub fn with_vars_of(&self, document: &super::Document) -> Self {
         let mut vars = document.value.get("vars").and_then(Value::as_object).cloned().unwrap_or_default();

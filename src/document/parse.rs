@@ -15,7 +15,7 @@ pub fn parse(source: Arc<SourceText>) -> Result<Document, Vec<Diagnostic>> {
 
 /// Like [`parse`], but gives a document also when mistakes such as a duplicate key leave one that can be read on, so that
 /// a schema's complaints come with those about the syntax. Values that stand in for unreadable ones are known to
-/// [`check`](super::check), which is silent about them.
+/// [`check`](super::check()), which is silent about them.
 pub fn recover(source: Arc<SourceText>) -> (Option<Document>, Vec<Diagnostic>) {
     let (tree, mut diagnostics) = compose::compose(&source);
     let Some(tree) = tree.filter(|_| !diagnostics.iter().any(|d| d.code == "empty-file")) else {

@@ -41,9 +41,17 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<Arc<SourceText>, Box<Diagnostic
         return Err(Box::new(Diagnostic::error("too-large", &source, 0..0, message)));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Arc::new(SourceText { path: path.to_owned(), text })),
+        Ok(text) => Ok(Arc::new(SourceText { path: path.to_owned(), text: without_mark(text) })),
         Err(error) => Err(Box::new(not_utf8(path, &error))),
     }
+}
+
+/// A byte order mark is no character of the text: it would move the first line's columns by one.
+fn without_mark(mut text: String) -> String {
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    text
 }
 
 /// The place is exact although the text shown is a repaired one: what stands before the bad byte is the same in both.
@@ -70,17 +78,14 @@ mod tests {
 
     #[test]
     fn a_byte_that_is_not_utf8_is_shown_at_its_line_and_column() {
-        let found = content(
-            "name: 주문\nb: caf\u{e9}\n"
-                .replace('\u{e9}', "?")
-                .into_bytes()
-                .iter()
-                .map(|b| if *b == b'?' { 0xe9 } else { *b })
-                .collect::<Vec<_>>()
-                .as_slice(),
-        );
+        let found = content(&[&b"name: "[..], "주문".as_bytes(), b"\nb: caf\xe9\n"].concat());
         assert_eq!((found.code, found.place()), ("not-utf8", Place { line: 2, column: 7 }));
         assert_eq!(&found.source.text[found.range.clone()], "\u{fffd}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_column() {
+        assert_eq!(decode(Path::new("p.yaml"), "\u{feff}a: 1\n".into()).unwrap().text, "a: 1\n");
     }
 
     #[test]

@@ -47,3 +47,22 @@ fn every_bad_sample_gives_exactly_the_problems_it_announces() {
     assert!(wrong.is_empty(), "{wrong}");
     assert!(seen >= 20, "only {seen} samples were found");
 }
+
+/// The codes that stand in a file as the first argument of what makes a diagnostic.
+fn codes_in(text: &str) -> BTreeSet<String> {
+    let squeezed: String = text.split_whitespace().collect();
+    let makers = ["report(\"", "error(\"", "::new(\""];
+    let after = makers.iter().flat_map(|maker| squeezed.match_indices(maker).map(|(at, _)| &squeezed[at + maker.len()..]));
+    after.filter_map(|rest| rest.split('"').next()).filter(|code| code.contains('-')).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_code_is_in_the_table_and_every_row_of_the_table_is_used() {
+    let table: BTreeSet<String> = CODES.iter().map(|(code, _)| (*code).to_owned()).collect();
+    assert_eq!(table.len(), CODES.len(), "a code has one row");
+    let mut used = BTreeSet::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/document")).unwrap() {
+        used.extend(codes_in(&std::fs::read_to_string(entry.unwrap().path()).unwrap()));
+    }
+    assert_eq!(used, table);
+}

@@ -35,7 +35,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A value written as YAML in one line (quotes and brackets) or by the oracle (blocks).
+/// All pointers of a value, found without the document's own bookkeeping.
 fn every_pointer(value: &Value, at: &str, into: &mut Vec<String>) {
     into.push(at.to_owned());
     match value {
