@@ -19,11 +19,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+pub(super) use pipe::Piped;
 pub use running::Running;
 pub use transient::Transience;
 
 use self::process::Process;
-use super::{Cancel, Stream, StreamError, bytes};
+use super::{Cancel, Stream, StreamError, bytes, fused};
 
 /// How much standard output [`Program::run`] takes, in bytes; who expects more reads a [`Program::source`].
 const RUN_LIMIT: usize = 64 * 1024 * 1024;
@@ -136,13 +137,18 @@ impl Program {
     pub fn source(mut self, cancel: &Cancel) -> Result<Stream, StreamError> {
         match self.stdin.take() {
             Some(given) => self.filter(bytes::stream_of(given), cancel),
-            None => Ok(pipe::start(&self, None, cancel)?.into_stream()),
+            None => Ok(fused(self.piped(None, cancel)?)),
         }
     }
 
     /// A stream through the program. An error of the input wins over the program's own, which it causes.
     pub fn filter(self, input: Stream, cancel: &Cancel) -> Result<Stream, StreamError> {
-        Ok(pipe::start(&self, Some(input), cancel)?.into_stream())
+        Ok(fused(self.piped(Some(input), cancel)?))
+    }
+
+    /// As [`Program::filter`], for who must also see what it wrote to standard error.
+    pub(super) fn piped(self, input: Option<Stream>, cancel: &Cancel) -> Result<Piped, StreamError> {
+        pipe::start(&self, input, cancel)
     }
 
     /// Feeds the stream to its verified end, closes standard input and waits for an exit with 0.
@@ -156,7 +162,7 @@ impl Program {
     pub fn run(mut self, cancel: &Cancel) -> Result<Output, StreamError> {
         let name = self.name.clone();
         let input = self.stdin.take().map(bytes::stream_of);
-        let mut piped = pipe::start(&self, input, cancel)?;
+        let mut piped = self.piped(input, cancel)?;
         let stdout = bytes::collect_from(&mut piped, RUN_LIMIT)?;
         let stdout = String::from_utf8(stdout).map_err(|_| StreamError::corrupt(name, "wrote something that is not UTF-8"))?;
         Ok(Output { stdout, stderr: piped.stderr() })

@@ -1,4 +1,10 @@
 //! Encryption and its undoing.
+//!
+//! The files are the standard ones, so that `age -d` and `gpg -d` open them without this program. This module does not
+//! make or keep keys.
+
+pub mod age;
+pub mod openpgp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@
 //! Stages that cost CPU run on a thread of their own ([`prefetch`]), so that a chain takes as long as its slowest
 //! stage; chunks are large and their buffers are reused. This module knows neither steps nor stores nor YAML.
 
+pub mod archive_tar;
 pub mod bytes;
 pub mod cancel;
 pub mod child;
@@ -15,13 +16,19 @@ pub mod chunk;
 pub mod codec;
 pub mod crypt;
 pub mod digest;
+pub mod file;
 mod fused;
+pub mod meter;
+mod prefetch;
+pub mod reader;
 
 use std::sync::Arc;
 
 pub use cancel::Cancel;
 pub use chunk::{Chunk, Pool};
 pub use fused::fused;
+pub use meter::{Meter, metered};
+pub use prefetch::prefetch;
 
 /// The size of a chunk's buffer in bytes: large enough that a hand-over costs nothing, small enough that a handful of
 /// stages with a few chunks each stay far below the memory bound of 128 MiB.

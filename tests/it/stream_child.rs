@@ -4,34 +4,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use runner::stream::bytes::{collect, stream_of};
+use runner::stream::bytes::stream_of;
 use runner::stream::child::{Program, transient};
-use runner::stream::{Cancel, Chunk, Pull, Stream, StreamError, fused};
+use runner::stream::{Cancel, Chunk, Pull, StreamError, fused};
+
+use crate::stream_tools::{eventually, lives, read, runs};
 
 fn sh(script: &str) -> Program {
     Program::new("/bin/sh").args(["-c", script]).named("script")
-}
-
-fn read(stream: Stream) -> Result<Vec<u8>, StreamError> {
-    collect(stream, 64 << 20)
-}
-
-/// Whether a process with this id is there, a zombie included.
-fn lives(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
-}
-
-/// Whether a process with this id still runs. What an ended program leaves behind is reaped by init, when it likes.
-fn runs(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < until, "{what} did not come true");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Reads the process ids that a script writes into a file, one a line.
@@ -132,6 +112,12 @@ fn an_exit_0_after_sigterm_is_no_end() {
         later.cancel("test", false);
     });
     assert_eq!(read(stream).unwrap_err().to_string(), "cancelled: test");
+}
+
+#[test]
+fn a_slow_source_hands_over_what_it_has() {
+    let mut stream = sh("echo a little; exec sleep 1000").source(&Cancel::new()).unwrap();
+    assert_eq!(stream.pull().unwrap().as_deref(), Some(&b"a little\n"[..]));
 }
 
 #[test]

@@ -87,9 +87,7 @@ pub enum ConnInfoError {
         keyword: String,
     },
     /// The URL holds a password.
-    #[error(
-        "the url holds a password, which would be committed with the pipeline: remove it and write `password: {{ secret: name }}` beside the url"
-    )]
+    #[error("the url holds a password, which would be committed: write `password: {{ secret: name }}` beside the url instead")]
     PasswordInUrl,
     /// The service is in none of the files.
     #[error("service `{service}` is not defined: looked in {looked}")]

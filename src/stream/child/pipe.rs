@@ -5,7 +5,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use rustix::buffer::spare_capacity;
@@ -16,12 +16,16 @@ use super::process::Process;
 use super::stderr::Tail;
 use super::{Finished, Program, Transience};
 use crate::stream::cancel::Registered;
-use crate::stream::{CHUNK, Cancel, Chunk, Pool, Pull, Stopper, Stream, StreamError, fused};
+use crate::stream::{CHUNK, Cancel, Chunk, Pool, Pull, Stopper, Stream, StreamError};
 
 /// The largest pipe an unprivileged process may have by default (`/proc/sys/fs/pipe-max-size`), in bytes.
 const PIPE: usize = 1 << 20;
 /// A chunk is handed on once it holds this much, in bytes: most of a hand-over's cost is per chunk.
 const FULL: usize = CHUNK - 64 * 1024;
+/// A slow program's few bytes are handed on after this long, so that a watchdog sees that it lives.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// The first nap while waiting for a chunk to fill; each is twice the one before.
+const NAP: Duration = Duration::from_micros(100);
 /// How long a program whose stream was dropped may take to clean up.
 const HASTE: Duration = Duration::from_secs(1);
 
@@ -105,7 +109,7 @@ fn in_words(status: ExitStatus) -> String {
 }
 
 /// A program whose output is read.
-pub(super) struct Piped {
+pub(in crate::stream) struct Piped {
     started: Started,
     stdout: ChildStdout,
     feeding: Option<Feeding>,
@@ -154,21 +158,30 @@ pub(super) fn sink(program: &Program, mut input: Stream, cancel: &Cancel) -> Res
 }
 
 impl Piped {
-    pub(super) fn into_stream(self) -> Stream {
-        fused(self)
-    }
-
     /// What it wrote to standard error; to be asked after the end.
-    pub(super) fn stderr(&self) -> String {
+    pub(in crate::stream) fn stderr(&self) -> String {
         self.started.tail.all()
     }
 
+    /// Reads a chunk's worth, or what comes within [`PATIENCE`] of the first byte; empty at the end of output.
     fn fill(&self) -> Result<Vec<u8>, StreamError> {
-        let mut buffer = self.pool.buffer();
+        let (mut buffer, mut first, mut nap) = (self.pool.buffer(), None, NAP);
         while buffer.len() < FULL {
+            // Programs write in pieces of a few KiB. Waking up for each would cost more than the piece.
+            if let Some(first) = first
+                && rustix::io::ioctl_fionread(&self.stdout).unwrap_or(1) == 0
+            {
+                if Instant::elapsed(&first) > PATIENCE {
+                    break;
+                }
+                std::thread::sleep(nap);
+                nap *= 2;
+                continue;
+            }
             match rustix::io::read(&self.stdout, spare_capacity(&mut buffer)) {
                 Ok(0) => break,
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => first = first.or_else(|| Some(Instant::now())),
+                Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(StreamError::io(format!("reading from {}", self.started.name), &error.into())),
             }
         }
