@@ -205,7 +205,7 @@ impl ConnInfo {
     }
 
     /// The environment that makes a libpq program connect as this says. Without a password: that goes through a
-    /// [`PassFile`](super::PassFile). The caller removes [`LIBPQ_VARIABLES`] from the child's environment first.
+    /// [`PassFile`]. The caller removes [`LIBPQ_VARIABLES`] from the child's environment first.
     pub fn env(&self) -> Vec<(String, String)> {
         let join = |field: &dyn Fn(&Host) -> String| self.hosts.iter().map(field).collect::<Vec<_>>().join(",");
         let addresses = self.hosts.iter().any(|h| h.address.is_some());
