@@ -1,8 +1,8 @@
 //! What libpq (through OpenSSL) takes for a trustworthy certificate and webpki does not.
 //!
-//! The certificate that PostgreSQL's documentation teaches to make (`openssl req -x509 -subj /CN=host`) signs itself and has its host in the
-//! common name alone. Many servers have one, and `pg_dump` accepts it; so must we, or a backup would be refused that works.
-//! This module verifies no signature.
+//! The certificate that PostgreSQL's documentation teaches to make (`openssl req -x509 -subj /CN=host`) signs itself and has
+//! its host in the common name alone. Many servers have one, and `pg_dump` accepts it; so must we, or a backup would be
+//! refused that works. This module verifies no signature.
 
 use std::time::Duration;
 

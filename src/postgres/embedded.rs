@@ -2,8 +2,6 @@
 //!
 //! This module does not know what the seed is about.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::Handle;
@@ -15,7 +13,8 @@ use super::scratch::{ScratchOptions, ScratchServer};
 use super::spec::EmbeddedSpec;
 use super::tools::Installed;
 use crate::stream::child::Program;
-use crate::stream::{CHUNK, Cancel, Chunk, Pool, Pull, StreamError};
+use crate::stream::file::read_file;
+use crate::stream::{Cancel, Stream, StreamError};
 
 /// A running embedded database; gone when dropped.
 pub struct EmbeddedServer {
@@ -34,12 +33,14 @@ impl EmbeddedServer {
         handle: &Handle,
         cancel: &Cancel,
     ) -> Result<Self, PgError> {
+        // Opened first: a file that is not there need not wait for a server.
+        let seed = spec.seed.as_deref().map(|path| open_seed(path).map(|text| (path, text))).transpose()?;
         let tools = spec.version.map_or_else(|| installed.newest_server(), |major| installed.server(major))?;
         let server = ScratchServer::start(tools, options, cancel)?;
         let embedded = Self { server, database: spec.database.clone() };
         embedded.server.create_database(&embedded.database, handle)?;
-        if let Some(seed) = &spec.seed {
-            embedded.run_seed(seed, cancel)?;
+        if let Some((path, text)) = seed {
+            embedded.run_seed(path, text, cancel)?;
         }
         Ok(embedded)
     }
@@ -59,10 +60,9 @@ impl EmbeddedServer {
         self.server.stop()
     }
 
-    fn run_seed(&self, seed: &Path, cancel: &Cancel) -> Result<(), PgError> {
+    fn run_seed(&self, seed: &Path, text: Stream, cancel: &Cancel) -> Result<(), PgError> {
         let doing = || format!("seeding from {}", seed.display());
         let io = |error: std::io::Error| PgError::Seed { path: seed.to_owned(), line: None, message: error.to_string() };
-        let file = File::open(seed).map_err(io)?;
         let passfile = PassFile::create(&self.conninfo()).map_err(|error| PgError::scratch(doing(), error))?;
         let folder = seed.canonicalize().map_err(io)?.parent().map_or_else(PathBuf::new, Path::to_owned);
         let psql = Program::new(self.server.tools().tool("psql")).cwd(folder);
@@ -70,7 +70,7 @@ impl EmbeddedServer {
             self.conninfo().equip(psql, &passfile).env("PGCLIENTENCODING", "UTF8").env("PGOPTIONS", "-c client_min_messages=warning");
         // Through standard input the file need only be readable here; psql still counts its lines.
         let psql = psql.args(["-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
-        match psql.sink(Box::new(Seed { file, path: seed.to_owned(), pool: Pool::new(CHUNK) }), cancel) {
+        match psql.sink(text, cancel) {
             Ok(_) => Ok(()),
             Err(StreamError::Child { stderr, .. }) if !stderr.is_empty() => {
                 let (line, message) = blame(&stderr);
@@ -79,6 +79,10 @@ impl EmbeddedServer {
             Err(error) => Err(PgError::program(doing(), error)),
         }
     }
+}
+
+fn open_seed(path: &Path) -> Result<Stream, PgError> {
+    read_file(path, None).map_err(|error| PgError::program("seeding an embedded database", error))
 }
 
 /// Reads `psql:<stdin>:12: ERROR:  …` into the line and the rest, without the prefix of every line.
@@ -94,21 +98,6 @@ fn blame(stderr: &str) -> (Option<usize>, String) {
     });
     let message = lines.collect::<Vec<_>>().join("\n");
     (first, message)
-}
-
-struct Seed {
-    file: File,
-    path: PathBuf,
-    pool: Pool,
-}
-
-impl Pull for Seed {
-    fn pull(&mut self) -> Result<Option<Chunk>, StreamError> {
-        let mut buffer = self.pool.buffer();
-        let doing = || format!("reading {}", self.path.display());
-        let read = (&self.file).take(CHUNK as u64).read_to_end(&mut buffer).map_err(|error| StreamError::io(doing(), &error))?;
-        Ok((read > 0).then(|| self.pool.chunk(buffer)))
-    }
 }
 
 #[cfg(test)]

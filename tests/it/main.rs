@@ -1,5 +1,6 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
+
 mod document_bad;
 mod document_check;
 mod document_expand;
@@ -10,11 +11,10 @@ mod notify_http;
 mod notify_mail;
 mod notify_parameters;
 mod notify_setting;
-mod servers;
-
 mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
+mod servers;
 mod store_conformance;
 mod stream_age;
 mod stream_child;

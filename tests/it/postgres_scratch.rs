@@ -195,6 +195,9 @@ fn a_broken_seed_names_its_file_and_line() {
     let error =
         EmbeddedServer::start(&spec, &installed(), &options(parent.path()), runtime.handle(), &Cancel::new()).err().unwrap().to_string();
     assert!(error.starts_with(&format!("{}:4: ERROR:", seed.display())) && error.contains("없음"), "{error}");
+    let missing = EmbeddedSpec { seed: Some("/없음/seed.sql".into()), ..spec };
+    let error = EmbeddedServer::start(&missing, &installed(), &options(parent.path()), runtime.handle(), &Cancel::new()).err().unwrap();
+    assert!(error.to_string().contains("/없음/seed.sql"), "{error}");
     assert_eq!(entries(parent.path()), [seed]);
 }
 

@@ -87,9 +87,7 @@ pub enum ConnInfoError {
         keyword: String,
     },
     /// The URL holds a password.
-    #[error(
-        "the url holds a password, which would be committed with the pipeline: remove it and write `password: {{ secret: name }}` beside the url"
-    )]
+    #[error("the url holds a password, which would be committed: write `password: {{ secret: name }}` beside the url instead")]
     PasswordInUrl,
     /// The service is in none of the files.
     #[error("service `{service}` is not defined: looked in {looked}")]
@@ -207,7 +205,7 @@ impl ConnInfo {
     }
 
     /// The environment that makes a libpq program connect as this says. Without a password: that goes through a
-    /// [`PassFile`](super::PassFile). The caller removes [`LIBPQ_VARIABLES`] from the child's environment first.
+    /// [`PassFile`]. The caller removes [`LIBPQ_VARIABLES`] from the child's environment first.
     pub fn env(&self) -> Vec<(String, String)> {
         let join = |field: &dyn Fn(&Host) -> String| self.hosts.iter().map(field).collect::<Vec<_>>().join(",");
         let addresses = self.hosts.iter().any(|h| h.address.is_some());
