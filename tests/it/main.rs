@@ -1,4 +1,5 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod servers;
+mod store_commit;
 mod store_conformance;
