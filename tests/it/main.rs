@@ -3,3 +3,6 @@
 mod servers;
 mod store_commit;
 mod store_conformance;
+mod store_local;
+mod store_s3;
+mod store_s3_faults;

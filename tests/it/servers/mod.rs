@@ -1,3 +1,5 @@
 //! Real servers for tests, started on loopback or unix sockets in temp folders and stopped by their own pid.
 
+pub(crate) mod faulty_s3;
 pub(crate) mod seaweed;
+pub(crate) mod small_disk;
