@@ -79,10 +79,11 @@ fn a_commit_is_never_overwritten_and_a_retry_finds_its_own() {
     assert_eq!(read_manifest(&store.get_bytes(&stored.key, 100_000).unwrap()).unwrap(), first);
 }
 
+type Spoil = fn(&mut Manifest);
+
 #[test]
 fn a_manifest_that_contradicts_itself_is_neither_committed_nor_read() {
     let (_folder, store) = store();
-    type Spoil = fn(&mut Manifest);
     let faults: [(&str, Spoil); 7] = [
         ("70 bytes left the last stage and 71 were stored", |m| m.artifacts[0].object.bytes = 71),
         ("50 bytes were digested where 49 passed", |m| {

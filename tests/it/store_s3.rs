@@ -5,12 +5,12 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use runner::store::spec::{ChecksumMode, LockMode, ObjectLock, ServerSideEncryption};
-use runner::store::{ObjectStore, PutOptions, StoreError};
+use runner::store::spec::{ChecksumMode, LockMode, ObjectLock, S3Spec, ServerSideEncryption, StoreSpec};
+use runner::store::{ObjectStore, PutOptions, Refusal, StoreError};
 use runner::stream::Cancel;
 
 use crate::servers::faulty_s3::FaultyS3;
-use crate::servers::seaweed::{BUCKET, Client, S3Server, spec};
+use crate::servers::seaweed::{ACCESS_KEY, BUCKET, Client, S3Server, SECRET_KEY, spec};
 use crate::store_conformance::{MIB, Pattern, drain_pattern};
 
 #[test]
@@ -131,8 +131,12 @@ fn a_locked_object_has_a_version_that_can_not_be_deleted() {
 
 #[test]
 fn memory_stays_bounded_however_large_the_object() {
-    let (server, client) = (S3Server::seaweed(), Client::new());
-    let store = client.store(&spec(&server.endpoint()));
+    let Some(endpoint) = inside() else {
+        let server = S3Server::seaweed();
+        return again("store_s3::memory_stays_bounded_however_large_the_object", &server, &[]);
+    };
+    let client = Client::new();
+    let store = client.store(&spec(&endpoint));
     let put = |key: &str, size| drop(store.put(key, Pattern::stream(size), &PutOptions::default(), &Cancel::new(), &|_| {}).unwrap());
     put("warm", 64 * MIB);
     let before = peak_kib();
@@ -140,6 +144,56 @@ fn memory_stays_bounded_however_large_the_object() {
     let grown = peak_kib() - before;
     assert!(grown < 12 * 1024, "the peak grew by {grown} KiB");
     assert!(peak_kib() < 128 * 1024, "the peak is {} KiB", peak_kib());
+}
+
+#[test]
+fn credentials_come_from_the_environment_or_a_profile() {
+    let test = "store_s3::credentials_come_from_the_environment_or_a_profile";
+    let Some(endpoint) = inside() else {
+        let (server, folder) = (S3Server::seaweed(), tempfile::tempdir().unwrap());
+        let profile = folder.path().join("credentials");
+        let keys = format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n");
+        std::fs::write(&profile, keys).unwrap();
+        again(test, &server, &[("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)]);
+        again(test, &server, &[("AWS_SHARED_CREDENTIALS_FILE", profile.to_str().unwrap()), ("AWS_REGION", "eu-west-1")]);
+        return;
+    };
+    let client = Client::new();
+    let spec = S3Spec { region: None, ..spec(&endpoint) };
+    let store = runner::store::open(&StoreSpec::S3(spec), client.runtime.handle()).unwrap();
+    store.put_bytes("a", b"x", &PutOptions::default()).unwrap();
+    store.delete("a").unwrap();
+}
+
+#[test]
+fn missing_credentials_and_regions_are_said_with_what_to_do() {
+    let Some(endpoint) = inside() else {
+        let server = S3Server::seaweed();
+        return again("store_s3::missing_credentials_and_regions_are_said_with_what_to_do", &server, &[]);
+    };
+    let client = Client::new();
+    let store = runner::store::open(&StoreSpec::S3(spec(&endpoint)), client.runtime.handle()).unwrap();
+    let error = store.reach().unwrap_err();
+    assert!(matches!(error, StoreError::Refused { kind: Refusal::Denied, .. }), "{error}");
+    assert!(error.to_string().contains("set AWS_ACCESS_KEY_ID"), "{error}");
+    let spec = S3Spec { region: None, endpoint: None, ..spec(&endpoint) };
+    let error = runner::store::open(&StoreSpec::S3(spec), client.runtime.handle()).unwrap().reach().unwrap_err();
+    assert!(!error.transient() && error.to_string().contains("set `region`"), "{error}");
+}
+
+/// Set in a child that runs one test alone, with an environment made for it.
+const INSIDE: &str = "RUNNER_TEST_INSIDE_ENDPOINT";
+
+fn inside() -> Option<String> {
+    std::env::var(INSIDE).ok()
+}
+
+/// Runs a test again in a process of its own, in which nothing else uses memory and the environment holds only this.
+fn again(test: &str, server: &S3Server, env: &[(&str, &str)]) {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture"]).env_clear().env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true");
+    let status = child.env(INSIDE, server.endpoint()).envs(env.iter().copied()).status().unwrap();
+    assert!(status.success(), "the test failed in its own process with {env:?}");
 }
 
 /// The most memory this process has had, in KiB.

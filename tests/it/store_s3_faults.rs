@@ -146,6 +146,25 @@ fn a_size_that_differs_after_completion_is_a_lie_and_the_object_goes() {
 }
 
 #[test]
+fn a_server_that_never_answers_can_be_left_at_once() {
+    for rules in [vec![rule("HEAD", "", ALWAYS, Fault::Hang)], vec![rule("PUT", PART, ALWAYS, Fault::Hang)]] {
+        let scene = scene(rules);
+        let cancel = Cancel::new();
+        let asked = cancel.clone();
+        let waiting = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            asked.cancel("SIGINT", false);
+        });
+        let started = Instant::now();
+        let error = scene.faulty.put(KEY, Pattern::stream(20 * MIB), &PutOptions::default(), &cancel, &|_| {}).unwrap_err();
+        assert_eq!(error.to_string(), "cancelled: SIGINT");
+        assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+        waiting.join().unwrap();
+        scene.nothing_is_left();
+    }
+}
+
+#[test]
 fn a_hanging_completion_can_be_cancelled_and_leaves_nothing() {
     let scene = scene(vec![rule("POST", COMPLETE, ALWAYS, Fault::Hang)]);
     let cancel = Cancel::new();
