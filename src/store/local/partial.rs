@@ -65,10 +65,11 @@ impl Partial {
         rustix::fs::renameat_with(&self.folder, self.name.as_str(), &self.folder, self.target.as_str(), RenameFlags::NOREPLACE)
     }
 
-    /// A second name is also create-only; the first is then taken away.
+    /// A second name is also create-only; the first is then taken away, or left to a sweep if that fails: the object is there.
     fn link(&self) -> Result<(), Errno> {
         rustix::fs::linkat(&self.folder, self.name.as_str(), &self.folder, self.target.as_str(), AtFlags::empty())?;
-        rustix::fs::unlinkat(&self.folder, self.name.as_str(), AtFlags::empty())
+        let _swept_later = rustix::fs::unlinkat(&self.folder, self.name.as_str(), AtFlags::empty());
+        Ok(())
     }
 }
 

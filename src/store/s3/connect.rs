@@ -25,6 +25,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a small request may take before it is tried again.
 const ATTEMPT: Duration = Duration::from_mins(1);
 
+/// How long clearing up may take.
+const HASTE: Duration = Duration::from_secs(30);
+
 /// The slowest line that is still served, in bytes a second.
 const SLOWEST: u64 = 32 * 1024;
 
@@ -33,8 +36,11 @@ const STALL: Duration = Duration::from_secs(30);
 
 /// A client with the default chain of credentials: environment, profile, web identity, container, instance role.
 pub(super) async fn with_default_chain(spec: &S3Spec) -> Client {
-    let shared = aws_config::defaults(BehaviorVersion::latest()).http_client(http()).region(regions(spec)).load().await;
-    client(spec, Builder::from(&shared))
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http());
+    if let Some(regions) = regions(spec) {
+        loader = loader.region(regions);
+    }
+    client(spec, Builder::from(&loader.load().await))
 }
 
 /// A client with given credentials.
@@ -54,23 +60,25 @@ pub(super) fn patience(limit: Duration) -> Builder {
     Builder::new().timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(limit).build())
 }
 
-/// A time limit of a whole operation, retries included: for clearing up, when somebody waits for the program to end.
-pub(super) fn haste(limit: Duration) -> Builder {
-    Builder::new().timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(limit).build())
+/// The time limits of clearing up, retries included: a person who pressed ^C is waiting.
+pub(super) fn haste() -> Builder {
+    let limits = TimeoutConfig::builder().connect_timeout(HASTE / 3).operation_attempt_timeout(HASTE / 3).operation_timeout(HASTE);
+    Builder::new().timeout_config(limits.build())
 }
 
 fn http() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// The region as written, else as the environment or the profile says. Only Amazon's own S3 is worth asking the instance for it.
-fn regions(spec: &S3Spec) -> RegionProviderChain {
-    let written = RegionProviderChain::first_try(spec.region.clone().map(Region::new));
-    if spec.endpoint.is_none() {
-        return written.or_default_provider();
+/// Where the region comes from; `None` leaves it to the loader, whose own chain also asks the instance. (That chain can not be named
+/// here: made outside the loader it has no HTTP client, and panics.)
+fn regions(spec: &S3Spec) -> Option<RegionProviderChain> {
+    if let Some(region) = &spec.region {
+        return Some(RegionProviderChain::first_try(Region::new(region.clone())));
     }
-    let found = written.or_else(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::new());
-    found.or_else(Region::new(ANY_REGION))
+    spec.endpoint.as_ref()?;
+    let found = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(ProfileFileRegionProvider::new());
+    Some(found.or_else(Region::new(ANY_REGION)))
 }
 
 fn client(spec: &S3Spec, mut builder: Builder) -> Client {

@@ -24,6 +24,8 @@ struct Body {
     frames: ByteStream,
     /// Bytes of the last frame that did not fit the last chunk.
     rest: bytes::Bytes,
+    /// Why the body broke off, behind the bytes handed on so far.
+    broke: Option<String>,
     etag: Option<String>,
     size: u64,
     received: u64,
@@ -48,6 +50,7 @@ pub(super) fn open(store: &S3Store, key: &str, cancel: &Cancel) -> Result<Stream
         etag: answer.e_tag().map(str::to_owned),
         frames: answer.body,
         rest: bytes::Bytes::new(),
+        broke: None,
         size,
         received: 0,
         resumed: 0,
@@ -63,12 +66,17 @@ impl Pull for Body {
             self.cancel.check()?;
             let store = self.store.clone();
             let cancel = self.cancel.clone();
-            let filled = store.drive(&cancel, fill(&mut self.frames, &mut self.rest, &mut buffer))?;
-            match filled {
-                _ if !buffer.is_empty() => return self.chunk(buffer).map(Some),
-                Ok(()) if self.received == self.size => return Ok(None),
-                Ok(()) => self.resume("the body ended too early")?,
-                Err(error) => self.resume(&error)?,
+            if self.broke.is_none() {
+                self.broke = store.drive(&cancel, fill(&mut self.frames, &mut self.rest, &mut buffer))?.err();
+            }
+            // What came before a break is good; the break itself is kept for the next call.
+            if !buffer.is_empty() {
+                return self.chunk(buffer).map(Some);
+            }
+            match self.broke.take() {
+                None if self.received == self.size => return Ok(None),
+                None => self.resume("the body ended too early")?,
+                Some(error) => self.resume(&error)?,
             }
         }
     }

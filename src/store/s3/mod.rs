@@ -93,6 +93,15 @@ impl S3Store {
         StoreError::Lies { store: self.describe(), key: key.to_owned(), detail: detail.into() }
     }
 
+    fn look(&self, key: &str, cancel: &Cancel) -> Result<Option<ObjectMeta>, StoreError> {
+        let request = self.client.head_object().bucket(&self.spec.bucket).key(self.full(key)?);
+        match self.drive(cancel, request.send())?.map_err(Failure::from) {
+            Ok(found) => Ok(Some(list::meta(key.to_owned(), found.content_length(), found.last_modified()))),
+            Err(failure) if failure.is_missing() => Ok(None),
+            Err(failure) => Err(self.refused(format!("looking at {key}"), &failure)),
+        }
+    }
+
     /// Runs a request on the runtime until it answers or the work is cancelled.
     fn drive<T>(&self, cancel: &Cancel, request: impl Future<Output = T>) -> Result<T, StreamError> {
         let asked = Arc::new(Notify::new());
@@ -131,7 +140,7 @@ impl ObjectStore for S3Store {
 
     fn put(&self, key: &str, body: Stream, options: &PutOptions, cancel: &Cancel, sent: &dyn Fn(u64)) -> Result<Stored, StoreError> {
         // Asked before the first byte, so that a taken key does not cost the upload of a whole dump.
-        if self.head(key)?.is_some() {
+        if self.look(key, cancel)?.is_some() {
             return Err(self.exists(key));
         }
         put::Outgoing::new(self, key, options, cancel, sent)?.write(body, options.estimate)
@@ -150,12 +159,7 @@ impl ObjectStore for S3Store {
     }
 
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
-        let request = self.client.head_object().bucket(&self.spec.bucket).key(self.full(key)?);
-        match self.handle.block_on(request.send()).map_err(Failure::from) {
-            Ok(found) => Ok(Some(list::meta(key.to_owned(), found.content_length(), found.last_modified()))),
-            Err(failure) if failure.is_missing() => Ok(None),
-            Err(failure) => Err(self.refused(format!("looking at {key}"), &failure)),
-        }
+        self.look(key, &Cancel::new())
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {

@@ -16,9 +16,6 @@ use crate::store::{Refusal, StoreError, Stored};
 /// How long completing may take an attempt: S3 says minutes for large objects.
 const COMPLETING: Duration = Duration::from_mins(5);
 
-/// How long aborting may take, retries included: a person who pressed ^C is waiting.
-const ABORTING: Duration = Duration::from_secs(30);
-
 struct Upload<'a> {
     out: &'a Outgoing<'a>,
     id: String,
@@ -139,7 +136,7 @@ impl<'a> Upload<'a> {
         self.flying.abort_all();
         let store = self.out.store;
         let request = store.client.abort_multipart_upload().bucket(&store.spec.bucket).key(&self.out.full).upload_id(&self.id);
-        let request = request.customize().config_override(connect::haste(ABORTING));
+        let request = request.customize().config_override(connect::haste());
         let aborted = store.handle.block_on(async {
             // A part that arrives after the abort would stay: first all must have stopped.
             while self.flying.join_next().await.is_some() {}

@@ -2,6 +2,7 @@
 //! This module does not know how an upload in parts goes.
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::operation::head_object::builders::HeadObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use bytes::Bytes;
@@ -97,7 +98,8 @@ impl<'a> Outgoing<'a> {
                 Ok(Found::Ours(_)) => self.confirm(sent),
                 Ok(Found::Theirs) => Err(self.store.exists(self.key)),
                 Ok(Found::Nothing) => Err(self.refused(&failure)),
-                Err(_) => Err(self.left(self.refused(&failure), "whether it was written is not known")),
+                Err(Trouble::Cancelled(cancelled)) => Err(self.take_back(cancelled.into())),
+                Err(Trouble::Failed(_)) => Err(self.left(self.refused(&failure), "whether it was written is not known")),
             },
         }
     }
@@ -110,13 +112,26 @@ impl<'a> Outgoing<'a> {
         StoreError::Left { cause: Box::new(cause), what: format!("{}: {what}", self.key) }
     }
 
-    fn find(&self) -> Result<Found, Failure> {
-        let store = self.store;
-        let mut request = store.client.head_object().bucket(&store.spec.bucket).key(&self.full);
-        if store.checksummed() {
-            request = request.checksum_mode(ChecksumMode::Enabled);
+    fn head(&self) -> HeadObjectFluentBuilder {
+        let request = self.store.client.head_object().bucket(&self.store.spec.bucket).key(&self.full);
+        if self.store.checksummed() { request.checksum_mode(ChecksumMode::Enabled) } else { request }
+    }
+
+    fn find(&self) -> Result<Found, Trouble> {
+        match self.store.drive(self.cancel, self.head().send()) {
+            Ok(answer) => self.found(answer.map_err(Failure::from)).map_err(Trouble::Failed),
+            Err(cancelled) => Err(Trouble::Cancelled(cancelled)),
         }
-        match store.handle.block_on(request.send()).map_err(Failure::from) {
+    }
+
+    /// The same when clearing up, where a cancel no longer counts but time does.
+    fn find_at_last(&self) -> Result<Found, Failure> {
+        let request = self.head().customize().config_override(connect::haste());
+        self.found(self.store.handle.block_on(request.send()).map_err(Failure::from))
+    }
+
+    fn found(&self, answer: Result<HeadObjectOutput, Failure>) -> Result<Found, Failure> {
+        match answer {
             Ok(head) if nonce_of(&head) == Some(self.nonce.as_str()) => Ok(Found::Ours(Box::new(head))),
             Ok(_) => Ok(Found::Theirs),
             Err(failure) if failure.is_missing() => Ok(Found::Nothing),
@@ -134,7 +149,8 @@ impl<'a> Outgoing<'a> {
                 self.store.lies(self.key, "another writer's object replaced it: this server does not keep create-only writes")
             }
             Ok(Found::Nothing) => self.store.lies(self.key, "the server said that it was written, and it is not there"),
-            Err(failure) => self.store.refused(format!("confirming {}", self.key), &failure),
+            Err(Trouble::Failed(failure)) => self.store.refused(format!("confirming {}", self.key), &failure),
+            Err(Trouble::Cancelled(cancelled)) => cancelled.into(),
         };
         Err(self.take_back(fault))
     }
@@ -146,7 +162,7 @@ impl<'a> Outgoing<'a> {
 
     /// Deletes what this write may have made, if it is there and ours; answers the error with what could not be deleted.
     pub(super) fn take_back(&self, cause: StoreError) -> StoreError {
-        let deleted = match self.find() {
+        let deleted = match self.find_at_last() {
             Ok(Found::Nothing | Found::Theirs) => Ok(()),
             Ok(Found::Ours(head)) => self.store.delete_version(self.key, head.version_id()),
             Err(failure) => Err(self.refused(&failure)),
@@ -162,7 +178,7 @@ impl S3Store {
     /// Deletes an object, or one version of it.
     pub(super) fn delete_version(&self, key: &str, version: Option<&str>) -> Result<(), StoreError> {
         let request = self.client.delete_object().bucket(&self.spec.bucket).key(self.full(key)?);
-        let request = request.set_version_id(version.map(str::to_owned));
+        let request = request.set_version_id(version.map(str::to_owned)).customize().config_override(connect::haste());
         match self.handle.block_on(request.send()).map_err(Failure::from) {
             Ok(_) => Ok(()),
             Err(failure) if failure.is_missing() => Ok(()),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use runner::store::s3::S3Store;
 use runner::store::spec::S3Spec;
+use runner::store::{ObjectStore as _, PutOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -78,7 +79,7 @@ fn start_seaweed() -> Option<S3Server> {
     weed.arg(format!("-s3.localSocket={}", folder.path().join("s3.sock").display()));
     weed.arg(format!("-filer.localSocket={}", folder.path().join("filer.sock").display()));
     weed.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY).current_dir(folder.path());
-    start(weed, ports[0], folder).wait(has_bucket)
+    start(weed, ports[0], folder).wait(is_ready)
 }
 
 const PORTS: [&str; 13] = [
@@ -124,14 +125,15 @@ fn start(mut command: Command, port: u16, folder: TempDir) -> S3Server {
     S3Server { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), _folder: folder }
 }
 
-fn has_bucket(server: &S3Server) -> bool {
-    use runner::store::ObjectStore as _;
+/// Whether the server writes and deletes: its bucket is made after its port is open, and the locks behind create-only writes settle
+/// with the first write (seen once: two winners of a race in the first second of a server).
+fn is_ready(server: &S3Server) -> bool {
     if TcpStream::connect(server.address).is_err() {
         return false;
     }
-    // The bucket is made after the port is open.
     let client = Client::new();
-    client.store(&spec(&server.endpoint())).reach().is_ok()
+    let store = client.store(&spec(&server.endpoint()));
+    store.reach().is_ok() && store.put_bytes("ready", b"x", &PutOptions::default()).is_ok() && store.delete("ready").is_ok()
 }
 
 /// Ports nobody listens on now. All are held at once, so that they differ.
@@ -160,6 +162,16 @@ impl Client {
     /// A store with the credentials of the servers here.
     pub(crate) fn store(&self, spec: &S3Spec) -> S3Store {
         self.store_as(spec, ACCESS_KEY, SECRET_KEY)
+    }
+
+    /// The SDK's own client, to look at what a store does not show.
+    pub(crate) fn raw(server: &S3Server) -> aws_sdk_s3::Client {
+        use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+        let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let config = aws_sdk_s3::Config::builder().behavior_version(aws_sdk_s3::config::BehaviorVersion::latest()).http_client(http);
+        let config = config.region(aws_sdk_s3::config::Region::new("ap-northeast-2")).force_path_style(true);
+        let config = config.credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"));
+        aws_sdk_s3::Client::from_conf(config.endpoint_url(server.endpoint()).build())
     }
 
     pub(crate) fn store_as(&self, spec: &S3Spec, access: &str, secret: &str) -> S3Store {

@@ -1,0 +1,192 @@
+//! Committing restore points and reading them back, in a real folder.
+
+#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
+
+use runner::ids::{PipelineName, RunId};
+use runner::store::commit::{ManifestError, add_receipt, commit, last_failure, level, points, read_manifest, receipts};
+use runner::store::local::LocalStore;
+use runner::store::manifest::{Level, Manifest, Receipt, manifest_key};
+use runner::store::{ObjectStore, PutOptions, StoreError};
+use tempfile::TempDir;
+
+use crate::store_conformance::local_spec;
+
+const SHA: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+fn store() -> (TempDir, LocalStore) {
+    let folder = TempDir::new().unwrap();
+    let store = LocalStore::open(&local_spec(folder.path())).unwrap();
+    (folder, store)
+}
+
+fn pipeline() -> PipelineName {
+    PipelineName::new("주문-야간").unwrap()
+}
+
+fn run(at: &str) -> RunId {
+    RunId::starting(at.parse().unwrap(), [1, 2, 3])
+}
+
+fn manifest(at: &str) -> Manifest {
+    let json = serde_json::json!({
+        "version": 1, "run": run(at), "pipeline": pipeline(), "source_sha256": SHA, "git_commit": null, "runner": "0.1.0",
+        "host": "db1", "started": at, "committed": at, "level": "stored", "timings": {},
+        "artifacts": [{
+            "step": "upload", "store": "offsite", "started": at, "finished": at,
+            "object": { "key": "주문/덤프.zst.age", "bytes": 70, "sha256": SHA },
+            "origin": { "kind": "dump", "format": "custom", "connection": "orders", "database": "주문", "server_version": 150_018,
+                        "system_identifier": null, "tool": "pg_dump (PostgreSQL) 15.18", "bytes": 100 },
+            "stages": [
+                { "stage": "compress", "codec": "zstd", "bytes": 50 },
+                { "stage": "checksum", "algorithm": "sha256", "digest": SHA, "bytes": 50, "sidecar": "주문/덤프.sha256" },
+                { "stage": "encrypt", "scheme": "age", "recipients": [], "bytes": 70 },
+            ],
+        }],
+    });
+    serde_json::from_value(json).unwrap()
+}
+
+fn receipt(at: &str, finished: &str, level: Level, failure: Option<&str>) -> Receipt {
+    let json = serde_json::json!({
+        "version": 1, "run": run(at), "pipeline": pipeline(), "step": "verify", "key": "주문/덤프.zst.age", "level": level, "failure": failure,
+        "started": finished, "finished": finished, "server_version": null, "restore_took": null, "database_bytes": null, "tables": [], "checks": [],
+    });
+    serde_json::from_value(json).unwrap()
+}
+
+const AT: &str = "2026-11-20T02:17:00Z";
+
+#[test]
+fn a_manifest_comes_back_as_it_was_committed() {
+    let (folder, store) = store();
+    let manifest = manifest(AT);
+    let stored = commit(&store, &manifest).unwrap();
+    assert_eq!(stored.key, ".runner/주문-야간/2026-11/20261120T021700Z-010203.manifest.json");
+    let text = std::fs::read_to_string(folder.path().join(&stored.key)).unwrap();
+    assert!(text.starts_with("{\n  \"version\": 1,\n") && text.ends_with("}\n"), "{text}");
+    assert_eq!(read_manifest(text.as_bytes()).unwrap(), manifest);
+}
+
+#[test]
+fn a_commit_is_never_overwritten_and_a_retry_finds_its_own() {
+    let (_folder, store) = store();
+    let first = manifest(AT);
+    let stored = commit(&store, &first).unwrap();
+    assert_eq!(commit(&store, &first).unwrap(), stored);
+    let mut other = first.clone();
+    other.host = "db2".to_owned();
+    assert!(matches!(commit(&store, &other), Err(StoreError::Exists { .. })));
+    assert_eq!(read_manifest(&store.get_bytes(&stored.key, 100_000).unwrap()).unwrap(), first);
+}
+
+type Spoil = fn(&mut Manifest);
+
+#[test]
+fn a_manifest_that_contradicts_itself_is_neither_committed_nor_read() {
+    let (_folder, store) = store();
+    let faults: [(&str, Spoil); 7] = [
+        ("70 bytes left the last stage and 71 were stored", |m| m.artifacts[0].object.bytes = 71),
+        ("50 bytes were digested where 49 passed", |m| {
+            m.artifacts[0].stages[0] = runner::store::manifest::Applied::Compress { codec: runner::stream::codec::Codec::Zstd, bytes: 49 };
+        }),
+        ("is not a SHA-256", |m| m.artifacts[0].object.sha256 = "ABC".to_owned()),
+        ("can not be an object key", |m| m.artifacts[0].object.key = "../덤프".to_owned()),
+        ("twice", |m| m.artifacts.push(m.artifacts[0].clone())),
+        ("nothing to restore", |m| m.artifacts.clear()),
+        ("only receipts raise it", |m| m.level = Level::Proven),
+    ];
+    for (words, spoil) in faults {
+        let mut spoiled = manifest(AT);
+        spoil(&mut spoiled);
+        let error = commit(&store, &spoiled).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("committing"), "{error}");
+        let error = read_manifest(&serde_json::to_vec(&spoiled).unwrap()).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    assert_eq!(store.list("").unwrap(), []);
+}
+
+#[test]
+fn later_versions_are_refused_and_later_fields_are_not() {
+    let mut value = serde_json::to_value(manifest(AT)).unwrap();
+    value["a_later_field"] = serde_json::json!({ "x": 1 });
+    value["artifacts"][0]["later"] = true.into();
+    assert_eq!(read_manifest(value.to_string().as_bytes()).unwrap(), manifest(AT));
+    value["version"] = 2.into();
+    value["artifacts"] = "of another form".into();
+    let error = read_manifest(value.to_string().as_bytes()).unwrap_err();
+    assert_eq!(error, ManifestError::Version { found: 2 });
+    assert!(error.to_string().contains("use a `runner` at least as new"));
+}
+
+#[test]
+fn malformed_manifests_are_refused_with_the_place() {
+    let mut value = serde_json::to_value(manifest(AT)).unwrap();
+    value["artifacts"][0]["object"]["bytes"] = "many".into();
+    match read_manifest(value.to_string().as_bytes()).unwrap_err() {
+        ManifestError::Malformed { pointer, .. } => assert_eq!(pointer, "artifacts[0].object.bytes"),
+        other => panic!("{other:?}"),
+    }
+    let whole = serde_json::to_vec(&manifest(AT)).unwrap();
+    for bad in [&b""[..], b"{}", b"\xff", &whole[..whole.len() - 1], &[&whole[..], b"{}"].concat(), &"[".repeat(100_000).into_bytes()] {
+        assert!(
+            matches!(read_manifest(bad), Err(ManifestError::Malformed { .. })),
+            "{:?}",
+            String::from_utf8_lossy(&bad[..bad.len().min(20)])
+        );
+    }
+    let huge = vec![b' '; 16 * 1024 * 1024 + 1];
+    assert!(matches!(read_manifest(&huge), Err(ManifestError::TooLarge { .. })));
+}
+
+#[test]
+fn restore_points_are_listed_newest_first_and_strangers_are_passed_over() {
+    let (_folder, store) = store();
+    let times = ["2026-11-20T02:17:00Z", "2025-12-31T23:59:59Z", "2026-11-21T02:17:00Z"];
+    for at in times {
+        commit(&store, &manifest(at)).unwrap();
+    }
+    add_receipt(&store, &receipt(times[0], "2026-11-22T00:00:00Z", Level::Restored, None)).unwrap();
+    let moved = format!(".runner/주문-야간/2020-01/{}.manifest.json", run(times[0]));
+    for stranger in [moved.as_str(), ".runner/주문-야간/2026-11/notes.txt", ".runner/주문-야간2/2026-11/x.manifest.json"] {
+        store.put_bytes(stranger, b"x", &PutOptions::default()).unwrap();
+    }
+    let found = points(&store, &pipeline()).unwrap();
+    let runs: Vec<RunId> = found.iter().map(|point| point.run.clone()).collect();
+    assert_eq!(runs, [run(times[2]), run(times[0]), run(times[1])]);
+    assert_eq!(found[1].key, manifest_key(&pipeline(), &run(times[0])));
+    assert_eq!(points(&store, &PipelineName::new("다른").unwrap()).unwrap(), []);
+}
+
+#[test]
+fn receipts_raise_the_level_and_a_failure_stays_visible() {
+    let (_folder, store) = store();
+    let manifest = manifest(AT);
+    commit(&store, &manifest).unwrap();
+    assert_eq!(level(&manifest, &[]), Level::Stored);
+    add_receipt(&store, &receipt(AT, "2026-11-20T03:00:00Z", Level::Restored, None)).unwrap();
+    add_receipt(&store, &receipt(AT, "2026-12-01T03:00:00Z", Level::ReadBack, Some("zstd: checksum differs"))).unwrap();
+    let found = receipts(&store, &pipeline(), &manifest.run).unwrap();
+    assert_eq!((found.read.len(), found.unreadable.len()), (2, 0));
+    assert!(found.read.is_sorted_by_key(|receipt| receipt.finished));
+    assert_eq!(level(&manifest, &found.read), Level::Restored);
+    assert_eq!(last_failure(&found.read).unwrap().failure.as_deref(), Some("zstd: checksum differs"));
+    assert_eq!(last_failure(&found.read[..1]), None);
+    let other = receipt("2026-11-21T02:17:00Z", "2026-11-21T03:00:00Z", Level::Proven, None);
+    assert_eq!(level(&manifest, &[other]), Level::Stored, "a receipt about another restore point");
+}
+
+#[test]
+fn receipts_that_can_not_be_read_are_shown_and_raise_nothing() {
+    let (_folder, store) = store();
+    let manifest = manifest(AT);
+    let stored = add_receipt(&store, &receipt(AT, "2026-11-20T03:00:00Z", Level::Decoded, None)).unwrap();
+    let later = stored.key.replace("T030000Z", "T040000Z");
+    store.put_bytes(&later, b"{\"version\": 9, \"level\": \"proven\"}", &PutOptions::default()).unwrap();
+    let foreign = serde_json::to_vec(&receipt("2026-11-21T02:17:00Z", AT, Level::Proven, None)).unwrap();
+    store.put_bytes(&stored.key.replace("T030000Z", "T050000Z"), &foreign, &PutOptions::default()).unwrap();
+    let found = receipts(&store, &pipeline(), &manifest.run).unwrap();
+    assert_eq!(level(&manifest, &found.read), Level::Decoded);
+    assert_eq!(found.unreadable[0], (later, ManifestError::Version { found: 9 }));
+    assert!(matches!(&found.unreadable[1].1, ManifestError::Inconsistent { detail } if detail.contains("is about")));
+}
