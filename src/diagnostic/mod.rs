@@ -156,8 +156,21 @@ pub enum Class {
     Denied,
     /// Likely to pass when tried again later (exit 75).
     Transient,
+    /// A defect in this program (exit 70).
+    Internal,
     /// Somebody asked to stop (exit 130 or 143).
     Cancelled,
+}
+
+/// Why something failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of failure.
+    pub class: Class,
+    /// What happened, naming object and operation.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
 }
 
 #[cfg(test)]

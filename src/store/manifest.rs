@@ -91,10 +91,32 @@ pub struct Origin {
     pub server_version: u32,
     /// The cluster's system identifier (`pg_control_system()`), when the role may read it.
     pub system_identifier: Option<String>,
+    /// The database's encoding and locale; `None` where it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+    /// The names of the cluster's roles, which a restore with owners and privileges needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     /// The tool and its version, such as `pg_dump (PostgreSQL) 15.18`.
     pub tool: String,
     /// Bytes the tool produced.
     pub bytes: u64,
+}
+
+/// A database's encoding and locale, as `pg_database` has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locale {
+    /// The encoding: `UTF8`.
+    pub encoding: String,
+    /// `LC_COLLATE`.
+    pub collate: String,
+    /// `LC_CTYPE`.
+    pub ctype: String,
+    /// The provider: `c` is the C library, `i` ICU, `b` PostgreSQL itself.
+    pub provider: char,
+    /// The locale of a provider other than the C library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
 }
 
 /// One object of a restore point.

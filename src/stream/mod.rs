@@ -18,6 +18,7 @@ pub mod crypt;
 pub mod digest;
 pub mod file;
 mod fused;
+pub mod keep;
 pub mod meter;
 mod prefetch;
 pub mod reader;

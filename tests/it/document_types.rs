@@ -12,7 +12,7 @@ use crate::document_given::{document, places, shown};
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema and its reading are tested")]
 struct Config {
-    connections: BTreeMap<runner::ids::RefName, Connection>,
+    connections: BTreeMap<String, Connection>,
     #[serde(default)]
     codec: Option<Codec>,
     #[serde(default)]
