@@ -6,6 +6,7 @@ pub mod ids;
 pub mod postgres;
 pub mod quantity;
 pub mod render;
+pub mod runtime;
 pub mod secret;
 pub mod step;
 pub mod store;

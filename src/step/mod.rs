@@ -1,5 +1,137 @@
-//! The kinds of step: their parameters, their documentation, and how each does its work.
+//! The kinds of step: their parameters, their documentation, and how each opens.
 //!
-//! A kind is one file (or folder) here. This module does not know scheduling, retry policy, events or other steps' insides.
+//! Where a kind can stand in a stream is its type ([`Kind`]), so the planner fuses and the executor runs without knowing any
+//! kind by name. A new kind is one file here and one row in [`kinds!`]. Steps see live handles through [`Cx`] and
+//! answer with values; this module does not schedule, retry, print, or let one step know another.
 
+mod check;
+mod checksum;
+mod commit;
+mod compress;
+mod dump;
+mod encrypt;
+mod error;
+mod fetch;
+mod finish;
+mod globals;
 pub mod notify;
+mod open;
+mod origin;
+mod problem;
+mod restore;
+mod tell;
+mod upload;
+mod verify_restore;
+pub mod work;
+
+pub use checksum::{Checksum, word as checksum_word};
+pub use compress::{CodecChoice, Compress};
+pub use dump::{Dump, Format, Section};
+pub use encrypt::{AgeParams, Encrypt, OpenPgpParams};
+pub use error::StepError;
+pub use globals::{Globals, Only};
+pub use notify::Notify;
+pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, PerformEffect, Reports, Upstream};
+pub use problem::{Problem, References, Trouble};
+pub use upload::Upload;
+pub use verify_restore::{Check, Expected, RowCount, VerifyRestore};
+pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Undo, Work};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+/// What every kind of step tells about its parameters without opening anything.
+pub trait StepKind {
+    /// The connections, stores and secrets it names.
+    fn references(&self) -> References<'_> {
+        References::default()
+    }
+
+    /// One line for the plan, such as `zstd level 3`.
+    fn words(&self) -> String;
+
+    /// What is wrong with the parameters beyond what the schema can say.
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What is wrong with the files it will read. Looks at them; asked only when a run is near.
+    fn troubles(&self) -> Vec<Trouble> {
+        Vec::new()
+    }
+}
+
+/// Where a kind can stand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// It begins a stream.
+    Source(Source),
+    /// It passes a stream on, changed or measured.
+    Filter(Filter),
+    /// It ends a stream.
+    Sink(Upload),
+    /// It acts without a stream.
+    Effect(Effect),
+    /// The planner lowers it to several of the others.
+    Composite(VerifyRestore),
+}
+
+/// A row of the table of kinds.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The word behind `uses`.
+    pub uses: &'static str,
+    /// The schema of its `with`.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// JSON pointers below `with` of texts that take `run.*` and are rendered when a run starts.
+    pub run_templates: &'static [&'static str],
+    /// JSON pointers below `with` of texts whose names only the step knows; it tries them itself.
+    pub own_templates: &'static [&'static str],
+}
+
+macro_rules! kinds {
+    ($($uses:literal => $variant:ident($kind:expr), run $run:expr, own $own:expr;)*) => {
+        /// The parameters of a step: `uses` names the kind, `with` holds what it takes.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "uses", content = "with")]
+        #[expect(clippy::large_enum_variant, reason = "a pipeline holds a handful of them")]
+        pub enum Params {
+            $(
+                #[doc = concat!("`uses: ", $uses, "`")]
+                #[serde(rename = $uses)]
+                $variant($variant),
+            )*
+        }
+
+        /// Every kind of step there is.
+        pub const KINDS: &[Row] = &[$(Row { uses: $uses, schema: <$variant as JsonSchema>::json_schema, run_templates: $run, own_templates: $own },)*];
+
+        impl Params {
+            /// The word behind `uses`.
+            pub const fn uses(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $uses,)* }
+            }
+
+            /// Where the kind can stand.
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$variant(params) => $kind(params.clone().into()),)* }
+            }
+
+            /// What the kind tells about its parameters.
+            pub fn facts(&self) -> &dyn StepKind {
+                match self { $(Self::$variant(params) => params,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    "dump" => Dump(Kind::Source), run &[], own &[];
+    "globals" => Globals(Kind::Source), run &[], own &[];
+    "compress" => Compress(Kind::Filter), run &[], own &[];
+    "checksum" => Checksum(Kind::Filter), run &[], own &[];
+    "encrypt" => Encrypt(Kind::Filter), run &[], own &[];
+    "upload" => Upload(Kind::Sink), run &["/key"], own &[];
+    "verify-restore" => VerifyRestore(Kind::Composite), run &[], own &[];
+    "notify" => Notify(Kind::Effect), run &[], own &["/title", "/message"];
+}

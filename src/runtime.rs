@@ -1,0 +1,184 @@
+//! The live things of one run: connections, stores, secrets, scratch servers, and the ledger of what was done.
+//!
+//! Handles are opened at first use and closed when the run's [`Runtime`] is dropped, whatever happened; scratch servers are
+//! stopped and removed then at the latest. This module holds no options of any step and decides nothing.
+
+mod connection;
+mod ledger;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+
+use crate::ids::{PipelineName, RefName, RunId, StepId};
+use crate::postgres::{ConnectionSpec, PgError, ScratchServer, TempDatabase};
+use crate::secret::Secrets;
+use crate::store::{ObjectStore, StoreError, StoreSpec};
+use crate::stream::Cancel;
+use crate::template::{Bindings, RunWords, Template, TemplateError};
+
+pub use connection::Connection;
+pub use ledger::{Ledger, NodeRecord, Verification};
+
+/// Who and what a run is, as its manifest and its messages say it.
+#[derive(Debug, Clone)]
+pub struct RunFacts {
+    /// The run.
+    pub run: RunId,
+    /// Its words in templates.
+    pub words: RunWords,
+    /// The pipeline.
+    pub pipeline: PipelineName,
+    /// SHA-256 of the pipeline's text.
+    pub source_sha256: String,
+    /// The git commit, where there is one.
+    pub git_commit: Option<String>,
+    /// The version of `runner`.
+    pub runner: String,
+    /// The host's name.
+    pub host: String,
+}
+
+/// What a run opens its handles from.
+pub struct Declared {
+    /// The databases.
+    pub connections: BTreeMap<RefName, ConnectionSpec>,
+    /// The stores.
+    pub stores: BTreeMap<RefName, StoreSpec>,
+    /// The secrets.
+    pub secrets: Secrets,
+    /// What templates may use.
+    pub bindings: Bindings,
+}
+
+/// Where a verification restores to.
+pub enum Scratch {
+    /// A server of its own.
+    Server(ScratchServer, String),
+    /// A temporary database on a server that runs already.
+    Database(TempDatabase, Arc<Connection>),
+}
+
+/// The live things of one run.
+pub struct Runtime {
+    /// Who and what the run is.
+    pub facts: RunFacts,
+    /// The request to stop: what runs is stopped, what always runs still does.
+    pub cancel: Cancel,
+    /// The second, harder request: everything is stopped.
+    pub abort: Cancel,
+    handle: Handle,
+    declared: Declared,
+    scratch_parent: PathBuf,
+    connections: Mutex<BTreeMap<RefName, Arc<Connection>>>,
+    stores: Mutex<BTreeMap<RefName, Arc<dyn ObjectStore>>>,
+    scratch: Mutex<BTreeMap<StepId, Arc<Scratch>>>,
+    ledger: Mutex<Ledger>,
+}
+
+/// A name that the plan uses and nobody declared: a defect, reported and not hidden.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{what} `{name}` is not declared in this plan")]
+pub struct Undeclared {
+    what: &'static str,
+    name: RefName,
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The plan does not declare it.
+    #[error(transparent)]
+    Undeclared(#[from] Undeclared),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database could not be opened.
+    #[error(transparent)]
+    Postgres(#[from] PgError),
+}
+
+impl Runtime {
+    /// A runtime with nothing open yet. Scratch servers and staged files live below `scratch_parent`.
+    pub fn new(facts: RunFacts, declared: Declared, handle: Handle, scratch_parent: &Path) -> Self {
+        Self {
+            facts,
+            cancel: Cancel::new(),
+            abort: Cancel::new(),
+            handle,
+            declared,
+            scratch_parent: scratch_parent.to_owned(),
+            connections: Mutex::default(),
+            stores: Mutex::default(),
+            scratch: Mutex::default(),
+            ledger: Mutex::default(),
+        }
+    }
+
+    /// The tokio runtime that asynchronous clients run on.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The declared secrets.
+    pub const fn secrets(&self) -> &Secrets {
+        &self.declared.secrets
+    }
+
+    /// The folder below which scratch things live.
+    pub fn scratch_parent(&self) -> &Path {
+        &self.scratch_parent
+    }
+
+    /// A text with this run's words in it.
+    pub fn render(&self, template: &Template) -> Result<String, TemplateError> {
+        template.render(&self.declared.bindings, &self.facts.words)
+    }
+
+    /// An open connection; an embedded server is started and seeded by the first who asks, while others wait.
+    pub fn connection(&self, name: &RefName) -> Result<Arc<Connection>, OpenError> {
+        let mut open = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = open.get(name) {
+            return Ok(Arc::clone(connection));
+        }
+        let spec = self.declared.connections.get(name).ok_or_else(|| Undeclared { what: "connection", name: name.clone() })?;
+        let connection = Arc::new(Connection::open(spec, &self.declared.secrets, &self.scratch_parent, &self.handle, &self.cancel)?);
+        open.insert(name.clone(), Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    /// An open store.
+    pub fn store(&self, name: &RefName) -> Result<Arc<dyn ObjectStore>, OpenError> {
+        let mut open = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = open.get(name) {
+            return Ok(Arc::clone(store));
+        }
+        let spec = self.declared.stores.get(name).ok_or_else(|| Undeclared { what: "store", name: name.clone() })?;
+        let store = crate::store::open(spec, &self.handle)?;
+        open.insert(name.clone(), Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// Keeps the place that a step restored to; one it had before is removed.
+    pub fn keep_scratch(&self, step: &StepId, scratch: Arc<Scratch>) {
+        drop(self.scratch.lock().unwrap_or_else(PoisonError::into_inner).insert(step.clone(), scratch));
+    }
+
+    /// The place that a step restored to.
+    pub fn scratch(&self, step: &StepId) -> Option<Arc<Scratch>> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned()
+    }
+
+    /// Lets go of the place that a step restored to; it is stopped and removed.
+    pub fn remove_scratch(&self, step: &StepId) {
+        let removed = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
+        drop(removed);
+    }
+
+    /// Reads or writes the ledger.
+    pub fn ledger<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> T {
+        act(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,87 @@
+//! The ledger: what a run has done so far, for the steps that tell of it or build on it.
+//!
+//! Written by sinks, verifications and the executor; read by the commit, the receipt and notifications. It is memory only;
+//! what must outlive the run is in the manifest and the journal.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::ids::{NodeId, StepId};
+use crate::store::Stored;
+use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, TableCount};
+
+/// What a run has done so far.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// The artifacts stored, by the step that stored them.
+    pub artifacts: BTreeMap<StepId, Artifact>,
+    /// The manifest, once it is made; kept so that a second attempt at the commit writes the same bytes.
+    pub manifest: Option<Manifest>,
+    /// The commit, once it is made.
+    pub committed: Option<Stored>,
+    /// The verifications, by the step that verifies.
+    pub verifications: BTreeMap<StepId, Verification>,
+    /// The nodes that have ended, in that order.
+    pub nodes: Vec<NodeRecord>,
+    /// What `notify: { stdout }` wants said, for the command line to print.
+    pub said: Vec<String>,
+}
+
+/// How a node ended, in the words that notifications use.
+#[derive(Debug, Clone)]
+pub struct NodeRecord {
+    /// The node.
+    pub node: NodeId,
+    /// Whether it did its work or was skipped.
+    pub good: bool,
+    /// Whether its failure is only a warning.
+    pub warn_only: bool,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What a verification has found out so far.
+#[derive(Debug, Clone)]
+pub struct Verification {
+    /// When it began.
+    pub started: Timestamp,
+    /// The level earned so far.
+    pub level: Level,
+    /// The scratch server's `server_version_num`.
+    pub server_version: Option<u32>,
+    /// Fetching, undoing and restoring, together.
+    pub restore_took: Option<Duration>,
+    /// Size of the restored database in bytes.
+    pub database_bytes: Option<u64>,
+    /// Rows a table.
+    pub tables: Vec<TableCount>,
+    /// The checks.
+    pub checks: Vec<CheckOutcome>,
+}
+
+impl Verification {
+    /// A verification that begins now and knows only that the artifact is committed.
+    pub const fn starting(now: Timestamp) -> Self {
+        Self {
+            started: now,
+            level: Level::Stored,
+            server_version: None,
+            restore_took: None,
+            database_bytes: None,
+            tables: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+}
+
+impl Ledger {
+    /// The highest level that is known of this run's restore point; `None` before its commit.
+    pub fn level(&self) -> Option<Level> {
+        self.committed.as_ref()?;
+        Some(self.verifications.values().map(|verification| verification.level).max().unwrap_or(Level::Stored))
+    }
+}

@@ -1,0 +1,53 @@
+//! The commit: the one object that makes what a run stored a restore point.
+//!
+//! Written last and create-only, into every store that keeps an artifact. A second attempt writes the very same bytes, so one
+//! that half succeeded is completed and not contradicted. This file stores no data.
+
+use jiff::Timestamp;
+
+use super::work::Commit;
+use super::{Cx, PerformEffect, StepError};
+use crate::diagnostic::Class;
+use crate::ids::StepId;
+use crate::store::commit::commit;
+use crate::store::manifest::{Artifact, Level, Manifest, VERSION};
+
+impl PerformEffect for Commit {
+    fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let manifest = match cx.runtime.ledger(|ledger| ledger.manifest.clone()) {
+            Some(earlier) => earlier,
+            None => self.manifest(cx)?,
+        };
+        cx.runtime.ledger(|ledger| ledger.manifest = Some(manifest.clone()));
+        for name in &self.stores {
+            let stored = commit(&*cx.runtime.store(name)?, &manifest)?;
+            cx.reports.note(format!("restore point {} in {name}", manifest.run));
+            cx.runtime.ledger(|ledger| ledger.committed = Some(stored));
+        }
+        Ok(())
+    }
+}
+
+impl Commit {
+    fn manifest(&self, cx: &Cx<'_>) -> Result<Manifest, StepError> {
+        let facts = &cx.runtime.facts;
+        let artifact = |step: &StepId| cx.runtime.ledger(|ledger| ledger.artifacts.get(step).cloned());
+        let missing = |step: &StepId| StepError::new(Class::Failed, format!("`{step}` stored nothing, so there is nothing to commit"));
+        let artifacts: Result<Vec<Artifact>, StepError> =
+            self.artifacts.iter().map(|step| artifact(step).ok_or_else(|| missing(step))).collect();
+        Ok(Manifest {
+            version: VERSION,
+            run: facts.run.clone(),
+            pipeline: facts.pipeline.clone(),
+            source_sha256: facts.source_sha256.clone(),
+            git_commit: facts.git_commit.clone(),
+            runner: facts.runner.clone(),
+            host: facts.host.clone(),
+            started: facts.run.started(),
+            committed: Timestamp::now(),
+            level: Level::Stored,
+            artifacts: artifacts?,
+            timings: cx.runtime.ledger(|ledger| ledger.nodes.iter().map(|record| (record.node.clone(), record.took)).collect()),
+        })
+    }
+}

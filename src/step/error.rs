@@ -1,0 +1,145 @@
+//! Why a part of a node failed, classified where it is known: what kind of failure, and whether a new attempt may help.
+//!
+//! The command line maps the class to its exit code; nothing else looks into the message.
+
+use crate::diagnostic::{Class, Failure};
+use crate::postgres::PgError;
+use crate::runtime::OpenError;
+use crate::secret::SecretError;
+use crate::store::{Refusal, StoreError};
+use crate::stream::StreamError;
+use crate::template::TemplateError;
+
+use super::notify::NotifyError;
+
+/// Why a part of a node failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct StepError {
+    /// What kind of failure.
+    pub class: Class,
+    /// Whether a new attempt may help.
+    pub transient: bool,
+    /// What happened, naming object and operation.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl StepError {
+    /// A failure that a new attempt would repeat.
+    pub fn new(class: Class, message: impl Into<String>) -> Self {
+        Self { class, transient: false, message: message.into(), hint: None }
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, told as a failure of verification.
+    #[must_use]
+    pub fn verification(mut self) -> Self {
+        if self.class == Class::Failed {
+            self.class = Class::Verification;
+        }
+        self
+    }
+
+    /// As events tell it.
+    pub fn failure(&self) -> Failure {
+        Failure { class: self.class, message: self.message.clone(), hint: self.hint.clone() }
+    }
+}
+
+impl From<StreamError> for StepError {
+    fn from(error: StreamError) -> Self {
+        let transient = error.transient();
+        let class = match &error {
+            StreamError::Corrupt { .. } | StreamError::Key { .. } => Class::Verification,
+            StreamError::Spawn { .. } => Class::Unreachable,
+            StreamError::Cancelled { transient: false, .. } => Class::Cancelled,
+            StreamError::Io { denied: true, .. } => Class::Denied,
+            StreamError::Child { stderr, .. } if refused(stderr) => Class::Denied,
+            _ if transient => Class::Transient,
+            _ => Class::Failed,
+        };
+        Self { class, transient, message: error.to_string(), hint: None }
+    }
+}
+
+/// Whether a PostgreSQL program was turned away: its words, in the C locale in which programs are run.
+fn refused(stderr: &str) -> bool {
+    ["password authentication failed", "permission denied", "no password supplied", "no pg_hba.conf entry"]
+        .iter()
+        .any(|words| stderr.contains(words))
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        let error = match error {
+            StoreError::Stream(stream) => return stream.into(),
+            other => other,
+        };
+        let transient = error.transient();
+        let (class, hint) = match &error {
+            StoreError::Refused { kind: Refusal::Denied, .. } => {
+                (Class::Denied, Some("check the credentials and rights of this host for the store"))
+            }
+            StoreError::Refused { kind: Refusal::Unreachable, .. } => (Class::Unreachable, None),
+            StoreError::Refused { kind: Refusal::Transient, .. } => (Class::Transient, None),
+            StoreError::Refused { kind: Refusal::Full, .. } => {
+                (Class::Failed, Some("make room, or let the pipeline keep fewer restore points"))
+            }
+            StoreError::Exists { .. } => (Class::Failed, Some("add {{ run.id }} to the key, so that each run has its own")),
+            StoreError::Missing { .. } | StoreError::Lies { .. } => (Class::Verification, None),
+            _ => (Class::Failed, None),
+        };
+        Self { class, transient, message: error.to_string(), hint: hint.map(str::to_owned) }
+    }
+}
+
+impl From<SecretError> for StepError {
+    fn from(error: SecretError) -> Self {
+        Self::new(Class::Denied, error.to_string())
+    }
+}
+
+impl From<TemplateError> for StepError {
+    fn from(error: TemplateError) -> Self {
+        Self::new(Class::Failed, error.to_string())
+    }
+}
+
+impl From<OpenError> for StepError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Undeclared(error) => Self::new(Class::Failed, error.to_string()),
+            OpenError::Store(error) => error.into(),
+            OpenError::Postgres(error) => error.into(),
+        }
+    }
+}
+
+impl From<NotifyError> for StepError {
+    fn from(error: NotifyError) -> Self {
+        Self { class: error.class(), transient: error.retryable(), message: error.to_string(), hint: None }
+    }
+}
+
+impl From<PgError> for StepError {
+    fn from(error: PgError) -> Self {
+        let transient = error.transient();
+        let class = match &error {
+            PgError::Denied { .. } => Class::Denied,
+            PgError::Program { source, .. } => Self::from((**source).clone()).class,
+            _ if transient => Class::Transient,
+            PgError::Unreachable { .. } | PgError::Tls { .. } | PgError::Tools(_) => Class::Unreachable,
+            PgError::ConnInfo(_) => Class::Denied,
+            _ => Class::Failed,
+        };
+        Self { class, transient, message: error.to_string(), hint: None }
+    }
+}

@@ -1,0 +1,57 @@
+//! The end of a verification: what it found out is kept beside the manifest, and what it ran in is removed.
+//!
+//! Runs whatever happened before it, so a failed verification leaves its receipt too, and nothing scratch.
+
+use jiff::Timestamp;
+
+use super::fetch::artifact;
+use super::work::Finish;
+use super::{Cx, PerformEffect, StepError};
+use crate::runtime::Verification;
+use crate::store::commit::add_receipt;
+use crate::store::manifest::{Level, Receipt, VERSION};
+
+impl PerformEffect for Finish {
+    fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        cx.runtime.remove_scratch(cx.step);
+        let verification = cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).cloned());
+        let Some(verification) = verification else {
+            cx.reports.note("nothing was verified, so there is no receipt");
+            return Ok(());
+        };
+        let receipt = self.receipt(verification, cx)?;
+        add_receipt(&*cx.runtime.store(&self.store)?, &receipt)?;
+        cx.reports.note(format!("level {}", receipt.level));
+        Ok(())
+    }
+}
+
+impl Finish {
+    fn receipt(&self, found: Verification, cx: &Cx<'_>) -> Result<Receipt, StepError> {
+        let facts = &cx.runtime.facts;
+        Ok(Receipt {
+            version: VERSION,
+            run: facts.run.clone(),
+            pipeline: facts.pipeline.clone(),
+            step: cx.step.clone(),
+            key: artifact(&self.artifact, cx)?.object.key,
+            level: found.level,
+            failure: (found.level < Level::Restored).then(|| failure(cx)),
+            started: found.started,
+            finished: Timestamp::now(),
+            server_version: found.server_version,
+            restore_took: found.restore_took,
+            database_bytes: found.database_bytes,
+            tables: found.tables,
+            checks: found.checks,
+        })
+    }
+}
+
+/// Why this verification went no further, as the executor recorded it.
+fn failure(cx: &Cx<'_>) -> String {
+    let prefix = format!("{}:", cx.step);
+    let own = |node: &crate::ids::NodeId| node.as_str() == cx.step.as_str() || node.as_str().starts_with(&prefix);
+    let error = cx.runtime.ledger(|ledger| ledger.nodes.iter().filter(|record| own(&record.node)).find_map(|record| record.error.clone()));
+    error.unwrap_or_else(|| "it was stopped before it was done".to_owned())
+}

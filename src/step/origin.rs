@@ -1,0 +1,52 @@
+//! What both sources find out before the first byte: the server's facts, and the tools that fit it.
+//!
+//! It is asked afresh at every attempt, so a manifest never says what was true at planning time only.
+
+use tempfile::TempDir;
+
+use super::{Cx, StepError};
+use crate::diagnostic::Class;
+use crate::ids::RefName;
+use crate::postgres::{Client, Facts, Installed, PgError, ToolSet};
+use crate::runtime::Connection;
+use crate::store::manifest::{Locale, Origin};
+
+/// The origin of a stream from this connection, its bytes not yet counted, and the tools chosen.
+pub(super) fn of(name: &RefName, connection: &Connection, cx: &Cx<'_>, tool: &str) -> Result<(Origin, &'static ToolSet), StepError> {
+    let client = Client::connect(connection.info(), cx.runtime.handle())?;
+    let facts = Facts::read_with(&client)?;
+    let roles = client.query("select rolname from pg_catalog.pg_roles where rolname !~ '^pg_' order by 1")?;
+    client.close();
+    let tools = Installed::here().for_server(facts.major()).map_err(PgError::from)?;
+    let locale = facts.locale;
+    let origin = Origin {
+        kind: String::new(),
+        format: String::new(),
+        connection: name.clone(),
+        database: Some(connection.info().database.clone()),
+        server_version: facts.server_version_num,
+        system_identifier: facts.system_identifier,
+        locale: Some(Locale {
+            encoding: locale.encoding,
+            collate: locale.collate,
+            ctype: locale.ctype,
+            provider: locale.provider,
+            locale: locale.locale,
+        }),
+        roles: roles.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect(),
+        tool: format!("{tool} (PostgreSQL) {}", tools.version),
+        bytes: 0,
+    };
+    Ok((origin, tools))
+}
+
+/// A private folder for what must be staged; removed with the handle.
+pub(super) fn staging(cx: &Cx<'_>) -> Result<TempDir, StepError> {
+    let folder = tempfile::Builder::new().prefix("runner-stage-").tempdir_in(cx.runtime.scratch_parent());
+    folder.map_err(|error| unwritable(&format!("a scratch folder in {}", cx.runtime.scratch_parent().display()), &error))
+}
+
+/// What could not be made on scratch disk, and what to do.
+pub(super) fn unwritable(what: &str, error: &std::io::Error) -> StepError {
+    StepError::new(Class::Failed, format!("making {what}: {error}")).hint("set TMPDIR to a folder that can be written to")
+}

@@ -1,0 +1,204 @@
+//! The way back, second half: an archive is loaded into a database that is thrown away afterwards.
+//!
+//! One error of `pg_restore` or psql fails it. An archive that can be restored in parallel is staged on scratch disk first,
+//! so by then every digest and tag before it has agreed. Nothing here touches a database that anybody else uses.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::work::RestoreScratch;
+use super::{AcceptSink, Cx, StepError, Upstream, origin};
+use crate::diagnostic::Class;
+use crate::ids::StepId;
+use crate::postgres::facts::DatabaseLocale;
+use crate::postgres::{Client, ConnInfo, Installed, PassFile, PgError, ScratchOptions, ScratchServer, TempDatabase, ToolSet, quote};
+use crate::runtime::{Connection, Scratch, Verification};
+use crate::store::manifest::{Level, Locale, Origin};
+use crate::stream::child::Program;
+use crate::stream::{Stream, archive_tar, file};
+
+/// The database restored into, on a scratch server.
+const DATABASE: &str = "restored";
+
+impl AcceptSink for RestoreScratch {
+    fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
+        let began = Instant::now();
+        let artifact = super::fetch::artifact(&self.artifact, cx)?;
+        cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), Verification::starting(Timestamp::now())));
+        let scratch = self.scratch(&artifact.origin, cx)?;
+        let passfile = PassFile::create(&place(&scratch)).map_err(|error| origin::unwritable("a password file", &error))?;
+        let restore = Restore { origin: &artifact.origin, scratch: &scratch, jobs: self.jobs(), passfile, cx };
+        restore.load(input).map_err(StepError::verification)?;
+        upstream.settle()?;
+        sent(artifact.origin.bytes);
+        note(cx, cx.step, |verification| {
+            verification.level = verification.level.max(Level::Decoded);
+            verification.restore_took = Some(began.elapsed());
+        });
+        Ok(())
+    }
+}
+
+/// Changes what the ledger knows of a verification.
+pub(super) fn note(cx: &Cx<'_>, step: &StepId, change: impl FnOnce(&mut Verification)) {
+    cx.runtime.ledger(|ledger| {
+        if let Some(verification) = ledger.verifications.get_mut(step) {
+            change(verification);
+        }
+    });
+}
+
+/// Where a verification restores to, for those who look at it afterwards.
+pub(super) fn place(scratch: &Scratch) -> ConnInfo {
+    match scratch {
+        Scratch::Server(server, database) => server.conninfo(database),
+        Scratch::Database(database, _) => database.conninfo(),
+    }
+}
+
+impl RestoreScratch {
+    fn jobs(&self) -> u16 {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.jobs.unwrap_or_else(|| u16::try_from(cores).unwrap_or(1))
+    }
+
+    /// A fresh place for this attempt; that of an earlier attempt is removed.
+    fn scratch(&self, origin: &Origin, cx: &Cx<'_>) -> Result<Arc<Scratch>, StepError> {
+        cx.runtime.remove_scratch(cx.step);
+        let scratch = Arc::new(match &self.server {
+            Some(name) => temporary(cx.runtime.connection(name)?, origin, cx)?,
+            None => server(origin, cx)?,
+        });
+        cx.runtime.keep_scratch(cx.step, Arc::clone(&scratch));
+        Ok(scratch)
+    }
+}
+
+/// A temporary database on a server that runs already.
+fn temporary(connection: Arc<Connection>, origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
+    let id = cx.runtime.facts.run.as_str().replace('-', "_").to_lowercase();
+    let locale = locale(origin);
+    let (database, remark) = TempDatabase::create(connection.info(), &id, locale.as_ref(), cx.runtime.handle())?;
+    cx.reports.note_all(remark);
+    Ok(Scratch::Database(database, connection))
+}
+
+/// A scratch server of the origin's major, with its roles and a database of its encoding and locale.
+fn server(origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
+    let handle = cx.runtime.handle();
+    let tools = Installed::here().server(major(origin)).map_err(PgError::from)?;
+    let parent = cx.runtime.scratch_parent().to_owned();
+    let options = ScratchOptions { parent, needs_bytes: Some(origin.bytes), ..ScratchOptions::default() };
+    let superuser = options.superuser.clone();
+    let server = ScratchServer::start(tools, &options, cx.cancel)?;
+    let client = Client::connect(&server.conninfo("postgres"), handle)?;
+    for role in origin.roles.iter().filter(|role| **role != superuser) {
+        client.batch(&format!("create role {}", quote::identifier(role)))?;
+    }
+    client.close();
+    match locale(origin) {
+        None => drop(server.create_database(DATABASE, handle)?),
+        Some(locale) => {
+            let (_, remark) = server.create_database_like(DATABASE, &locale, handle)?;
+            cx.reports.note_all(remark);
+        }
+    }
+    Ok(Scratch::Server(server, DATABASE.to_owned()))
+}
+
+fn locale(origin: &Origin) -> Option<DatabaseLocale> {
+    let Locale { encoding, collate, ctype, provider, locale } = origin.locale.clone()?;
+    Some(DatabaseLocale { encoding, collate, ctype, provider, locale })
+}
+
+fn major(origin: &Origin) -> u16 {
+    u16::try_from(origin.server_version / 10_000).unwrap_or_default()
+}
+
+struct Restore<'a> {
+    origin: &'a Origin,
+    scratch: &'a Scratch,
+    jobs: u16,
+    passfile: PassFile,
+    cx: &'a Cx<'a>,
+}
+
+impl Restore<'_> {
+    fn load(&self, input: Stream) -> Result<(), StepError> {
+        match self.origin.format.as_str() {
+            "plain" => self.script(input),
+            "tar" => self.streamed(input),
+            "directory-tar" => self.directory(input),
+            "custom" if self.jobs == 1 => self.streamed(input),
+            "custom" => self.staged(input),
+            other => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
+        }
+    }
+
+    fn tools(&self) -> Result<&'static ToolSet, StepError> {
+        Ok(Installed::here().for_server(major(self.origin)).map_err(PgError::from)?)
+    }
+
+    /// A client program that will talk to the scratch database.
+    fn program(&self, name: &str) -> Result<Program, StepError> {
+        let path = self.tools()?.tool(name);
+        let program = match self.scratch {
+            Scratch::Server(..) => place(self.scratch).equip(Program::new(path), &self.passfile),
+            Scratch::Database(database, connection) => connection.program_for(&path, database.name()),
+        };
+        Ok(program.named(name))
+    }
+
+    fn pg_restore(&self) -> Result<Program, StepError> {
+        let database = place(self.scratch).database;
+        let arguments = ["--exit-on-error", "--no-tablespaces", "--no-password", "--dbname"];
+        Ok(self.program("pg_restore")?.args(arguments).arg(database))
+    }
+
+    /// A script, streamed into psql; its first error ends it.
+    fn script(&self, input: Stream) -> Result<(), StepError> {
+        let psql = self.program("psql")?.args([
+            "--no-psqlrc",
+            "--quiet",
+            "--no-password",
+            "--set=ON_ERROR_STOP=1",
+            "--output=/dev/null",
+            "--file=-",
+        ]);
+        psql.sink(input, self.cx.cancel)?;
+        Ok(())
+    }
+
+    fn streamed(&self, input: Stream) -> Result<(), StepError> {
+        self.pg_restore()?.arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel)?;
+        Ok(())
+    }
+
+    fn staged(&self, input: Stream) -> Result<(), StepError> {
+        let folder = origin::staging(self.cx)?;
+        let archive = folder.path().join("archive.dump");
+        let mut input = input;
+        file::write_file(&mut input, &archive)?;
+        self.load_from(&archive)
+    }
+
+    fn directory(&self, input: Stream) -> Result<(), StepError> {
+        let folder = origin::staging(self.cx)?;
+        let archive = folder.path().join("dump");
+        archive_tar::untar(input, &archive)?;
+        self.load_from(&archive)
+    }
+
+    /// Every digest and tag before this has agreed; the archive must list, then load.
+    fn load_from(&self, archive: &Path) -> Result<(), StepError> {
+        let _quiet = self.cx.reports.quiet();
+        note(self.cx, self.cx.step, |verification| verification.level = Level::ReadBack);
+        Program::new(self.tools()?.tool("pg_restore")).named("pg_restore --list").arg("--list").arg(archive).run(self.cx.cancel)?;
+        note(self.cx, self.cx.step, |verification| verification.level = Level::Decoded);
+        self.pg_restore()?.arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! Telling how the run went: the ledger becomes the facts that a notification speaks of.
+//!
+//! A notification is a step of the run it tells of, so its facts are those up to now. What it says is the kind's own affair.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::notify::{ArtifactFact, Delivery, Facts, Notify, Outcome};
+use super::{Cx, PerformEffect, Problem, References, StepError, StepKind};
+use crate::ids::{NodeId, StepId};
+use crate::runtime::Ledger;
+
+impl StepKind for Notify {
+    fn references(&self) -> References<'_> {
+        References { secrets: self.secrets(), ..References::default() }
+    }
+
+    fn words(&self) -> String {
+        format!("by {}", self.channel_name())
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let pointer = |field: String| if field.is_empty() { field } else { format!("/{field}") };
+        Notify::problems(self).into_iter().map(|(field, message)| Problem::error("bad-notification", pointer(field), message)).collect()
+    }
+}
+
+impl PerformEffect for Notify {
+    fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let facts = cx.runtime.ledger(|ledger| facts(ledger, cx));
+        match self.send(cx.runtime.secrets(), &facts, cx.cancel)? {
+            Delivery::Sent { text } if self.stdout.is_some() => cx.runtime.ledger(|ledger| ledger.said.push(text)),
+            Delivery::Sent { .. } => cx.reports.note(format!("told by {}", self.channel_name())),
+            Delivery::Skipped { why } => cx.reports.note(format!("skipped: {why}")),
+        }
+        Ok(())
+    }
+}
+
+fn facts(ledger: &Ledger, cx: &Cx<'_>) -> Facts {
+    let run = &cx.runtime.facts;
+    let failed = ledger.nodes.iter().find(|record| !record.good && !record.warn_only && record.error.is_some());
+    let warned = ledger.nodes.iter().filter(|record| record.warn_only).filter_map(|record| record.error.clone());
+    let warnings: Vec<String> = warned.collect();
+    let outcome = match (failed.is_some(), warnings.is_empty()) {
+        _ if cx.runtime.cancel.check().is_err() => Outcome::Cancelled,
+        (true, _) => Outcome::Failure,
+        (false, false) => Outcome::Warning,
+        (false, true) => Outcome::Success,
+    };
+    let finished = Timestamp::now();
+    let verified = ledger.verifications.values().max_by_key(|verification| verification.level);
+    Facts {
+        pipeline: run.pipeline.clone(),
+        run: run.run.clone(),
+        outcome,
+        level: ledger.level(),
+        started: run.run.started(),
+        finished,
+        duration: Duration::try_from(finished.duration_since(run.run.started())).unwrap_or_default(),
+        bytes_in: ledger.artifacts.values().map(|artifact| artifact.origin.bytes).sum(),
+        bytes_out: ledger.artifacts.values().map(|artifact| artifact.object.bytes).sum(),
+        artifacts: ledger.artifacts.values().map(artifact).collect(),
+        failed_step: failed.and_then(|record| step_of(&record.node)),
+        error: failed.and_then(|record| record.error.clone()),
+        warnings,
+        tables: verified.filter(|verification| !verification.tables.is_empty()).map(|verification| verification.tables.len() as u64),
+        host: run.host.clone(),
+        checks: verified.map(|verification| verification.checks.clone()).unwrap_or_default(),
+    }
+}
+
+fn artifact(artifact: &crate::store::manifest::Artifact) -> ArtifactFact {
+    ArtifactFact {
+        step: artifact.step.clone(),
+        store: artifact.store.clone(),
+        key: artifact.object.key.clone(),
+        bytes: artifact.object.bytes,
+    }
+}
+
+/// The step a node began with; the commit has none.
+fn step_of(node: &NodeId) -> Option<StepId> {
+    StepId::new(node.as_str().split(':').next()?).ok()
+}

@@ -1,0 +1,259 @@
+//! What a node of a plan does, as plain data: a flow of bytes, or an effect.
+//!
+//! These values are what a plan file holds and what the executor opens; they name things and hold none. Opening them is
+//! in the files of the kinds, reached through the traits in `open`. This file does not choose or order work.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AcceptSink, ApplyFilter, Checksum, Compress, Dump, Encrypt, Globals, Notify, OpenSource, PerformEffect, VerifyRestore};
+use crate::ids::{RefName, StepId};
+use crate::secret::SecretRef;
+use crate::template::Template;
+
+/// The work of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    /// Bytes from a source through stages into a sink, in one pass.
+    Flow(Box<Flow>),
+    /// An action without a stream.
+    Effect(Staged<Effect>),
+}
+
+/// How one node waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Edge {
+    /// It runs only if the other succeeded.
+    OnSuccess,
+    /// It runs once the other has ended, however it ended.
+    Always,
+}
+
+/// Bytes from a source through stages into a sink.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Where they come from.
+    pub source: Staged<Source>,
+    /// What is done to them, first to last.
+    pub stages: Vec<Staged<Stage>>,
+    /// Where they go.
+    pub sink: Staged<Sink>,
+}
+
+/// A part of a node and the step it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged<T> {
+    /// The step.
+    pub step: StepId,
+    /// The part.
+    #[serde(flatten)]
+    pub part: T,
+}
+
+/// What begins a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "uses", content = "with", rename_all = "kebab-case")]
+pub enum Source {
+    /// `pg_dump`.
+    Dump(Dump),
+    /// `pg_dumpall`.
+    Globals(Globals),
+    /// An artifact read back from its store.
+    Fetch(Fetch),
+}
+
+/// What is done to a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// A filter of the pipeline.
+    Apply(Filter),
+    /// The undoing of what a filter did.
+    Undo(Undo),
+}
+
+/// What passes a stream on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "uses", content = "with", rename_all = "kebab-case")]
+pub enum Filter {
+    /// Makes it smaller.
+    Compress(Compress),
+    /// Digests it.
+    Checksum(Checksum),
+    /// Makes it unreadable.
+    Encrypt(Encrypt),
+}
+
+/// What ends a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "uses", content = "with", rename_all = "kebab-case")]
+pub enum Sink {
+    /// A new object of a store.
+    Upload(PlacedUpload),
+    /// A database that is thrown away afterwards.
+    Restore(RestoreScratch),
+}
+
+/// What acts without a stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "uses", content = "with", rename_all = "kebab-case")]
+pub enum Effect {
+    /// Tells somebody.
+    Notify(Box<Notify>),
+    /// Writes the manifest: the run becomes a restore point.
+    Commit(Commit),
+    /// Counts and checks what was restored.
+    Check(VerifyRestore),
+    /// Writes the receipt of a verification and removes what it ran in.
+    Finish(Finish),
+}
+
+/// An upload whose key is settled but for the run's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedUpload {
+    /// The store.
+    pub store: RefName,
+    /// The key.
+    pub key: Template,
+    /// Whether the bytes are secret material whatever the store's modes say.
+    pub secret: bool,
+}
+
+/// The artifact that a step of the same run stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// The step that stored it.
+    pub artifact: StepId,
+    /// The store that keeps it.
+    pub store: RefName,
+}
+
+/// The undoing of one stage, which the manifest describes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// The step that stored the artifact.
+    pub artifact: StepId,
+    /// Which of the artifact's stages, from 0.
+    pub stage: usize,
+    /// What that stage did, for the reader of a plan: `age`, `zstd`, `sha256`.
+    pub what: String,
+    /// The private key, where one is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<SecretRef>,
+    /// The passphrase, where one is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<SecretRef>,
+}
+
+/// A restore into a database that is thrown away afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreScratch {
+    /// The step that stored the artifact.
+    pub artifact: StepId,
+    /// A connection whose server takes a temporary database; a scratch server is started when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<RefName>,
+    /// Tables restored at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<u16>,
+}
+
+/// The commit of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The stores that get the manifest: every one that keeps an artifact.
+    pub stores: Vec<RefName>,
+    /// The steps whose artifacts must be there.
+    pub artifacts: Vec<StepId>,
+}
+
+/// The end of a verification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finish {
+    /// The step that stored the artifact.
+    pub artifact: StepId,
+    /// The store that gets the receipt.
+    pub store: RefName,
+}
+
+impl From<Dump> for Source {
+    fn from(params: Dump) -> Self {
+        Self::Dump(params)
+    }
+}
+
+impl From<Globals> for Source {
+    fn from(params: Globals) -> Self {
+        Self::Globals(params)
+    }
+}
+
+impl From<Compress> for Filter {
+    fn from(params: Compress) -> Self {
+        Self::Compress(params)
+    }
+}
+
+impl From<Checksum> for Filter {
+    fn from(params: Checksum) -> Self {
+        Self::Checksum(params)
+    }
+}
+
+impl From<Encrypt> for Filter {
+    fn from(params: Encrypt) -> Self {
+        Self::Encrypt(params)
+    }
+}
+
+impl From<Notify> for Effect {
+    fn from(params: Notify) -> Self {
+        Self::Notify(Box::new(params))
+    }
+}
+
+impl Source {
+    /// How it opens.
+    pub fn opener(&self) -> &dyn OpenSource {
+        match self {
+            Self::Dump(dump) => dump,
+            Self::Globals(globals) => globals,
+            Self::Fetch(fetch) => fetch,
+        }
+    }
+}
+
+impl Stage {
+    /// How it wraps a stream.
+    pub fn filter(&self) -> &dyn ApplyFilter {
+        match self {
+            Self::Apply(Filter::Compress(compress)) => compress,
+            Self::Apply(Filter::Checksum(checksum)) => checksum,
+            Self::Apply(Filter::Encrypt(encrypt)) => encrypt,
+            Self::Undo(undo) => undo,
+        }
+    }
+}
+
+impl Sink {
+    /// How it takes a stream.
+    pub fn acceptor(&self) -> &dyn AcceptSink {
+        match self {
+            Self::Upload(upload) => upload,
+            Self::Restore(restore) => restore,
+        }
+    }
+}
+
+impl Effect {
+    /// How it acts.
+    pub fn performer(&self) -> &dyn PerformEffect {
+        match self {
+            Self::Notify(notify) => &**notify,
+            Self::Commit(commit) => commit,
+            Self::Check(check) => check,
+            Self::Finish(finish) => finish,
+        }
+    }
+}
