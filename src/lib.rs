@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod document;
 pub mod ids;
+pub mod pipeline;
 pub mod postgres;
 pub mod quantity;
 pub mod render;

@@ -1,0 +1,181 @@
+//! From a file's text to a pipeline, or to everything that is wrong with it.
+//!
+//! Each stage adds its problems and the later ones still run on what is sound, so that one look shows them all. The environment is
+//! asked only through the function the caller lends. This file knows the order of the stages, not their rules.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::model::{Head, OnFailure, Pipeline, SourceFacts, Step, StepHead};
+use super::{check, dataflow};
+use crate::diagnostic::{Diagnostic, SourceText};
+use crate::document::{self, Document, Schema, Scope};
+use crate::quantity::Duration;
+use crate::step::{KINDS, Params, Row};
+use crate::stream::digest::{Algorithm, Digester};
+use crate::template::RUN_NAMES;
+
+/// How long a stream may stand still when nothing is said.
+const STALL: Duration = Duration::seconds(600);
+
+/// What loading a file gave.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The pipeline, when nothing is wrong that would keep it from running.
+    pub pipeline: Option<Pipeline>,
+    /// Errors and warnings, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A step as far as it could be read.
+pub(super) struct Draft {
+    pub(super) index: usize,
+    pub(super) head: Option<StepHead>,
+    pub(super) params: Option<Params>,
+}
+
+/// Reads a pipeline. `env` looks up one environment variable; only those that the file's `env` list names are asked for.
+pub fn load(source: &Arc<SourceText>, schema: &Schema, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
+    let (document, mut diagnostics) = document::recover(Arc::clone(source));
+    let Some(mut document) = document else { return Loaded { pipeline: None, diagnostics } };
+    let scope = scope(&document.value, env);
+    let expanded = document::expand(&mut document, &scope, &is_deferred, &RUN_NAMES);
+    // A notification's texts have names of their own, which the step itself knows and tries.
+    diagnostics.extend(expanded.into_iter().filter(|problem| !is_own_template(&document.value, &problem.pointer)));
+    diagnostics.extend(document::check(&document, schema));
+    let pipeline = assemble(&document, &scope, &mut diagnostics);
+    diagnostics.sort_by_key(|d| (d.range.start, d.range.end));
+    let sound = !diagnostics.iter().any(Diagnostic::is_error);
+    Loaded { pipeline: pipeline.filter(|_| sound), diagnostics }
+}
+
+/// The names that texts of this document may use, read leniently: the schema complains about wrong shapes.
+fn scope(value: &Value, env: &dyn Fn(&str) -> Option<String>) -> Scope {
+    let allowed = value.get("env").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let env = allowed.iter().filter_map(Value::as_str).filter_map(|name| Some((name.to_owned(), env(name)?))).collect();
+    Scope { vars: Map::new(), env, pipeline: value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned() }
+}
+
+/// Whether the text at a pointer is rendered only when a run starts; anchors under `x-` may hold such texts too.
+fn is_deferred(root: &Value, pointer: &str) -> bool {
+    pointer.starts_with("/x-")
+        || field_of(root, pointer).is_some_and(|(row, field)| row.run_templates.contains(&field) || row.own_templates.contains(&field))
+}
+
+/// Whether the text at a pointer is a template with names that only its step knows.
+fn is_own_template(root: &Value, pointer: &str) -> bool {
+    field_of(root, pointer).is_some_and(|(row, field)| row.own_templates.contains(&field))
+}
+
+/// The kind of step that a pointer leads into, and the rest of the pointer below `with`.
+fn field_of<'a>(root: &Value, pointer: &'a str) -> Option<(&'static Row, &'a str)> {
+    let (index, rest) = pointer.strip_prefix("/steps/")?.split_once('/')?;
+    let uses = root.pointer(&format!("/steps/{index}/uses"))?.as_str()?;
+    Some((KINDS.iter().find(|row| row.uses == uses)?, rest.strip_prefix("with")?))
+}
+
+fn assemble(document: &Document, scope: &Scope, diagnostics: &mut Vec<Diagnostic>) -> Option<Pipeline> {
+    let head = head(document, diagnostics);
+    let drafts: Vec<Draft> = (0..document.value.get("steps").and_then(Value::as_array).map_or(0, Vec::len))
+        .map(|index| draft(document, index, diagnostics))
+        .collect();
+    check::all(document, head.as_ref(), &drafts, diagnostics);
+    let whole = drafts.iter().all(|draft| draft.head.is_some() && draft.params.is_some());
+    let head = head?;
+    if !whole {
+        return None;
+    }
+    let steps: Vec<Step> = drafts.iter().filter_map(|draft| settle(draft, &drafts, &head)).collect();
+    let chains = dataflow::chains(document, &head, &steps, diagnostics);
+    let env = scope.env.clone();
+    Some(pipeline(document, head, steps, chains, env))
+}
+
+fn pipeline(document: &Document, head: Head, steps: Vec<Step>, chains: Vec<super::Chain>, env: BTreeMap<String, String>) -> Pipeline {
+    let text = &document.source;
+    Pipeline {
+        name: head.name,
+        description: head.description,
+        schedule: head.schedule,
+        objectives: head.objectives.unwrap_or_default(),
+        vars: head.vars,
+        env,
+        secrets: head.secrets,
+        connections: head.connections,
+        stores: head.stores,
+        steps,
+        chains,
+        source: SourceFacts { path: text.path.display().to_string(), sha256: sha256(&text.text) },
+    }
+}
+
+fn sha256(text: &str) -> String {
+    let mut digester = Digester::new(Algorithm::Sha256);
+    digester.update(text.as_bytes());
+    digester.hex()
+}
+
+/// Types the top. What the schema has refused already is not reported a second time.
+fn head(document: &Document, diagnostics: &mut Vec<Diagnostic>) -> Option<Head> {
+    let refused = diagnostics.iter().any(|d| d.is_error() && !d.pointer.starts_with("/steps/"));
+    match document::typed::<Head>(document, "") {
+        Ok(head) => Some(head),
+        Err(_) if refused => None,
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
+            None
+        }
+    }
+}
+
+fn draft(document: &Document, index: usize, diagnostics: &mut Vec<Diagnostic>) -> Draft {
+    let pointer = format!("/steps/{index}");
+    let inside = |d: &Diagnostic| d.is_error() && (d.pointer == pointer || d.pointer.starts_with(&format!("{pointer}/")));
+    let refused = diagnostics.iter().any(inside);
+    let head = document::typed::<StepHead>(document, &pointer);
+    let params = params(document.value.pointer(&pointer));
+    if !refused {
+        let detail = head.as_ref().err().map(|diagnostic| (**diagnostic).clone()).or_else(|| {
+            let error = params.as_ref().err()?;
+            let range = document.span(&pointer).map(|span| span.value.clone()).unwrap_or_default();
+            Some(Diagnostic::error("wrong-type", &document.source, range, error.to_string()).at(&*pointer))
+        });
+        diagnostics.extend(detail);
+    }
+    Draft { index, head: head.ok(), params: params.ok() }
+}
+
+fn params(step: Option<&Value>) -> Result<Params, serde_json::Error> {
+    let part = |name: &str| step.and_then(|step| step.get(name)).cloned();
+    let with = part("with").unwrap_or_else(|| Value::Object(Map::new()));
+    let whole = Map::from_iter([("uses".to_owned(), part("uses").unwrap_or(Value::Null)), ("with".to_owned(), with)]);
+    serde_json::from_value(Value::Object(whole))
+}
+
+/// Settles the defaults of a step that could be read whole.
+fn settle(draft: &Draft, drafts: &[Draft], head: &Head) -> Option<Step> {
+    let (own, params) = (draft.head.clone()?, draft.params.clone()?);
+    let needs = own.needs.clone().unwrap_or_else(|| default_needs(draft, drafts));
+    let warn_only = matches!(params, Params::Notify(_));
+    let on_failure = own.on_failure.unwrap_or(if warn_only { OnFailure::Warn } else { OnFailure::Fail });
+    Some(Step {
+        id: own.id,
+        description: own.description,
+        params,
+        needs,
+        when: own.when,
+        timeout: own.timeout.or(head.defaults.timeout),
+        stall: own.stall.or(head.defaults.stall).unwrap_or(STALL),
+        retry: own.retry.or(head.defaults.retry).unwrap_or_default(),
+        on_failure,
+    })
+}
+
+/// The step above; for a step that also runs after failures, every step above, so that none fails unheard.
+fn default_needs(draft: &Draft, drafts: &[Draft]) -> Vec<crate::ids::StepId> {
+    let after_failures = draft.head.as_ref().is_some_and(|head| head.when != super::When::Success);
+    let first = if after_failures { 0 } else { draft.index.saturating_sub(1) };
+    drafts[first..draft.index].iter().filter_map(|above| Some(above.head.as_ref()?.id.clone())).collect()
+}

@@ -1,0 +1,15 @@
+//! The validated model of a pipeline: typed, total, and free of loose ends.
+//!
+//! [`load`](load::load) is the only way to get one, and it answers with every problem at once or with a [`Pipeline`] in which each
+//! reference resolves, each stream has its source and its one sink, and no step waits for itself. Secrets stay references.
+//! This module reads no clock, no environment and no live thing.
+
+mod check;
+mod dataflow;
+pub mod load;
+mod model;
+pub mod schema;
+
+pub use dataflow::artifact_of;
+pub use load::{Loaded, load};
+pub use model::{Chain, Defaults, Objectives, OnFailure, Pipeline, Retry, Schedule, SourceFacts, Step, When};
