@@ -3,7 +3,9 @@
 pub mod diagnostic;
 pub mod document;
 pub mod ids;
+pub mod observe;
 pub mod pipeline;
+pub mod plan;
 pub mod postgres;
 pub mod quantity;
 pub mod render;

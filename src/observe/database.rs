@@ -1,0 +1,57 @@
+//! Looking at a database: one connection, one read-only transaction, and the tools that would be chosen for it.
+
+use tokio::runtime::Handle;
+
+use crate::plan::{ConnectionFacts, ToolFacts};
+use crate::postgres::spec::{EmbeddedSpec, PostgresSpec};
+use crate::postgres::{ConnInfo, Facts, Installed, PgError};
+use crate::secret::Secrets;
+
+/// A server that runs already.
+pub(super) fn server(spec: &PostgresSpec, secrets: &Secrets, handle: &Handle) -> Result<ConnectionFacts, PgError> {
+    let info = ConnInfo::resolve(spec, secrets)?;
+    let facts = Facts::read(&info, handle)?;
+    let (tools, no_scratch) = tools(facts.major());
+    Ok(ConnectionFacts {
+        place: info.describe(),
+        hints: facts.hints(),
+        server_version: facts.server_version_num,
+        system_identifier: facts.system_identifier,
+        database_bytes: Some(facts.database_bytes),
+        tables: Some(facts.tables),
+        superuser: facts.superuser,
+        unreadable: facts.unreadable,
+        filtered: facts.filtered,
+        tools,
+        no_scratch,
+    })
+}
+
+/// A server that will be started for the run: only its programs can be looked at.
+pub(super) fn embedded(spec: &EmbeddedSpec) -> Result<ConnectionFacts, PgError> {
+    let installed = Installed::here();
+    let set = spec.version.map_or_else(|| installed.newest_server(), |major| installed.server(major))?;
+    if let Some(seed) = &spec.seed
+        && let Err(error) = std::fs::File::open(seed)
+    {
+        return Err(PgError::Seed { path: seed.clone(), line: None, message: error.to_string() });
+    }
+    let (tools, no_scratch) = tools(set.major);
+    Ok(ConnectionFacts {
+        place: format!("embedded PostgreSQL {}.{}", set.major, set.minor),
+        server_version: u32::from(set.major) * 10_000 + u32::from(set.minor),
+        superuser: true,
+        tools,
+        no_scratch,
+        ..ConnectionFacts::default()
+    })
+}
+
+fn tools(major: u16) -> (ToolFacts, Option<String>) {
+    let installed = Installed::here();
+    let tools = match installed.for_server(major) {
+        Ok(set) => ToolFacts::Found { folder: set.bin.display().to_string(), version: format!("pg_dump (PostgreSQL) {}", set.version) },
+        Err(error) => ToolFacts::Missing(error.to_string()),
+    };
+    (tools, installed.server(major).err().map(|error| error.to_string()))
+}

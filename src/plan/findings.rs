@@ -1,0 +1,123 @@
+//! What somebody should look at before a plan runs: unreachable databases, missing secrets, old tools, too little room.
+//!
+//! Every external fact in `Observed` that would make the run fail becomes an error here, before a byte is dumped. This
+//! file looks at nothing itself.
+
+use super::{Finding, Observed, Reach};
+use crate::diagnostic::{Class, Severity};
+use crate::ids::RefName;
+use crate::pipeline::{Pipeline, Step};
+use crate::plan::{ConnectionFacts, ToolFacts};
+use crate::quantity::bytes;
+use crate::secret::Presence;
+use crate::step::{Format, Params};
+
+/// All findings, errors first.
+pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
+    if observed.offline {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    secrets(pipeline, observed, &mut found);
+    connections(pipeline, observed, &mut found);
+    stores(observed, &mut found);
+    space(pipeline, observed, &mut found);
+    for trouble in &observed.troubles {
+        let finding = Finding::new(Severity::Error, trouble.class, trouble.subject.clone(), trouble.message.clone());
+        found.push(Finding { help: trouble.help.clone(), ..finding });
+    }
+    found.sort_by_key(|finding| finding.severity);
+    found
+}
+
+fn secrets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
+    for (name, _) in observed.secrets.iter().filter(|(_, presence)| **presence == Presence::Missing) {
+        let Some(declared) = pipeline.secrets.get(name) else { continue };
+        let place = match (&declared.env, &declared.file, &declared.credential) {
+            (Some(variable), _, _) => format!("environment variable {variable} is not set"),
+            (_, Some(file), _) => format!("{} can not be read", file.display()),
+            (_, _, credential) => format!("credential {} is not in $CREDENTIALS_DIRECTORY", credential.clone().unwrap_or_default()),
+        };
+        let subject = format!("secret {name}");
+        found.push(if declared.optional {
+            Finding::new(Severity::Warning, Class::Denied, subject, format!("{place}; it is optional, so what needs it is skipped"))
+        } else {
+            Finding::new(Severity::Error, Class::Denied, subject, place).help("provide it, or mark it `optional: true`")
+        });
+    }
+}
+
+fn connections(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
+    for (name, reach) in &observed.connections {
+        let subject = format!("connection {name}");
+        match reach {
+            Reach::Failed { message, class } => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
+            Reach::Reached(facts) => connection(pipeline, name, facts, found),
+        }
+    }
+}
+
+fn connection(pipeline: &Pipeline, name: &RefName, facts: &ConnectionFacts, found: &mut Vec<Finding>) {
+    let subject = format!("connection {name}");
+    let dumped = |step: &&Step| matches!(&step.params, Params::Dump(dump) if dump.connection == *name);
+    if let ToolFacts::Missing(why) = &facts.tools {
+        found.push(Finding::new(Severity::Error, Class::Unreachable, subject.clone(), why.clone()));
+    }
+    if let Some(why) = &facts.no_scratch
+        && pipeline.steps.iter().any(|step| matches!(&step.params, Params::VerifyRestore(verify) if verify.server.is_none()))
+        && pipeline.steps.iter().any(|step| dumped(&step))
+    {
+        found.push(Finding::new(Severity::Error, Class::Unreachable, subject.clone(), why.clone()));
+    }
+    let selective = pipeline.steps.iter().filter(dumped).all(|step| matches!(&step.params, Params::Dump(dump) if dump.is_selective()));
+    let blocks = !selective && (!facts.unreadable.is_empty() || !facts.filtered.is_empty());
+    for (index, hint) in facts.hints.iter().enumerate() {
+        // The hints about what can not be read come first, one for each list that is not empty.
+        let about_reading = index < usize::from(!facts.unreadable.is_empty()) + usize::from(!facts.filtered.is_empty());
+        let severity = if blocks && about_reading { Severity::Error } else { Severity::Warning };
+        found.push(Finding::new(severity, Class::Denied, subject.clone(), hint.clone()));
+    }
+    let hashes = |step: &&Step| matches!(&step.params, Params::Globals(globals) if globals.connection == *name && globals.passwords);
+    if !facts.superuser && pipeline.steps.iter().any(|step| hashes(&step)) {
+        let message = "reading password hashes takes a superuser";
+        found
+            .push(Finding::new(Severity::Error, Class::Denied, subject, message).help("set `passwords: false`, or connect as a superuser"));
+    }
+}
+
+fn stores(observed: &Observed, found: &mut Vec<Finding>) {
+    for (name, reach) in &observed.stores {
+        let subject = format!("store {name}");
+        match reach {
+            Reach::Failed { message, class } => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
+            Reach::Reached(facts) if facts.create_only == Some(false) => {
+                let message = "it overwrote an existing object although told to create only; two runs could clobber each other";
+                found
+                    .push(Finding::new(Severity::Warning, Class::Failed, subject, message).help("use a server that honours If-None-Match"));
+            }
+            Reach::Reached(_) => {}
+        }
+    }
+}
+
+/// Room for what is staged on scratch disk: a directory dump, and what a verification restores.
+fn space(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
+    let Some(free) = observed.scratch_free else { return };
+    let size = |name: &RefName| observed.connections.get(name)?.facts()?.database_bytes;
+    for step in &pipeline.steps {
+        let (needed, what) = match &step.params {
+            Params::Dump(dump) if dump.format == Format::Directory => {
+                (size(&dump.connection), "a directory dump is staged on scratch disk")
+            }
+            _ => continue,
+        };
+        let Some(needed) = needed else { continue };
+        let message = format!("{what}: about {} of {} free", bytes(needed), bytes(free));
+        let severity = if needed > free { Severity::Error } else { Severity::Warning };
+        if needed.saturating_mul(2) > free {
+            found.push(
+                Finding::new(severity, Class::Failed, format!("step {}", step.id), message).help("set TMPDIR to a larger file system"),
+            );
+        }
+    }
+}
