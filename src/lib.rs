@@ -2,7 +2,10 @@
 
 pub mod diagnostic;
 pub mod document;
+pub mod event;
+pub mod exec;
 pub mod ids;
+pub mod journal;
 pub mod observe;
 pub mod pipeline;
 pub mod plan;

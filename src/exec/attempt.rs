@@ -1,0 +1,87 @@
+//! One attempt at one node: its thread, its request to stop, its counts, its limits.
+//!
+//! A panic in a worker is a failure that is told, never a silence.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::diagnostic::Class;
+use crate::event::StageBytes;
+use crate::plan::Node;
+use crate::runtime::Runtime;
+use crate::step::{Cx, Reports, StepError, Work};
+use crate::stream::Cancel;
+
+use super::flow::{self, Meters};
+
+/// An attempt that runs.
+pub(super) struct Attempt {
+    pub(super) number: u32,
+    pub(super) cancel: Cancel,
+    pub(super) reports: Arc<Reports>,
+    meters: Meters,
+    began: Instant,
+    quiet_since: Instant,
+}
+
+impl Attempt {
+    /// An attempt that begins now.
+    pub(super) fn new(node: &Node, number: u32) -> Self {
+        let meters = match &node.work {
+            Work::Flow(flow) => Meters::of(flow),
+            Work::Effect(_) => Meters::default(),
+        };
+        let now = Instant::now();
+        Self { number, cancel: Cancel::new(), reports: Arc::default(), meters, began: now, quiet_since: now }
+    }
+
+    /// The work, to be done on a thread of its own.
+    pub(super) fn work<'a>(&self, node: &'a Node, runtime: &'a Runtime) -> impl FnOnce() -> Result<(), StepError> + Send + use<'a> {
+        let (cancel, reports, meters) = (self.cancel.clone(), Arc::clone(&self.reports), self.meters.clone());
+        move || {
+            let act = || perform(node, runtime, &cancel, &reports, &meters);
+            catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+        }
+    }
+
+    /// Counts so far; empty for effects.
+    pub(super) fn counts(&self, node: &Node) -> Vec<StageBytes> {
+        match &node.work {
+            Work::Flow(flow) => flow::counts(flow, &self.meters),
+            Work::Effect(_) => Vec::new(),
+        }
+    }
+
+    /// Asks the attempt to stop when it has passed a limit.
+    pub(super) fn limit(&mut self, node: &Node) {
+        if let Some(timeout) = node.timeout
+            && self.began.elapsed() > timeout.std()
+        {
+            self.cancel.cancel(format!("the attempt took longer than its timeout of {timeout}"), true);
+        }
+        if self.reports.is_quiet() {
+            self.quiet_since = Instant::now();
+        }
+        let idle = flow::idle(&self.meters, &self.reports).min(self.quiet_since.elapsed());
+        if matches!(node.work, Work::Flow(_)) && idle > node.stall.std() {
+            self.cancel.cancel(format!("no bytes moved for {}", node.stall), true);
+        }
+    }
+}
+
+fn perform(node: &Node, runtime: &Runtime, cancel: &Cancel, reports: &Reports, meters: &Meters) -> Result<(), StepError> {
+    let cx = |step| Cx { runtime, cancel, step, expected_bytes: node.expected_bytes, reports };
+    let result = match &node.work {
+        Work::Flow(flow) => flow::run(flow, &cx(&flow.source.step), meters),
+        Work::Effect(effect) => effect.part.performer().perform(&cx(&effect.step)),
+    };
+    // What failed because it was stopped is told as stopped, for that reason, and not as broken.
+    result.map_err(|error| cancel.check().err().map_or(error, StepError::from))
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> StepError {
+    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let message = format!("a defect in runner stopped this node: {}", words.unwrap_or_else(|| "it panicked".to_owned()));
+    StepError::new(Class::Internal, message).hint("please report it; nothing of this node was published")
+}

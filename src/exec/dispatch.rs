@@ -1,0 +1,304 @@
+//! The dispatcher: the one place that changes the state of a run, and the one voice that tells of it.
+//!
+//! It wakes when a worker ends or a tick passes: starts what is ready, looks at limits, passes on a request to stop. The ledger
+//! is written before dependents start, so that whoever tells of the run sees all that came before.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use jiff::Timestamp;
+
+use super::attempt::Attempt;
+use super::backoff;
+use super::board::{Board, Stand, Verdict};
+use crate::diagnostic::{Class, Failure};
+use crate::event::{Event, Outcome, State, Subscriber, What};
+use crate::pipeline::{OnFailure, When};
+use crate::plan::{Node, Plan};
+use crate::runtime::{NodeRecord, Runtime};
+use crate::step::StepError;
+
+/// How often limits and requests to stop are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Every how many ticks progress is told.
+const PROGRESS: u32 = 5;
+
+/// How a plan is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Nodes that may run at once.
+    pub parallel: usize,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, for the exit code: the first failure that was not only a consequence.
+    pub failure: Option<Failure>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+struct Done {
+    node: usize,
+    result: Result<(), StepError>,
+}
+
+/// Runs a plan to its end, telling the subscriber of every event.
+///
+/// # Errors
+/// Only the subscriber's own: a run whose journal can not be written is stopped, and what it started is undone first.
+pub fn run(plan: &Plan, runtime: &Runtime, options: Options, subscriber: &mut dyn Subscriber) -> std::io::Result<Ended> {
+    let (give, take) = unbounded();
+    std::thread::scope(|scope| {
+        let attempts = plan.nodes.iter().map(|_| None).collect();
+        let began = plan.nodes.iter().map(|_| None).collect();
+        let board = Board::new(plan);
+        let mut dispatch = Dispatch {
+            plan,
+            runtime,
+            options,
+            subscriber,
+            board,
+            attempts,
+            began,
+            give,
+            failure: None,
+            broken: None,
+            started: Instant::now(),
+        };
+        dispatch.tell_start();
+        dispatch.run(scope, &take);
+        dispatch.end()
+    })
+}
+
+struct Dispatch<'a, 's> {
+    plan: &'a Plan,
+    runtime: &'a Runtime,
+    options: Options,
+    subscriber: &'s mut dyn Subscriber,
+    board: Board<'a>,
+    attempts: Vec<Option<Attempt>>,
+    /// When each node's first attempt began.
+    began: Vec<Option<Instant>>,
+    give: Sender<Done>,
+    failure: Option<Failure>,
+    /// The subscriber's error, which stops the run.
+    broken: Option<std::io::Error>,
+    started: Instant,
+}
+
+impl<'a> Dispatch<'a, '_> {
+    fn run<'scope>(&mut self, scope: &'scope std::thread::Scope<'scope, '_>, take: &Receiver<Done>)
+    where
+        'a: 'scope,
+    {
+        let mut ticks = 0_u32;
+        while !self.board.is_done() {
+            self.start_ready(scope);
+            match take.recv_timeout(TICK) {
+                Ok(done) => self.attempt_ended(done),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    ticks = ticks.wrapping_add(1);
+                    self.tick(ticks.is_multiple_of(PROGRESS));
+                }
+            }
+        }
+    }
+
+    fn start_ready<'scope>(&mut self, scope: &'scope std::thread::Scope<'scope, '_>)
+    where
+        'a: 'scope,
+    {
+        let cancelled = self.stopping();
+        // Ending one node without running it may make others ready.
+        loop {
+            let ready = self.board.ready(cancelled);
+            let mut ended_any = false;
+            for (node, verdict) in ready {
+                match verdict {
+                    Verdict::Run if self.running() < self.options.parallel => self.start(node, 1, scope),
+                    Verdict::Run => {}
+                    Verdict::End(state, why) => {
+                        ended_any = true;
+                        self.node_ended(node, state, Some(Failure { class: Class::Failed, message: why, hint: None }));
+                    }
+                }
+            }
+            if !ended_any {
+                break;
+            }
+        }
+        for (node, number) in self.board.due(Instant::now()) {
+            self.start(node, number, scope);
+        }
+    }
+
+    fn running(&self) -> usize {
+        self.board.stands.iter().filter(|stand| **stand == Stand::Running).count()
+    }
+
+    fn start<'scope>(&mut self, index: usize, number: u32, scope: &'scope std::thread::Scope<'scope, '_>)
+    where
+        'a: 'scope,
+    {
+        let node = &self.plan.nodes[index];
+        self.began[index].get_or_insert_with(Instant::now);
+        self.board.stands[index] = Stand::Running;
+        let words = node.steps.iter().map(|step| format!("{}: {}", step.uses, step.words)).collect();
+        let attempts = node.retry.attempts;
+        self.tell(What::NodeStarted { node: node.id.clone(), attempt: number, attempts, words, expected_bytes: node.expected_bytes });
+        let attempt = Attempt::new(node, number);
+        let (work, give) = (attempt.work(node, self.runtime), self.give.clone());
+        self.attempts[index] = Some(attempt);
+        // The dispatcher outlives the scope's workers, so a lost message can not happen.
+        scope.spawn(move || drop(give.send(Done { node: index, result: work() })));
+    }
+
+    fn attempt_ended(&mut self, done: Done) {
+        let node = &self.plan.nodes[done.node];
+        let number = self.attempts[done.node].as_ref().map_or(1, |attempt| attempt.number);
+        match done.result {
+            Ok(()) => self.node_ended(done.node, State::Done, None),
+            Err(error) if error.transient && number < node.retry.attempts && !self.stopping() => self.retry(done.node, number, &error),
+            Err(error) => {
+                let warn = node.on_failure == OnFailure::Warn;
+                if !warn && self.failure.is_none() {
+                    self.failure = Some(error.failure());
+                }
+                self.node_ended(done.node, if warn { State::Warned } else { State::Failed }, Some(error.failure()));
+            }
+        }
+    }
+
+    fn retry(&mut self, index: usize, number: u32, error: &StepError) {
+        let node = &self.plan.nodes[index];
+        let wait = backoff::wait(&node.retry, number, backoff::random());
+        self.board.stands[index] = Stand::Retry(Instant::now() + wait, number + 1);
+        self.tell(What::AttemptFailed { node: node.id.clone(), attempt: number, error: error.failure(), retry_in: wait });
+    }
+
+    /// Records and tells that a node has ended.
+    fn node_ended(&mut self, index: usize, state: State, error: Option<Failure>) {
+        let node = &self.plan.nodes[index];
+        let took = self.began[index].map_or(Duration::ZERO, |began| began.elapsed());
+        let attempt = self.attempts[index].take();
+        let stages = attempt.as_ref().map(|attempt| attempt.counts(node)).unwrap_or_default();
+        let notes = attempt.map(|attempt| attempt.reports.notes()).unwrap_or_default();
+        self.board.stands[index] = Stand::Ended(state);
+        let real = matches!(state, State::Failed | State::Warned);
+        let record = NodeRecord {
+            node: node.id.clone(),
+            good: state.lets_others_run() && !real,
+            warn_only: state == State::Warned,
+            took,
+            error: error.as_ref().filter(|_| real).map(|failure| failure.message.clone()),
+        };
+        self.runtime.ledger(|ledger| ledger.nodes.push(record));
+        self.tell(What::NodeEnded { node: node.id.clone(), state, took, stages, error, notes });
+    }
+
+    /// Looks at limits and requests to stop, and now and then tells of progress.
+    fn tick(&mut self, progress: bool) {
+        let stop = self.runtime.cancel.check().err();
+        let abort = self.runtime.abort.check().err();
+        let mut told = Vec::new();
+        for (node, attempt) in self.plan.nodes.iter().zip(&mut self.attempts) {
+            let Some(attempt) = attempt else { continue };
+            attempt.limit(node);
+            let reason = if node.when == When::Success { stop.as_ref().or(abort.as_ref()) } else { abort.as_ref() };
+            if let Some(reason) = reason {
+                attempt.cancel.cancel(stopped(reason), false);
+            }
+            let stages = attempt.counts(node);
+            if progress && !stages.is_empty() {
+                told.push(What::Progress { node: node.id.clone(), stages });
+            }
+        }
+        for what in told {
+            self.tell(what);
+        }
+        if stop.is_some() {
+            self.drop_retries();
+        }
+    }
+
+    /// Nothing is tried again once the run is to stop.
+    fn drop_retries(&mut self) {
+        for index in 0..self.board.stands.len() {
+            if let Stand::Retry(..) = self.board.stands[index] {
+                let error =
+                    Failure { class: Class::Cancelled, message: "the run was stopped before the next attempt".to_owned(), hint: None };
+                self.node_ended(index, State::Failed, Some(error));
+            }
+        }
+    }
+
+    fn stopping(&self) -> bool {
+        self.broken.is_some() || self.runtime.cancel.check().is_err()
+    }
+
+    fn tell_start(&mut self) {
+        let facts = &self.runtime.facts;
+        self.tell(What::RunStarted {
+            pipeline: facts.pipeline.clone(),
+            source_sha256: facts.source_sha256.clone(),
+            runner: facts.runner.clone(),
+            host: facts.host.clone(),
+            pid: std::process::id(),
+            nodes: self.plan.nodes.iter().map(|node: &Node| node.id.clone()).collect(),
+        });
+    }
+
+    fn tell(&mut self, what: What) {
+        let event = Event { at: Timestamp::now(), run: self.runtime.facts.run.clone(), what };
+        if let Err(error) = self.subscriber.notice(&event)
+            && self.broken.is_none()
+        {
+            self.runtime.cancel.cancel(format!("the journal can not be written: {error}"), false);
+            self.broken = Some(error);
+        }
+    }
+
+    fn end(mut self) -> std::io::Result<Ended> {
+        let ended = |state| self.board.stands.contains(&Stand::Ended(state));
+        let outcome = match self.runtime.cancel.check() {
+            Err(_) => Outcome::Cancelled,
+            Ok(()) if ended(State::Failed) => Outcome::Failed,
+            Ok(()) if ended(State::Warned) => Outcome::Warned,
+            Ok(()) => Outcome::Done,
+        };
+        let took = self.started.elapsed();
+        let left = self.left();
+        self.tell(What::RunEnded { outcome, took, left });
+        self.broken.map_or(Ok(Ended { outcome, failure: self.failure, took }), Err)
+    }
+
+    /// Objects that were stored and never committed: they are no restore point.
+    fn left(&self) -> Vec<String> {
+        self.runtime.ledger(|ledger| {
+            if ledger.committed.is_some() {
+                return Vec::new();
+            }
+            ledger
+                .artifacts
+                .values()
+                .map(|artifact| {
+                    format!("{} in {}: stored but not committed, so it is no restore point", artifact.object.key, artifact.store)
+                })
+                .collect()
+        })
+    }
+}
+
+/// The bare reason of a request to stop.
+fn stopped(error: &crate::stream::StreamError) -> String {
+    match error {
+        crate::stream::StreamError::Cancelled { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    }
+}
