@@ -1,5 +1,6 @@
 //! `runner`: declarative, reviewable PostgreSQL backups with proof of restore.
 
+pub mod cli;
 pub mod diagnostic;
 pub mod document;
 pub mod event;
@@ -18,11 +19,3 @@ pub mod step;
 pub mod store;
 pub mod stream;
 pub mod template;
-
-/// The command line.
-pub mod cli {
-    /// Runs the program.
-    pub fn main() -> std::process::ExitCode {
-        std::process::ExitCode::SUCCESS
-    }
-}

@@ -1,3 +1,11 @@
-//! Words and JSON for people, terminals and other programs. Does not decide anything and does no I/O: it makes strings.
+//! Words and JSON: what people and programs read.
+//!
+//! Pure functions from values to text; nothing here decides, prints or asks the terminal anything.
 
 pub mod diagnostics;
+pub mod event;
+pub mod graph;
+pub mod plan;
+pub mod recover;
+pub mod style;
+pub mod summary;

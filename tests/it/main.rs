@@ -1,12 +1,12 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
-
 mod document_bad;
 mod document_check;
 mod document_expand;
 mod document_given;
 mod document_parse;
 mod document_types;
+mod layers;
 mod notify_http;
 mod notify_mail;
 mod notify_parameters;

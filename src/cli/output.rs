@@ -1,0 +1,93 @@
+//! The only place that writes to stdout and stderr.
+
+use std::io::{IsTerminal, Write};
+
+use serde_json::{Value, json};
+
+use super::args::Format;
+use super::exit::Exit;
+use crate::render::style::{BAD, Paint};
+
+/// What keeps a command from doing its work, with the code it ends with.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) exit: Exit,
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), help: None }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Where answers and talk go.
+pub(super) struct Output {
+    format: Format,
+}
+
+impl Output {
+    pub(super) const fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Colour on stdout, as the terminal and `NO_COLOR` say.
+    pub(super) fn paint(&self) -> Paint {
+        Paint(self.format == Format::Human && colour(&std::io::stdout()))
+    }
+
+    /// Colour on stderr.
+    pub(super) fn talk_paint() -> Paint {
+        Paint(colour(&std::io::stderr()))
+    }
+
+    /// Whether stderr is a terminal somebody looks at.
+    pub(super) fn watched() -> bool {
+        std::io::stderr().is_terminal()
+    }
+
+    /// The answer, as text.
+    pub(super) fn answer(text: &str) -> Result<(), Problem> {
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // A reader that has seen enough (`| head`) is no error.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Problem::new(Exit::Other, format!("writing to stdout: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The answer, as one JSON document.
+    pub(super) fn json(value: &Value) -> Result<(), Problem> {
+        Self::answer(&format!("{value:#}\n"))
+    }
+
+    /// The talk.
+    pub(super) fn talk(text: &str) {
+        // When stderr is gone, there is nobody to tell.
+        let _unheard = writeln!(std::io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+    }
+
+    /// Tells of a problem, in the form asked for, and answers its exit code.
+    pub(super) fn problem(&self, problem: &Problem) -> Exit {
+        if self.format == Format::Json {
+            let body = json!({ "error": { "code": problem.exit.code(), "message": problem.message, "help": problem.help } });
+            let _unheard = Self::json(&body);
+        }
+        let help = problem.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+        Self::talk(&format!("{}: {}{help}", Self::talk_paint().on(BAD, "error"), problem.message));
+        problem.exit
+    }
+}
+
+fn colour(stream: &impl IsTerminal) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    (stream.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")) || set("CLICOLOR_FORCE")
+}

@@ -1,0 +1,246 @@
+//! A plan for people: in a terminal, and as Markdown for a pull request.
+//!
+//! Both show every node with its steps, its action and its reason; JSON is the plan itself. Nothing here decides.
+
+use std::fmt::Write;
+
+use super::style::{BAD, BOLD, DIM, GOOD, NAME, Paint, WARN};
+use crate::diagnostic::Severity;
+use crate::plan::{Action, ConnectionFacts, Finding, Node, Plan, Reach, StoreFacts, ToolFacts};
+use crate::postgres::ConnectionSpec;
+use crate::quantity::bytes;
+use crate::secret::Presence;
+use crate::store::StoreSpec;
+
+/// A plan in a terminal.
+pub fn human(plan: &Plan, paint: Paint) -> String {
+    let mut out = String::new();
+    let about = plan.description.as_ref().map(|words| format!(" — {words}")).unwrap_or_default();
+    let _ok = writeln!(out, "{}{about}", paint.on(BOLD, plan.pipeline.as_str()));
+    for (name, value) in head(plan) {
+        let _ok = writeln!(out, "  {} {value}", paint.on(DIM, &format!("{name:<12}")));
+    }
+    for node in &plan.nodes {
+        out.push('\n');
+        out.push_str(&human_node(node, paint));
+    }
+    if !plan.findings.is_empty() {
+        out.push('\n');
+    }
+    for finding in &plan.findings {
+        out.push_str(&human_finding(finding, paint));
+    }
+    let _ok = writeln!(out, "\n{}", paint.on(BOLD, &sum(plan)));
+    out
+}
+
+/// The lines above the nodes: where things are and what is known of them.
+fn head(plan: &Plan) -> Vec<(String, String)> {
+    let mut lines = vec![("source".to_owned(), source(plan))];
+    if let Some(schedule) = &plan.schedule {
+        let next = schedule.next.and_then(|next| next.in_tz(&plan.timezone).ok());
+        let next = next.map(|next| format!(", next {}", next.strftime("%Y-%m-%d %H:%M"))).unwrap_or_default();
+        lines.push(("schedule".to_owned(), format!("{} ({}){next}", schedule.cron, plan.timezone)));
+    }
+    let objectives = [("RPO", plan.objectives.rpo), ("RTO", plan.objectives.rto)];
+    let objectives: Vec<String> = objectives.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?))).collect();
+    if !objectives.is_empty() {
+        lines.push(("objectives".to_owned(), objectives.join(", ")));
+    }
+    for (name, spec) in &plan.resources.connections {
+        lines.push((name.to_string(), connection(spec, plan.observed.connections.get(name))));
+    }
+    for (name, spec) in &plan.resources.stores {
+        lines.push((name.to_string(), store(spec, plan.observed.stores.get(name))));
+    }
+    for name in plan.resources.secrets.keys() {
+        let presence = plan.observed.secrets.get(name).copied().unwrap_or(Presence::Unknown);
+        let word = match presence {
+            Presence::Present => "secret, present",
+            Presence::Missing => "secret, missing",
+            Presence::Unknown => "secret, not looked at",
+        };
+        lines.push((name.to_string(), word.to_owned()));
+    }
+    lines
+}
+
+fn source(plan: &Plan) -> String {
+    let commit = plan.observed.git_commit.as_ref().map(|commit| {
+        let (id, dirty) = commit.split_once('-').map_or((commit.as_str(), ""), |(id, _)| (id, ", changed since"));
+        format!(" at {}{dirty}", id.get(..12).unwrap_or(id))
+    });
+    format!("{}{}", plan.source.path, commit.unwrap_or_default())
+}
+
+fn connection(spec: &ConnectionSpec, reach: Option<&Reach<ConnectionFacts>>) -> String {
+    match reach {
+        Some(Reach::Reached(facts)) => connection_facts(facts),
+        Some(Reach::Failed { .. }) => "not reached; see below".to_owned(),
+        None => match spec {
+            ConnectionSpec::Postgres(_) => "PostgreSQL, not looked at".to_owned(),
+            ConnectionSpec::Embedded(spec) => match spec.version {
+                Some(major) => format!("embedded PostgreSQL {major}"),
+                None => "embedded PostgreSQL".to_owned(),
+            },
+        },
+    }
+}
+
+fn connection_facts(facts: &ConnectionFacts) -> String {
+    let mut words = vec![facts.place.clone()];
+    if facts.database_bytes.is_some() {
+        words.push(format!("server {}.{}", facts.server_version / 10_000, facts.server_version % 10_000));
+    }
+    words.extend(facts.database_bytes.map(bytes));
+    words.extend(facts.tables.map(|count| format!("{count} tables")));
+    if let ToolFacts::Found { version, .. } = &facts.tools {
+        words.push(version.replace(" (PostgreSQL)", ""));
+    }
+    words.join(", ")
+}
+
+fn store(spec: &StoreSpec, reach: Option<&Reach<StoreFacts>>) -> String {
+    match (reach, spec) {
+        (Some(Reach::Reached(facts)), _) => {
+            let free = facts.free_bytes.map(|free| format!(", {} free", bytes(free))).unwrap_or_default();
+            let probe = facts.create_only.map(|_| ", probed: write, read, delete").unwrap_or_default();
+            format!("{}{free}{probe}", facts.place)
+        }
+        (Some(Reach::Failed { .. }), _) => "not reached; see below".to_owned(),
+        (None, StoreSpec::Local(spec)) => spec.path.display().to_string(),
+        (None, StoreSpec::S3(spec)) => format!("s3://{}/{}", spec.bucket, spec.prefix).trim_end_matches('/').to_owned(),
+    }
+}
+
+/// The sign before a node, as in a diff.
+const fn sign(action: Action) -> &'static str {
+    match action {
+        Action::Store | Action::Commit => "+",
+        Action::Verify => "?",
+        Action::Tell => ">",
+        Action::Skip => "-",
+    }
+}
+
+fn human_node(node: &Node, paint: Paint) -> String {
+    let style = match node.action {
+        Action::Store | Action::Commit => GOOD,
+        Action::Verify | Action::Tell => NAME,
+        Action::Skip => DIM,
+    };
+    let mut out = String::new();
+    let _ok = writeln!(out, "  {} {}{}", paint.on(style, sign(node.action)), paint.on(BOLD, &title(node)), fused(node));
+    let width = node.steps.iter().map(|step| step.uses.chars().count()).max().unwrap_or(0).max(8);
+    for step in &node.steps {
+        let _ok = writeln!(out, "      {:<width$}  {}", step.uses, step.words);
+    }
+    for (name, value) in details(node) {
+        let _ok = writeln!(out, "      {:<width$}  {value}", paint.on(DIM, &format!("{name:<width$}")));
+    }
+    out
+}
+
+/// The steps of a node as one word: `dump → compress → upload`.
+fn title(node: &Node) -> String {
+    let mut ids: Vec<&str> = node.steps.iter().map(|step| step.id.as_str()).collect();
+    ids.dedup();
+    if ids.len() > 1 { ids.join(" → ") } else { node.id.as_str().trim_start_matches(':').to_owned() }
+}
+
+fn fused(node: &Node) -> &'static str {
+    match &node.work {
+        crate::step::Work::Flow(_) => "   (one pass)",
+        crate::step::Work::Effect(_) => "",
+    }
+}
+
+fn details(node: &Node) -> Vec<(&'static str, String)> {
+    let mut details = Vec::new();
+    if let Some(target) = &node.target {
+        details.push(("object", format!("{}: {}", target.store, target.key)));
+    }
+    if let Some(expected) = node.expected_bytes {
+        details.push(("expects", format!("about {} or less", bytes(expected))));
+    }
+    let retry = if node.retry.attempts > 1 { format!("{} attempts", node.retry.attempts) } else { "1 attempt".to_owned() };
+    let timeout = node.timeout.map(|timeout| format!(", each at most {timeout}")).unwrap_or_default();
+    if node.action != Action::Skip {
+        details.push(("policy", format!("{retry}{timeout}")));
+    }
+    details.push(("because", node.reason.clone()));
+    details
+}
+
+fn human_finding(finding: &Finding, paint: Paint) -> String {
+    let (word, style) = match finding.severity {
+        Severity::Error => ("error", BAD),
+        Severity::Warning => ("warning", WARN),
+    };
+    let help = finding.help.as_ref().map(|help| format!("\n    help: {help}")).unwrap_or_default();
+    format!("  {}: {}: {}{help}\n", paint.on(style, word), finding.subject, finding.message)
+}
+
+/// What the plan comes to, in one line.
+pub fn sum(plan: &Plan) -> String {
+    let count = |action: Action| plan.nodes.iter().filter(|node| node.action == action).count();
+    let verifications = plan.nodes.iter().filter(|node| node.action == Action::Verify && node.target.is_some()).count();
+    let parts = [
+        (count(Action::Store), "object to store", "objects to store"),
+        (count(Action::Commit), "restore point to commit", "restore points to commit"),
+        (verifications, "verification", "verifications"),
+        (count(Action::Tell), "notification", "notifications"),
+        (count(Action::Skip), "node to skip", "nodes to skip"),
+    ];
+    let words: Vec<String> = parts
+        .iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many }))
+        .collect();
+    let blocked = if plan.blocked().is_some() { " It can not be applied: see the errors above." } else { "" };
+    format!("Plan: {}.{blocked}", words.join(", "))
+}
+
+/// A plan as Markdown, for a pull request.
+pub fn markdown(plan: &Plan) -> String {
+    let mut out = String::new();
+    let about = plan.description.as_ref().map(|words| format!("\n{}\n", escaped(words))).unwrap_or_default();
+    let _ok = writeln!(out, "### Backup plan: `{}`\n{about}", plan.pipeline);
+    let _ok = writeln!(out, "| | node | steps | object | because |\n|---|---|---|---|---|");
+    for node in &plan.nodes {
+        let steps: Vec<String> = node.steps.iter().map(|step| format!("**{}** {}", step.uses, escaped(&step.words))).collect();
+        let object = node.target.as_ref().map(|target| format!("{}: `{}`", target.store, target.key)).unwrap_or_default();
+        let _ok = writeln!(
+            out,
+            "| `{}` | {} | {} | {object} | {} |",
+            sign(node.action),
+            escaped(&title(node)),
+            steps.join("<br>"),
+            escaped(&node.reason)
+        );
+    }
+    out.push('\n');
+    for (name, value) in head(plan) {
+        let _ok = writeln!(out, "- {name}: {}", escaped(&value));
+    }
+    for finding in &plan.findings {
+        let icon = if finding.severity == Severity::Error { "❌" } else { "⚠️" };
+        let help = finding.help.as_ref().map(|help| format!(" — {}", escaped(help))).unwrap_or_default();
+        let _ok = writeln!(out, "- {icon} {}: {}{help}", finding.subject, escaped(&finding.message));
+    }
+    let _ok = writeln!(out, "\n{}", sum(plan));
+    out
+}
+
+/// Text that Markdown and its tables leave as it is.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '*' | '_' | '`' | '[' | ']' | '<' | '>' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push(' '),
+            _ => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,113 @@
+//! The end of an `apply`, for the one who looks at it at three in the morning: what exists now, how good it is, how to use it.
+//!
+//! Made from the ledger's records; the level is the one earned, never a hope.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::event::outcome_words;
+use super::recover;
+use super::style::{BOLD, GOOD, Paint};
+use crate::diagnostic::Failure;
+use crate::event::Outcome;
+use crate::ids::RunId;
+use crate::plan::Plan;
+use crate::quantity::{brief, bytes};
+use crate::store::manifest::{Artifact, Level, TableCount};
+
+/// What there is to tell of a finished run.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub took: std::time::Duration,
+    /// The first failure.
+    pub failure: Option<Failure>,
+    /// What is known of the restore point; `None` when none was committed.
+    pub level: Option<Level>,
+    /// The objects stored.
+    pub artifacts: Vec<Artifact>,
+    /// The key of the manifest, once committed.
+    pub manifest: Option<String>,
+    /// The tables restored by the best verification.
+    pub tables: Vec<TableCount>,
+    /// How long fetching and restoring took in it.
+    pub restore_took: Option<std::time::Duration>,
+}
+
+/// The summary in a terminal.
+pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
+    let mut out = String::new();
+    let (style, word) = outcome_words(summary.outcome);
+    let _ok = writeln!(
+        out,
+        "{} {}: {} in {}",
+        paint.on(style, "■"),
+        paint.on(BOLD, plan.pipeline.as_str()),
+        paint.on(style, word),
+        brief(summary.took)
+    );
+    match summary.level {
+        Some(level) => {
+            let _ok = writeln!(out, "  restore point  {}", summary.run);
+            let _ok =
+                writeln!(out, "  level          {}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
+        }
+        None => out.push_str("  restore point  none was made\n"),
+    }
+    for artifact in &summary.artifacts {
+        out.push_str(&human_artifact(artifact, plan, summary.level.is_some()));
+    }
+    if !summary.tables.is_empty() {
+        let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
+        let took = summary.restore_took.map(|took| format!(" in {}", brief(took))).unwrap_or_default();
+        let _ok = writeln!(out, "  restored       {} tables, {rows} rows{took}", summary.tables.len());
+    }
+    if let Some(failure) = &summary.failure {
+        let _ok = writeln!(out, "  error          {}", failure.message.replace('\n', "\n                 "));
+        out.extend(failure.hint.as_ref().map(|hint| format!("  help           {hint}\n")));
+    }
+    out
+}
+
+fn human_artifact(artifact: &Artifact, plan: &Plan, committed: bool) -> String {
+    let mut out = String::new();
+    let place = plan.resources.stores.get(&artifact.store);
+    let key = match place {
+        Some(crate::store::StoreSpec::Local(spec)) => spec.path.join(&artifact.object.key).display().to_string(),
+        _ => format!("{}: {}", artifact.store, artifact.object.key),
+    };
+    let _ok = writeln!(out, "  {:<14} {key}", artifact.origin.kind);
+    let _ok = writeln!(out, "  {:<14} {} dumped, {} stored", "", bytes(artifact.origin.bytes), bytes(artifact.object.bytes));
+    if let Some(place) = place.filter(|_| committed) {
+        let _ok = writeln!(out, "  {:<14} {}", "without runner", recover::command(artifact, place));
+    }
+    out
+}
+
+/// The summary as JSON.
+pub fn json(summary: &Summary, plan: &Plan) -> Value {
+    let commands: Vec<Value> = summary
+        .artifacts
+        .iter()
+        .filter_map(|artifact| {
+            Some(json!({ "key": artifact.object.key, "command": recover::command(artifact, plan.resources.stores.get(&artifact.store)?) }))
+        })
+        .collect();
+    json!({
+        "pipeline": plan.pipeline,
+        "run": summary.run,
+        "outcome": summary.outcome,
+        "level": summary.level,
+        "seconds": summary.took.as_secs_f64(),
+        "error": summary.failure,
+        "manifest": summary.manifest,
+        "artifacts": summary.artifacts,
+        "tables": summary.tables,
+        "restore_without_runner": commands,
+    })
+}
