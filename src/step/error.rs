@@ -79,12 +79,12 @@ fn refused(stderr: &str) -> bool {
 
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
-        let error = match error {
-            StoreError::Stream(stream) => return stream.into(),
-            other => other,
-        };
         let transient = error.transient();
-        let (class, hint) = match &error {
+        let (class, hint) = match error.cause() {
+            StoreError::Stream(stream) => {
+                let Self { class, hint, .. } = stream.clone().into();
+                return Self { class, transient, message: error.to_string(), hint };
+            }
             StoreError::Refused { kind: Refusal::Denied, .. } => {
                 (Class::Denied, Some("check the credentials and rights of this host for the store"))
             }

@@ -18,7 +18,7 @@ use crate::postgres::{Client, ConnInfo, Installed, PassFile, PgError, ScratchOpt
 use crate::runtime::{Connection, Scratch, Verification};
 use crate::store::manifest::{Level, Locale, Origin};
 use crate::stream::child::Program;
-use crate::stream::{Stream, archive_tar, file};
+use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// The database restored into, on a scratch server.
 const DATABASE: &str = "restored";
@@ -31,7 +31,7 @@ impl AcceptSink for RestoreScratch {
         let scratch = self.scratch(&artifact.origin, cx)?;
         let passfile = PassFile::create(&place(&scratch)).map_err(|error| origin::unwritable("a password file", &error))?;
         let restore = Restore { origin: &artifact.origin, scratch: &scratch, jobs: self.jobs(), passfile, cx };
-        restore.load(input).map_err(StepError::verification)?;
+        restore.load(input)?;
         upstream.settle()?;
         sent(artifact.origin.bytes);
         note(cx, cx.step, |verification| {
@@ -168,12 +168,12 @@ impl Restore<'_> {
             "--output=/dev/null",
             "--file=-",
         ]);
-        psql.sink(input, self.cx.cancel)?;
+        psql.sink(input, self.cx.cancel).map_err(unrestorable)?;
         Ok(())
     }
 
     fn streamed(&self, input: Stream) -> Result<(), StepError> {
-        self.pg_restore()?.arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel)?;
+        self.pg_restore()?.arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel).map_err(unrestorable)?;
         Ok(())
     }
 
@@ -196,9 +196,21 @@ impl Restore<'_> {
     fn load_from(&self, archive: &Path) -> Result<(), StepError> {
         let _quiet = self.cx.reports.quiet();
         note(self.cx, self.cx.step, |verification| verification.level = Level::ReadBack);
-        Program::new(self.tools()?.tool("pg_restore")).named("pg_restore --list").arg("--list").arg(archive).run(self.cx.cancel)?;
+        Program::new(self.tools()?.tool("pg_restore"))
+            .named("pg_restore --list")
+            .arg("--list")
+            .arg(archive)
+            .run(self.cx.cancel)
+            .map_err(unrestorable)?;
         note(self.cx, self.cx.step, |verification| verification.level = Level::Decoded);
-        self.pg_restore()?.arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel)?;
+        self.pg_restore()?.arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel).map_err(unrestorable)?;
         Ok(())
     }
+}
+
+/// What a restoring program complains of is the archive's fault until shown otherwise.
+fn unrestorable(error: StreamError) -> StepError {
+    let from_program = matches!(error, StreamError::Child { .. });
+    let error = StepError::from(error);
+    if from_program { error.verification() } else { error }
 }
