@@ -3,6 +3,7 @@
 //! Everything below the root is reached part by part from a folder held open, and symbolic links are never followed, so no
 //! key leads out of the store. This module does not sweep or delete on its own.
 
+mod flush;
 mod folder;
 mod partial;
 mod read;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use rustix::fs::{Access, AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 
+use self::flush::Flusher;
 use self::folder::Parents;
 use self::partial::{Partial, Published};
 use super::spec::LocalSpec;
@@ -94,13 +96,17 @@ impl LocalStore {
 
     fn fill(&self, partial: &mut Partial, mut body: Stream, cancel: &Cancel, sent: &dyn Fn(u64)) -> Result<Tally, StoreError> {
         let mut tally = Tally::new();
+        let mut flusher = Flusher::of(&partial.file).map_err(|error| self.failed_write(partial, &error))?;
         loop {
             cancel.check()?;
-            let Some(chunk) = body.pull()? else { return Ok(tally) };
-            partial.file.write_all(&chunk).map_err(|error| self.failed_write(partial, &error))?;
+            let Some(chunk) = body.pull()? else { break };
+            let written = partial.file.write_all(&chunk).and_then(|()| flusher.wrote(chunk.len() as u64));
+            written.map_err(|error| self.failed_write(partial, &error))?;
             tally.add(&chunk);
             sent(chunk.len() as u64);
         }
+        flusher.finish().map_err(|error| self.failed_write(partial, &error))?;
+        Ok(tally)
     }
 
     fn failed_write(&self, partial: &Partial, error: &std::io::Error) -> StoreError {
@@ -114,9 +120,8 @@ impl LocalStore {
         refused
     }
 
-    /// Makes a filled file the object: synced, its length checked, renamed without replacing, its folder synced.
+    /// Makes a filled and synced file the object: its length checked, renamed without replacing, its folder synced.
     fn publish(&self, partial: Partial, key: &str, tally: Tally) -> Result<Stored, StoreError> {
-        partial.file.sync_all().map_err(|error| self.failed_write(&partial, &error))?;
         let length = rustix::fs::fstat(&partial.file).map_err(|error| self.refused(format!("checking {key}"), error))?.st_size;
         if u64::try_from(length) != Ok(tally.bytes()) {
             let detail = format!("{} bytes were written and the file has {length}", tally.bytes());
