@@ -202,7 +202,7 @@ impl OpenSource for Dump {
         let origin = Origin { kind: "dump".to_owned(), format: self.origin_format().to_owned(), ..origin };
         let program = connection.program(&tools.tool("pg_dump")).args(self.arguments()).named("pg_dump");
         if self.format != Format::Directory {
-            return Ok((program.source(cx.cancel)?, origin));
+            return Ok((program.wide_output().source(cx.cancel)?, origin));
         }
         let staged = origin::staging(cx)?;
         let folder = staged.path().join("dump");

@@ -24,7 +24,7 @@ pub use running::Running;
 pub use transient::Transience;
 
 use self::process::Process;
-use super::{Cancel, Stream, StreamError, bytes, fused};
+use super::{CHUNK, Cancel, Stream, StreamError, bytes, fused};
 
 /// How much standard output [`Program::run`] takes, in bytes; who expects more reads a [`Program::source`].
 const RUN_LIMIT: usize = 64 * 1024 * 1024;
@@ -130,6 +130,21 @@ impl Program {
     #[must_use]
     pub fn transience(mut self, table: Transience) -> Self {
         self.transience = table;
+        self
+    }
+
+    /// Makes a program that writes through C's `stdout` write in large pieces, by coreutils' `stdbuf`, where both are there.
+    ///
+    /// Into a pipe the C library writes 4 KiB at a time; for a dump of a gigabyte that is 300,000 system calls and wake-ups, which
+    /// cost more than reading it here does. It stays the same process with the same exit status.
+    #[must_use]
+    pub fn wide_output(mut self) -> Self {
+        let stdbuf = std::env::var_os("PATH")
+            .and_then(|path| std::env::split_paths(&path).map(|folder| folder.join("stdbuf")).find(|path| path.is_file()));
+        if let Some(stdbuf) = stdbuf.filter(|_| self.path.is_file()) {
+            let program = std::mem::replace(&mut self.path, stdbuf);
+            self.args.splice(0..0, [format!("--output={CHUNK}").into(), program.into()]);
+        }
         self
     }
 

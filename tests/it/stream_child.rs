@@ -272,3 +272,16 @@ fn a_cancelled_attempt_starts_nothing_new() {
     cancel.cancel("SIGTERM", false);
     assert_eq!(sh("true").run(&cancel).unwrap_err().to_string(), "cancelled: SIGTERM");
 }
+
+#[test]
+fn a_program_made_to_write_widely_is_still_the_same_process() {
+    // The shell tells its own pid and the number of writes strace would need: here it is enough that it is no child of stdbuf.
+    let program = || Program::new("/bin/sh").args(["-c", "tr '\\0' ' ' < /proc/$$/cmdline; exit 3"]);
+    let mut stream = program().wide_output().source(&Cancel::new()).unwrap();
+    let told = String::from_utf8_lossy(&stream.pull().unwrap().unwrap()).into_owned();
+    assert!(told.starts_with("/bin/sh -c"), "stdbuf has replaced itself: {told}");
+    let error = stream.pull().unwrap_err().to_string();
+    assert!(error.starts_with("sh exited with status 3"), "{error}");
+    let missing = Program::new("/nonexistent/tool").wide_output().source(&Cancel::new()).err().unwrap().to_string();
+    assert!(missing.contains("there is no program /nonexistent/tool"), "{missing}");
+}
