@@ -19,3 +19,4 @@ pub mod step;
 pub mod store;
 pub mod stream;
 pub mod template;
+pub mod words;

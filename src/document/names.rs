@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::template::TemplateError;
 use super::words;
-use crate::diagnostic::did_you_mean;
+use crate::words::did_you_mean;
 
 /// The names that placeholders can use.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -11,20 +11,25 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("diagnostic", &[], &["tokio", "clap"]),
     ("ids", &[], &["tokio", "clap"]),
     ("quantity", &[], &["tokio", "clap"]),
+    ("words", &[], &["tokio", "clap"]),
     ("secret", &["ids"], &["tokio", "clap"]),
     ("template", &["ids"], &["tokio", "clap", "std::env", "std::fs"]),
     ("event", &["diagnostic", "ids"], &["tokio", "clap"]),
     // Bytes, text, places.
     ("stream", &["secret"], &["clap"]),
-    ("document", &["diagnostic"], &["tokio", "clap"]),
+    ("document", &["diagnostic", "words"], &["tokio", "clap"]),
     ("store", &["ids", "secret", "stream"], &["clap"]),
     ("postgres", &["secret", "stream"], &["clap"]),
     ("runtime", &["ids", "postgres", "secret", "store", "stream", "template"], &["clap"]),
     // What a pipeline is, and what becomes of it.
-    ("step", &["diagnostic", "ids", "postgres", "quantity", "runtime", "secret", "store", "stream", "template"], &["clap", "crate::event"]),
+    (
+        "step",
+        &["diagnostic", "ids", "postgres", "quantity", "runtime", "secret", "store", "stream", "template", "words"],
+        &["clap", "crate::event"],
+    ),
     (
         "pipeline",
-        &["diagnostic", "document", "ids", "postgres", "quantity", "secret", "step", "store", "stream", "template"],
+        &["diagnostic", "document", "ids", "postgres", "quantity", "secret", "step", "store", "stream", "template", "words"],
         &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Instant::now"],
     ),
     (

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::facts::Facts;
 use super::words;
-use crate::diagnostic::did_you_mean;
+use crate::words::did_you_mean;
 
 /// What is done to a value, and not to the template's own text, before it is put in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
