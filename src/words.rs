@@ -15,7 +15,7 @@ pub fn quoted(text: &str) -> String {
 
 /// The names a list of suggestions shows, each quoted; very long lists are cut.
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 16;
+    const SHOWN: usize = 20;
     let mut names: Vec<String> = names.into_iter().map(quoted).collect();
     let more = names.len().saturating_sub(SHOWN);
     if more > 0 {
@@ -65,7 +65,7 @@ mod tests {
     fn quoted_text_stays_on_one_line_and_long_lists_are_cut() {
         assert_eq!(quoted("한\n글"), "`한\\n글`");
         assert_eq!(quoted(&"주".repeat(99)).chars().count(), 83);
-        let names: Vec<String> = (0..20).map(|n| format!("n{n}")).collect();
-        assert!(listed(names.iter().map(String::as_str)).ends_with("`n15`, 4 more"));
+        let names: Vec<String> = (0..24).map(|n| format!("n{n}")).collect();
+        assert!(listed(names.iter().map(String::as_str)).ends_with("`n19`, 4 more"));
     }
 }

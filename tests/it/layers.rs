@@ -13,11 +13,11 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("quantity", &[], &["tokio", "clap"]),
     ("words", &[], &["tokio", "clap"]),
     ("secret", &["ids"], &["tokio", "clap"]),
-    ("template", &["ids"], &["tokio", "clap", "std::env", "std::fs"]),
+    ("template", &["ids", "words"], &["tokio", "clap", "std::env", "std::fs"]),
     ("event", &["diagnostic", "ids"], &["tokio", "clap"]),
     // Bytes, text, places.
     ("stream", &["secret"], &["clap"]),
-    ("document", &["diagnostic", "words"], &["tokio", "clap"]),
+    ("document", &["diagnostic", "template", "words"], &["tokio", "clap"]),
     ("store", &["ids", "secret", "stream"], &["clap"]),
     ("postgres", &["secret", "stream"], &["clap"]),
     ("runtime", &["ids", "postgres", "secret", "store", "stream", "template"], &["clap"]),

@@ -1,35 +1,32 @@
-//! Texts with placeholders that are known only when a run starts: object keys, messages, file names.
+//! Placeholders in texts: `{{ vars.tier }}` and `{% if … %}`, computed strictly from a closed set of names.
 //!
-//! A [`Template`] is kept as written; [`Bindings`] holds the closed set of names it may use. Rendering is strict: an
-//! unknown name is an error, never an empty text. This module reads no file and no environment.
+//! There is one [`Engine`]: documents use it when they are read, keys when a run starts, messages when it ends; each lends
+//! the [`Names`] that its texts may use. A [`Template`] is a text kept as written until a run starts, and [`Bindings`] and
+//! [`RunWords`] are what it may use then. This module reads no file, no clock and no environment.
+
+mod bounded;
+mod engine;
+mod fault;
+mod names;
+mod syntax;
 
 use std::collections::BTreeMap;
 
 use jiff::{Timestamp, tz::TimeZone};
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, Value, context};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::ids::{PipelineName, RunId};
-
-/// The names below `run`, known once a run starts.
-pub const RUN_NAMES: [&str; 5] = ["id", "date", "time", "month", "started"];
+pub use engine::{Engine, Show};
+pub use fault::{Fault, TemplateError};
+pub use names::Names;
+pub use syntax::is_template;
 
 /// A text with `{{ placeholders }}` from a closed set: `pipeline`, `vars.*`, `env.*`, `run.*`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Template(pub String);
-
-/// Why a template does not render.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("template {template:?}: {detail}")]
-pub struct TemplateError {
-    /// The template as written.
-    pub template: String,
-    /// What is wrong, such as `undefined value`.
-    pub detail: String,
-}
 
 /// What a pipeline lends to its templates, whichever run they are rendered for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +68,11 @@ impl RunWords {
         }
     }
 
+    /// The words of a made-up run, to try templates with before any run needs them: their form is that of every run's.
+    pub fn sample() -> Self {
+        Self::of(&RunId::starting(Timestamp::UNIX_EPOCH, [0; 3]), &TimeZone::UTC)
+    }
+
     /// Words that show in a plan where a run's will stand: `<run.id>`.
     pub fn blank() -> Self {
         let name = |name: &str| format!("<run.{name}>");
@@ -78,40 +80,26 @@ impl RunWords {
     }
 }
 
+impl Names {
+    /// What every text of a pipeline may use: `vars.*`, `env.*` and `pipeline`.
+    pub fn of_pipeline(pipeline: &str, vars: &Map<String, Value>, env: &BTreeMap<String, String>) -> Self {
+        Self::of(json!({ "vars": vars, "env": env, "pipeline": pipeline }))
+    }
+
+    /// With `run.*`.
+    #[must_use]
+    pub fn with_run(self, run: &RunWords) -> Self {
+        self.with("run", json!(run))
+    }
+}
+
 impl Template {
-    /// The text for one run.
+    /// The text for one run. It fails on the same templates as the check of a document, which tries them with
+    /// [`RunWords::sample`].
     pub fn render(&self, bindings: &Bindings, run: &RunWords) -> Result<String, TemplateError> {
-        let values = context! {
-            pipeline => bindings.pipeline.as_str(),
-            vars => Value::from(Serde(&bindings.vars)),
-            env => Value::from(Serde(&bindings.env)),
-            run => Value::from(Serde(run)),
-        };
-        self.render_with(values)
+        let names = Names::of_pipeline(bindings.pipeline.as_str(), &bindings.vars, &bindings.env).with_run(run);
+        Engine::new().text(&self.0, &names).map_err(|faults| TemplateError { template: self.0.clone(), faults })
     }
-
-    /// The text with a set of values of the caller's own.
-    pub fn render_with(&self, values: Value) -> Result<String, TemplateError> {
-        let mut environment = Environment::empty();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        minijinja_builtins(&mut environment);
-        environment.render_str(&self.0, values).map_err(|error| TemplateError { template: self.0.clone(), detail: words(&error) })
-    }
-}
-
-/// The few filters that make sense in a key or a message; anything else is an error rather than a surprise.
-fn minijinja_builtins(environment: &mut Environment<'_>) {
-    environment.add_filter("upper", minijinja::filters::upper);
-    environment.add_filter("lower", minijinja::filters::lower);
-    environment.add_filter("replace", minijinja::filters::replace);
-    environment.add_filter("trim", minijinja::filters::trim);
-    environment.add_filter("default", minijinja::filters::default);
-    environment.add_filter("join", minijinja::filters::join);
-    environment.add_filter("length", minijinja::filters::length);
-}
-
-fn words(error: &minijinja::Error) -> String {
-    error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
 }
 
 #[cfg(test)]
@@ -138,5 +126,34 @@ mod tests {
         for bad in ["{{ run.dat }}", "{{ x }}", "{{ vars.y }}", "{{ run.id", "{{ run.id | nope }}", "{% include 'x' %}"] {
             assert!(Template(bad.into()).render(&bindings(), &RunWords::blank()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_error_names_the_template_and_what_to_do() {
+        let error = Template("x/{{ run.dat }}".into()).render(&bindings(), &RunWords::sample()).unwrap_err();
+        let words = error.to_string();
+        assert!(words.starts_with("template \"x/{{ run.dat }}\": there is no `run.dat`; did you mean `run.date`?"), "{words}");
+        assert_eq!(error.faults[0].range, Some(5..12));
+    }
+
+    #[test]
+    fn a_list_has_no_form_in_a_key_and_a_number_has_one() {
+        let vars = serde_json::json!({ "n": 7, "list": ["a", "b"] });
+        let bindings = Bindings { vars: vars.as_object().unwrap().clone(), ..bindings() };
+        let render = |text: &str| Template(text.into()).render(&bindings, &RunWords::sample());
+        assert_eq!(render("{{ vars.n }}").unwrap(), "7");
+        assert_eq!(render("{{ vars.list | join('/') }}").unwrap(), "a/b");
+        assert_eq!(render("a{#b").unwrap(), "a{#b", "what a document takes for plain text is plain text");
+        assert!(render("{{ vars.list }}").unwrap_err().to_string().contains("a sequence can not be put into text"));
+    }
+
+    #[test]
+    fn the_words_of_a_sample_have_the_form_of_every_run() {
+        let form = |words: &RunWords| {
+            let word = |c: char| if c.is_ascii_digit() { '0' } else { c };
+            serde_json::to_string(words).unwrap().chars().map(word).collect::<String>().replace(['-', '+'], "±")
+        };
+        let run: RunId = "20261120T171700Z-401902".parse().unwrap();
+        assert_eq!(form(&RunWords::of(&run, &TimeZone::get("Asia/Seoul").unwrap())), form(&RunWords::sample()));
     }
 }
