@@ -4,6 +4,7 @@
 
 use std::io;
 
+use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, Value};
 
 /// How many instructions a template may take.
@@ -16,9 +17,17 @@ pub(super) fn too_large() -> String {
     format!("a text with placeholders can not be longer than {} KiB", SIZE >> 10)
 }
 
+/// A value as text; a truth value as in YAML and JSON and not, as the engine has it, as in Python.
+pub fn plain(value: &Value) -> String {
+    match value.kind() {
+        ValueKind::Bool => value.is_true().to_string(),
+        _ => value.to_string(),
+    }
+}
+
 /// `text | replace("a", "b")`, bounded: the engine's own may grow without limit.
 pub(super) fn replace(text: &Value, from: &Value, to: &Value) -> Result<String, Error> {
-    let (text, from, to) = (text.to_string(), from.to_string(), to.to_string());
+    let (text, from, to) = (plain(text), plain(from), plain(to));
     let times = if from.is_empty() { text.len() + 1 } else { text.matches(&from).count() };
     if text.len() + times * to.len() > SIZE {
         return Err(Error::new(ErrorKind::InvalidOperation, too_large()));
@@ -34,7 +43,7 @@ pub(super) fn join(list: &Value, separator: Option<String>) -> Result<String, Er
         if index > 0 {
             joined.push_str(&separator);
         }
-        joined.push_str(&item.to_string());
+        joined.push_str(&plain(&item));
         if joined.len() > SIZE || index > SIZE {
             return Err(Error::new(ErrorKind::InvalidOperation, too_large()));
         }

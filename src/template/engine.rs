@@ -6,7 +6,7 @@ use minijinja::value::{FunctionArgs, FunctionResult, Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value, filters, tests};
 use serde_json::Value as Json;
 
-use super::bounded::{Capped, FUEL, SIZE, join, replace, too_large};
+use super::bounded::{Capped, FUEL, SIZE, join, plain, replace, too_large};
 use super::fault::{Fault, from_engine};
 use super::names::Names;
 use super::syntax::{is_template, only_placeholder, refused_statements, unclosed};
@@ -171,7 +171,8 @@ fn add_tests(environment: &mut Environment<'_>) {
 /// A value in a text must have a form that a reader would expect; a list or an absent value has none.
 fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     match value.kind() {
-        ValueKind::Bool | ValueKind::Number | ValueKind::String => minijinja::escape_formatter(out, state, value),
+        ValueKind::Bool => Ok(out.write_str(&plain(value))?),
+        ValueKind::Number | ValueKind::String => minijinja::escape_formatter(out, state, value),
         ValueKind::Undefined => Err(ErrorKind::UndefinedError.into()),
         ValueKind::None => Err(Error::new(ErrorKind::InvalidOperation, "the value is empty and can not be put into text")),
         kind => Err(Error::new(ErrorKind::InvalidOperation, format!("a {kind} can not be put into text; use `| join(\",\")`"))),

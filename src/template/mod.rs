@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::ids::{PipelineName, RunId};
+pub use bounded::plain;
 pub use engine::{Engine, Show};
 pub use fault::{Fault, TemplateError};
 pub use names::Names;
@@ -138,11 +139,12 @@ mod tests {
 
     #[test]
     fn a_list_has_no_form_in_a_key_and_a_number_has_one() {
-        let vars = serde_json::json!({ "n": 7, "list": ["a", "b"] });
+        let vars = serde_json::json!({ "n": 7, "on": true, "list": ["a", "b"] });
         let bindings = Bindings { vars: vars.as_object().unwrap().clone(), ..bindings() };
         let render = |text: &str| Template(text.into()).render(&bindings, &RunWords::sample());
         assert_eq!(render("{{ vars.n }}").unwrap(), "7");
         assert_eq!(render("{{ vars.list | join('/') }}").unwrap(), "a/b");
+        assert_eq!(render("{{ vars.on }}-{{ [vars.on, 1] | join }}").unwrap(), "true-true1", "as in YAML, not as in Python");
         assert_eq!(render("a{#b").unwrap(), "a{#b", "what a document takes for plain text is plain text");
         assert!(render("{{ vars.list }}").unwrap_err().to_string().contains("a sequence can not be put into text"));
     }
