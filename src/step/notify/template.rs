@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::facts::Facts;
 use super::words;
-use crate::template::{Engine, Fault, Names, Show};
+use crate::quantity::{brief, bytes};
+use crate::template::{Engine, Fault, Names, Show, plain};
 
 /// What is done to a value, and not to the template's own text, before it is put in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ struct Known<'a> {
 /// Renders a template on the facts of a run, or tells all that is wrong with it. A name that does not exist is an error
 /// wherever it stands, also in a branch that these facts do not take.
 pub(super) fn render(source: &str, facts: &Facts, escape: Escape) -> Result<String, String> {
-    let (title, size, took) = (words::title(facts), words::size(facts.bytes_out), words::duration(facts.duration));
+    let (title, size, took) = (words::title(facts), bytes(facts.bytes_out), brief(facts.duration));
     let known = serde_json::to_value(Known { facts, title, size, took }).map_err(|error| error.to_string())?;
     let text = engine(escape).text(source, &Names::of(known));
     text.map(|text| text.trim_end().to_owned()).map_err(|faults| in_words(source, &faults))
@@ -53,9 +54,9 @@ fn engine(escape: Escape) -> Engine {
     };
     Engine::new()
         .function("range", functions::range)
-        .filter("size", |bytes: u64| words::size(bytes))
+        .filter("size", bytes)
         .filter("duration", |seconds: f64| match Duration::try_from_secs_f64(seconds) {
-            Ok(duration) => Ok(words::duration(duration)),
+            Ok(duration) => Ok(brief(duration)),
             Err(_) => Err(Error::new(ErrorKind::InvalidOperation, "a duration is a number of seconds from 0")),
         })
         .showing(show)
@@ -67,7 +68,7 @@ fn shown(value: &Value) -> Option<String> {
     match value {
         value if value.is_undefined() => None,
         value if value.is_none() => Some("none".to_owned()),
-        value => Some(value.to_string()),
+        value => Some(plain(value)),
     }
 }
 
@@ -93,9 +94,9 @@ mod tests {
     fn templates_see_the_facts_and_the_words_for_them() {
         let text =
             try_on_good("{{ pipeline }}: {{ level }}, {{ size }} in {{ took }} ({{ bytes_in|size }}, {{ duration_seconds|duration }})");
-        assert_eq!(text.unwrap(), "orders-nightly: restored, 1.2 GB in 43 s (4.3 GB, 43 s)");
+        assert_eq!(text.unwrap(), "orders-nightly: restored, 1.23 GB in 43 s (4.32 GB, 43 s)");
         assert_eq!(try_on_good("{{ artifacts[0].key }}").unwrap(), "orders-nightly/2026-11-20/20261120T021700Z-4f3a9c.dump.zst.age");
-        assert_eq!(try_on_good("복구 {{ title }}\n").unwrap(), "복구 orders-nightly: restored — 1.2 GB in 43 s");
+        assert_eq!(try_on_good("복구 {{ title }}\n").unwrap(), "복구 orders-nightly: restored — 1.23 GB in 43 s");
     }
 
     #[test]
@@ -122,8 +123,8 @@ mod tests {
     #[test]
     fn what_can_be_asked_of_facts_that_may_be_unknown() {
         let bad = &sample::each_outcome().unwrap()[2];
-        let text = "{% if level is none %}no level{% endif %} {{ tables | default(0, true) }}";
-        assert_eq!(render(text, bad, Escape::Plain).unwrap(), "no level 0");
+        let text = "{% if level is none %}no level{% endif %} {{ tables | default(0, true) }} {{ outcome == 'failure' }}";
+        assert_eq!(render(text, bad, Escape::Plain).unwrap(), "no level 0 true");
     }
 
     #[test]
