@@ -2,14 +2,13 @@
 //!
 //! Every room says these the same way, so that a reader learns them once. This module does not know what is being told.
 
+use std::fmt::Display;
+
 /// Text of a user inside a message: in backticks, on one line, and not longer than a reader wants.
 pub fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;
     let one_line = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    let mut shown: String = text.chars().take(SHOWN).map(one_line).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
+    let shown: String = cut(text, SHOWN).chars().map(one_line).collect();
     format!("`{shown}`")
 }
 
@@ -31,6 +30,19 @@ pub fn or(words: &[String]) -> String {
         None => String::new(),
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
+/// A number of things: `1 table`, `3 tables`. Only for words that take an `s`.
+pub fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, thing: &str) -> String {
+    if number == N::from(1) { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// A text cut to so many characters, with `…` where something is missing.
+pub fn cut(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 
@@ -67,5 +79,16 @@ mod tests {
         assert_eq!(quoted(&"주".repeat(99)).chars().count(), 83);
         let names: Vec<String> = (0..24).map(|n| format!("n{n}")).collect();
         assert!(listed(names.iter().map(String::as_str)).ends_with("`n19`, 4 more"));
+    }
+
+    #[test]
+    fn one_thing_takes_no_s() {
+        assert_eq!([count(0_u64, "table"), count(1, "table"), count(2, "table")], ["0 tables", "1 table", "2 tables"]);
+    }
+
+    #[test]
+    fn cutting_counts_characters_and_keeps_them_whole() {
+        assert_eq!(cut("주문-야간", 2), "주문…");
+        assert_eq!(cut("주문", 2), "주문");
     }
 }

@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "plan",
-        &["diagnostic", "ids", "pipeline", "postgres", "quantity", "secret", "step", "store", "template"],
+        &["diagnostic", "ids", "pipeline", "postgres", "quantity", "secret", "step", "store", "template", "words"],
         &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Instant::now"],
     ),
     (
@@ -50,7 +50,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("journal", &["event", "ids"], &["tokio", "clap"]),
     (
         "render",
-        &["diagnostic", "event", "ids", "plan", "postgres", "quantity", "secret", "step", "store", "stream"],
+        &["diagnostic", "event", "ids", "plan", "postgres", "quantity", "secret", "step", "store", "stream", "words"],
         &["tokio", "clap", "std::fs", "std::env", "std::io"],
     ),
     (

@@ -5,6 +5,7 @@
 
 use super::facts::{Facts, Outcome};
 use crate::quantity::{brief, bytes};
+use crate::words::{count, cut};
 
 /// The most characters of an error or a list entry that a message repeats; logs have the rest.
 const EXCERPT: usize = 1500;
@@ -46,7 +47,7 @@ pub fn message(facts: &Facts) -> String {
     });
     lines.extend(facts.artifacts.iter().map(|a| format!("Stored: {}: {} ({})", a.store, a.key, bytes(a.bytes))));
     lines.extend((facts.bytes_in > 0).then(|| format!("Size: {} dumped, {} stored", bytes(facts.bytes_in), bytes(facts.bytes_out))));
-    lines.extend(facts.tables.map(|tables| format!("Restored: {}", count(usize::try_from(tables).unwrap_or(usize::MAX), "table"))));
+    lines.extend(facts.tables.map(|tables| format!("Restored: {}", count(tables, "table"))));
     lines.extend(checks(facts));
     lines.extend(facts.warnings.iter().map(|warning| format!("Warning: {}", cut(warning, EXCERPT))));
     lines.join("\n")
@@ -72,18 +73,6 @@ fn checks(facts: &Facts) -> Vec<String> {
     let mut lines = vec![format!("Checks: {passed} of {} passed", facts.checks.len())];
     lines.extend(failed.iter().map(|c| format!("Check FAILED: {}: found {}", cut(&c.check, EXCERPT), cut(&c.found, EXCERPT))));
     lines
-}
-
-fn count(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
-}
-
-/// A text cut to so many characters, with `…` where something is missing.
-pub fn cut(text: &str, limit: usize) -> String {
-    match text.char_indices().nth(limit) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -113,11 +102,5 @@ mod tests {
         assert!(words.contains("none was committed"), "{words}");
         let words = message(&good);
         assert!(words.contains("Checks: 1 of 1 passed") && words.contains("Restored: 42 tables"), "{words}");
-    }
-
-    #[test]
-    fn cutting_counts_characters_and_keeps_them_whole() {
-        assert_eq!(cut("주문-야간", 2), "주문…");
-        assert_eq!(cut("주문", 2), "주문");
     }
 }
