@@ -62,3 +62,4 @@ pub mod step;
 pub mod store;
 pub mod stream;
 pub mod template;
+pub mod words;

@@ -130,29 +130,46 @@ impl From<Duration> for String {
     }
 }
 
-/// A time a person reads off at a glance: `0.4 s`, `43 s`, `2 m 05 s`, `3 h 20 m`.
+/// A time a person reads off at a glance: `0.4 s`, `43 s`, `2 m 05 s`, `3 h 20 m`, `3 d 04 h`.
+///
+/// Rounded to what is shown below an hour, and judged after rounding: 59.6 s are `1 m 00 s`. Above it, the rest is left out.
 pub fn brief(duration: StdDuration) -> String {
-    let seconds = duration.as_secs();
+    let tenths = (duration.as_millis() + 50) / 100;
+    if tenths < 100 {
+        return format!("{}.{} s", tenths / 10, tenths % 10);
+    }
+    let seconds = duration.as_secs() + u64::from(duration.subsec_millis() >= 500);
     match seconds {
-        0..10 => format!("{:.1} s", duration.as_secs_f64()),
-        10..60 => format!("{seconds} s"),
+        0..60 => format!("{seconds} s"),
         60..3600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{} h {:02} m", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} d {:02} h", seconds / 86_400, seconds % 86_400 / 3600),
     }
 }
 
-/// A number of bytes a person reads off at a glance, in powers of 1000: `912 B`, `48.3 MB`, `1.26 GB`.
+/// A number of bytes a person reads off at a glance, in powers of 1000 as storage is billed: `912 B`, `48.3 MB`, `1.26 GB`.
+///
+/// Three digits, judged after rounding: 999 600 bytes are `1.00 MB`, not `1000 kB`.
 pub fn bytes(count: u64) -> String {
-    const STEPS: [(&str, u64); 5] =
-        [("PB", 1_000_000_000_000_000), ("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)];
-    let Some((unit, size)) = STEPS.iter().find(|(_, size)| count >= *size) else {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if count < 1000 {
         return format!("{count} B");
-    };
-    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let value = count as f64 / *size as f64;
-    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.digits$} {unit}")
+    }
+    let (count, mut scale, mut unit) = (u128::from(count), 1000_u128, 0);
+    while rounded(count, scale) >= 1000 {
+        (scale, unit) = (scale * 1000, unit + 1);
+    }
+    let (hundredths, tenths) = (rounded(count * 100, scale), rounded(count * 10, scale));
+    let unit = UNITS[unit];
+    match (hundredths, tenths) {
+        (0..1000, _) => format!("{}.{:02} {unit}", hundredths / 100, hundredths % 100),
+        (_, 0..1000) => format!("{}.{} {unit}", tenths / 10, tenths % 10),
+        _ => format!("{} {unit}", rounded(count, scale)),
+    }
+}
+
+const fn rounded(count: u128, scale: u128) -> u128 {
+    (count + scale / 2) / scale
 }
 
 #[cfg(test)]
@@ -174,16 +191,63 @@ mod tests {
     }
 
     #[test]
-    fn sizes_show_three_digits() {
-        assert_eq!(
-            [0, 999, 1000, 48_312_000, 1_260_000_000, 999_000_000_000].map(bytes),
-            ["0 B", "999 B", "1.00 kB", "48.3 MB", "1.26 GB", "999 GB"]
-        );
+    fn sizes_show_three_digits_and_never_a_thousand_of_a_unit() {
+        let cases = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.00 kB"),
+            (9_994, "9.99 kB"),
+            (9_995, "10.0 kB"),
+            (99_940, "99.9 kB"),
+            (99_960, "100 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.00 MB"),
+            (48_312_000, "48.3 MB"),
+            (999_499_999, "999 MB"),
+            (1_260_000_000, "1.26 GB"),
+            (123_456_789_012, "123 GB"),
+            (u64::MAX, "18.4 EB"),
+        ];
+        for (count, words) in cases {
+            assert_eq!(bytes(count), words, "{count}");
+        }
     }
 
     #[test]
-    fn brief_times_fit_their_scale() {
-        let show = |ms: u64| brief(StdDuration::from_millis(ms));
-        assert_eq!([430, 43_000, 125_000, 12_000_000].map(show), ["0.4 s", "43 s", "2 m 05 s", "3 h 20 m"]);
+    fn brief_times_fit_their_scale_and_are_judged_after_rounding() {
+        let cases = [
+            (430, "0.4 s"),
+            (9_949, "9.9 s"),
+            (9_950, "10 s"),
+            (43_000, "43 s"),
+            (59_600, "1 m 00 s"),
+            (125_000, "2 m 05 s"),
+            (3_599_600, "1 h 00 m"),
+            (12_000_000, "3 h 20 m"),
+            (273_600_000, "3 d 04 h"),
+        ];
+        for (milliseconds, words) in cases {
+            assert_eq!(brief(StdDuration::from_millis(milliseconds)), words, "{milliseconds}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn sizes_and_times_read_back_to_within_what_they_leave_out(count in proptest::num::u64::ANY, shift in 0_u32..64, millis in 0_u64..1 << 40) {
+            let count = count >> shift;
+            let shown = bytes(count);
+            let (number, unit) = shown.split_once(' ').unwrap();
+            let power = ["B", "kB", "MB", "GB", "TB", "PB", "EB"].iter().position(|known| *known == unit).unwrap();
+            let number: f64 = number.parse().unwrap();
+            assert!(number < 1000.0, "{shown}");
+            let back = number * 1000_f64.powi(i32::try_from(power).unwrap());
+            #[expect(clippy::cast_precision_loss, reason = "half a percent is asked for")]
+            let exact = count as f64;
+            assert!((back - exact).abs() <= exact * 0.005, "{count} is shown as {shown}");
+
+            let duration = StdDuration::from_millis(millis);
+            let shown: Duration = brief(duration).parse().unwrap();
+            assert!(shown.std().abs_diff(duration) <= (duration / 20).max(StdDuration::from_millis(50)), "{duration:?} is shown as {shown}");
+        }
     }
 }

@@ -131,17 +131,6 @@ impl Diagnostic {
     }
 }
 
-/// The candidate nearest to a misspelt word, if one is near enough to be meant.
-pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = |c: &str| strsim::jaro_winkler(&word.to_lowercase(), &c.to_lowercase());
-    candidates
-        .into_iter()
-        .map(|candidate| (near(candidate), candidate))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
 /// What kind of end a failure is; the command line maps each to its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -183,11 +172,5 @@ mod tests {
         assert_eq!(text.place(text.text.find('x').unwrap()), Place { line: 2, column: 5 });
         assert_eq!(text.place(3), Place { line: 2, column: 1 }, "inside a character counts as its start");
         assert_eq!(text.place(999), Place { line: 3, column: 1 });
-    }
-
-    #[test]
-    fn near_words_are_suggested_and_far_ones_are_not() {
-        assert_eq!(did_you_mean("need", ["needs", "uses", "with"]), Some("needs"));
-        assert_eq!(did_you_mean("zzz", ["needs", "uses", "with"]), None);
     }
 }

@@ -3,19 +3,31 @@
 
 use std::ops::Range;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::names::Scope;
-use super::template::{Engine, TemplateError, is_template};
 use super::{Document, Entry, Span, pointer, words};
 use crate::diagnostic::Diagnostic;
+use crate::template::{Engine, Fault, is_template};
 
-/// Replaces the placeholders of a document.
+/// What becomes of a text with placeholders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placeholders {
+    /// They are replaced; a text that is one placeholder and nothing else becomes the value that it names.
+    Now,
+    /// A [`Template`](crate::template::Template) keeps it until a run starts. It is tried exactly as it will be rendered then,
+    /// on the words of a made-up run, and stays as it is.
+    AtRun,
+    /// Other places copy it, where it is one or the other. It is tried with all names, and stays as it is.
+    Copied,
+    /// Its names are none of a document's: whoever owns the field tries it.
+    Foreign,
+}
+
+/// Replaces the placeholders of a document. `kind` says of the value at a pointer of the whole document what becomes of it.
 ///
-/// Values under `vars` come first; they see `env` and `pipeline` only. A text for whose pointer `deferred` says true is
-/// rendered later by [`render`](super::render()), with the names of `run` (`id` stands for `run.id`): here it is only tried
-/// out, and stays as it is.
-pub fn expand(document: &mut Document, scope: &Scope, deferred: &dyn Fn(&Value, &str) -> bool, run: &[&str]) -> Vec<Diagnostic> {
+/// Values under `vars` come first; they see `env` and `pipeline` only.
+pub fn expand(document: &mut Document, scope: &Scope, kind: &dyn Fn(&Value, &str) -> Placeholders) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut templates = Vec::new();
     walk(document, "", &document.value, &mut templates, &mut found);
@@ -26,25 +38,20 @@ pub fn expand(document: &mut Document, scope: &Scope, deferred: &dyn Fn(&Value, 
     let (vars, rest): (Vec<_>, Vec<_>) = templates.into_iter().partition(|(at, _)| at.starts_with("/vars/"));
     let names = scope.names_for_vars();
     for (at, text) in vars {
-        settle(document, &at, engine.evaluate(&text, &names), true, &mut found);
+        settle(document, &at, engine.value(&text, &names), true, &mut found);
     }
-    let names = scope.with_vars_of(document).names();
-    let with_run = with_samples(&names, run);
+    let (names, with_run) = (scope.names(document), scope.names_for_run(document));
     for (at, text) in rest {
-        let later = deferred(&document.value, &at);
-        let value = engine.evaluate(&text, if later { &with_run } else { &names });
-        settle(document, &at, value, !later, &mut found);
+        match kind(&document.value, &at) {
+            Placeholders::Now => settle(document, &at, engine.value(&text, &names), true, &mut found),
+            Placeholders::AtRun => settle(document, &at, engine.text(&text, &with_run).map(Value::from), false, &mut found),
+            Placeholders::Copied => settle(document, &at, engine.value(&text, &with_run), false, &mut found),
+            Placeholders::Foreign => {}
+        }
     }
     found.sort_by_key(|d| d.range.start);
     found.dedup_by(|a, b| (a.code, &a.range, &a.message) == (b.code, &b.range, &b.message));
     found
-}
-
-fn with_samples(names: &Value, run: &[&str]) -> Value {
-    let samples: serde_json::Map<String, Value> = run.iter().map(|name| ((*name).to_owned(), json!("sample"))).collect();
-    let mut names = names.clone();
-    names["run"] = samples.into();
-    names
 }
 
 fn walk(document: &Document, at: &str, value: &Value, templates: &mut Vec<(String, String)>, found: &mut Vec<Diagnostic>) {
@@ -69,12 +76,12 @@ fn walk(document: &Document, at: &str, value: &Value, templates: &mut Vec<(Strin
     }
 }
 
-fn settle(document: &mut Document, at: &str, value: Result<Value, Vec<TemplateError>>, replace: bool, found: &mut Vec<Diagnostic>) {
+fn settle(document: &mut Document, at: &str, value: Result<Value, Vec<Fault>>, replace: bool, found: &mut Vec<Diagnostic>) {
     match value {
         Ok(value) if replace => put(document, at, value),
         Ok(_) => {}
-        Err(errors) => {
-            found.extend(errors.into_iter().map(|error| diagnostic(document, at, error)));
+        Err(faults) => {
+            found.extend(faults.into_iter().map(|fault| diagnostic(document, at, fault)));
             document.doubtful.insert(at.to_owned());
         }
     }
@@ -105,10 +112,10 @@ fn cover(document: &mut Document, at: &str, value: &Value, range: &Range<usize>)
     }
 }
 
-fn diagnostic(document: &Document, at: &str, error: TemplateError) -> Diagnostic {
-    let range = place(document, at, error.range.as_ref()).unwrap_or_else(|| document.value_range(at));
-    let diagnostic = Diagnostic::error(error.code, &document.source, range, error.message).at(at);
-    match error.help {
+fn diagnostic(document: &Document, at: &str, fault: Fault) -> Diagnostic {
+    let range = place(document, at, fault.range.as_ref()).unwrap_or_else(|| document.value_range(at));
+    let diagnostic = Diagnostic::error(fault.code, &document.source, range, fault.message).at(at);
+    match fault.help {
         Some(help) => diagnostic.help(help),
         None => diagnostic,
     }

@@ -5,7 +5,8 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
 
 use super::{Document, Schema, pointer, trap, words};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::Diagnostic;
+use crate::words::did_you_mean;
 
 /// What the explanations are drawn from.
 pub(super) struct Examiner<'a> {

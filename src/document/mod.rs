@@ -19,7 +19,6 @@ mod read;
 mod scalar;
 mod schema;
 mod syntax;
-mod template;
 mod trap;
 mod typed;
 mod union;
@@ -35,13 +34,12 @@ use crate::diagnostic::{Diagnostic, SourceText};
 
 pub use check::check;
 pub use codes::CODES;
-pub use expand::expand;
+pub use expand::{Placeholders, expand};
 pub use names::Scope;
 pub use parse::{parse, recover};
 pub use pointer::{child, tokens};
 pub use read::{ReadError, SIZE_LIMIT, read};
 pub use schema::{Schema, SchemaError};
-pub use template::{TemplateError, render};
 pub use typed::typed;
 
 /// Where a value stands in its text, as byte ranges.

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::explain::Examiner;
 use super::schema::{type_fits, types};
 use super::{pointer, words};
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::Diagnostic;
+use crate::words::did_you_mean;
 
 /// One branch that is not "null".
 struct Branch<'a> {

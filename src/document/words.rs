@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::pointer;
+pub(super) use crate::words::{listed, or, quoted};
 
 /// What a message calls the value at a pointer.
 pub(super) fn subject(at: &str) -> String {
@@ -49,44 +50,12 @@ fn numeric(number: &str, plain: Option<&str>) -> String {
     }
 }
 
-/// `a`, `a or b`, `a, b or c`.
-pub(super) fn or(words: &[String]) -> String {
-    match words.split_last() {
-        None => String::new(),
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-    }
-}
-
-/// The names a list of suggestions shows; very long lists are cut.
-pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 16;
-    let mut names: Vec<String> = names.into_iter().map(quoted).collect();
-    let more = names.len().saturating_sub(SHOWN);
-    if more > 0 {
-        names.truncate(SHOWN);
-        names.push(format!("{more} more"));
-    }
-    names.join(", ")
-}
-
 /// A JSON value as one would write it in YAML, cut if long.
 pub(super) fn written(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(text),
         other => quoted(&other.to_string()),
     }
-}
-
-/// Text of a document inside a message: on one line, and not longer than a reader wants.
-pub(super) fn quoted(text: &str) -> String {
-    const SHOWN: usize = 80;
-    let one_line = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    let mut shown: String = text.chars().take(SHOWN).map(one_line).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    format!("`{shown}`")
 }
 
 #[cfg(test)]
@@ -101,12 +70,5 @@ mod tests {
         assert_eq!(subject("/checks/0/3"), "item 4 of item 1 of `checks`");
         assert_eq!(subject("/x/a~1b"), "`a/b`");
         assert_eq!(subject("/한\n글"), "`한\\n글`");
-        assert_eq!(quoted(&"주".repeat(99)).chars().count(), 83);
-    }
-
-    #[test]
-    fn alternatives_read_as_a_sentence() {
-        assert_eq!(or(&["a".into(), "b".into(), "c".into()]), "a, b or c");
-        assert_eq!(or(&["a".into()]), "a");
     }
 }

@@ -9,13 +9,14 @@ use serde_json::Value;
 
 use super::load::Draft;
 use super::model::{Head, Schedule};
-use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::Document;
 use crate::ids::StepId;
 use crate::postgres::ConnectionSpec;
 use crate::secret::SecretRef;
 use crate::step::{Problem, References};
 use crate::store::StoreSpec;
+use crate::words::did_you_mean;
 
 /// Runs every check.
 pub(super) fn all(document: &Document, head: Option<&Head>, drafts: &[Draft], out: &mut Vec<Diagnostic>) {

@@ -11,11 +11,10 @@ use serde_json::{Map, Value};
 use super::model::{Head, OnFailure, Pipeline, SourceFacts, Step, StepHead};
 use super::{check, dataflow};
 use crate::diagnostic::{Diagnostic, SourceText};
-use crate::document::{self, Document, Schema, Scope};
+use crate::document::{self, Document, Placeholders, Schema, Scope};
 use crate::quantity::Duration;
 use crate::step::{KINDS, Params, Row};
 use crate::stream::digest::{Algorithm, Digester};
-use crate::template::RUN_NAMES;
 
 /// How long a stream may stand still when nothing is said.
 const STALL: Duration = Duration::seconds(600);
@@ -41,9 +40,7 @@ pub fn load(source: &Arc<SourceText>, schema: &Schema, env: &dyn Fn(&str) -> Opt
     let (document, mut diagnostics) = document::recover(Arc::clone(source));
     let Some(mut document) = document else { return Loaded { pipeline: None, diagnostics } };
     let scope = scope(&document.value, env);
-    let expanded = document::expand(&mut document, &scope, &is_deferred, &RUN_NAMES);
-    // A notification's texts have names of their own, which the step itself knows and tries.
-    diagnostics.extend(expanded.into_iter().filter(|problem| !is_own_template(&document.value, &problem.pointer)));
+    diagnostics.extend(document::expand(&mut document, &scope, &placeholders));
     diagnostics.extend(document::check(&document, schema));
     let pipeline = assemble(&document, &scope, &mut diagnostics);
     diagnostics.sort_by_key(|d| (d.range.start, d.range.end));
@@ -58,15 +55,14 @@ fn scope(value: &Value, env: &dyn Fn(&str) -> Option<String>) -> Scope {
     Scope { vars: Map::new(), env, pipeline: value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned() }
 }
 
-/// Whether the text at a pointer is rendered only when a run starts; anchors under `x-` may hold such texts too.
-fn is_deferred(root: &Value, pointer: &str) -> bool {
-    pointer.starts_with("/x-")
-        || field_of(root, pointer).is_some_and(|(row, field)| row.run_templates.contains(&field) || row.own_templates.contains(&field))
-}
-
-/// Whether the text at a pointer is a template with names that only its step knows.
-fn is_own_template(root: &Value, pointer: &str) -> bool {
-    field_of(root, pointer).is_some_and(|(row, field)| row.own_templates.contains(&field))
+/// What becomes of the text at a pointer; anchors under `x-` may hold those of any field.
+fn placeholders(root: &Value, pointer: &str) -> Placeholders {
+    match field_of(root, pointer) {
+        _ if pointer.starts_with("/x-") => Placeholders::Copied,
+        Some((row, field)) if row.run_templates.contains(&field) => Placeholders::AtRun,
+        Some((row, field)) if row.own_templates.contains(&field) => Placeholders::Foreign,
+        _ => Placeholders::Now,
+    }
 }
 
 /// The kind of step that a pointer leads into, and the rest of the pointer below `with`.

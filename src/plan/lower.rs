@@ -146,7 +146,7 @@ impl Lower<'_> {
             store: store.clone(),
             key: format!(".runner/{}/<run month>/<run.id>.manifest.json", self.pipeline.name),
         });
-        let many = if artifacts.len() == 1 { "1 artifact".to_owned() } else { format!("{} artifacts", artifacts.len()) };
+        let many = crate::words::count(artifacts.len(), "artifact");
         let effect = Effect::Commit(Commit { stores, artifacts });
         let mut node = node(NodeId::implicit(COMMIT), last, Action::Commit, Work::Effect(staged(last, effect)));
         node.steps = vec![StepWords {

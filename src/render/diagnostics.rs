@@ -64,12 +64,8 @@ fn count(diagnostics: &[Diagnostic]) -> String {
     let of = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
     let files: BTreeSet<_> = diagnostics.iter().map(|d| &d.source.path).collect();
     let parts = [(of(Severity::Error), "error"), (of(Severity::Warning), "warning")];
-    let counted: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, noun)| plural(*n, noun)).collect();
-    format!("{} in {}", counted.join(", "), plural(files.len(), "file"))
-}
-
-fn plural(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+    let counted: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, noun)| crate::words::count(*n, noun)).collect();
+    format!("{} in {}", counted.join(", "), crate::words::count(files.len(), "file"))
 }
 
 fn group(diagnostic: &Diagnostic) -> Group<'_> {

@@ -11,6 +11,7 @@ use crate::postgres::ConnectionSpec;
 use crate::quantity::bytes;
 use crate::secret::Presence;
 use crate::store::StoreSpec;
+use crate::words::count;
 
 /// A plan in a terminal.
 pub fn human(plan: &Plan, paint: Paint) -> String {
@@ -93,7 +94,7 @@ fn connection_facts(facts: &ConnectionFacts) -> String {
         words.push(format!("server {}.{}", facts.server_version / 10_000, facts.server_version % 10_000));
     }
     words.extend(facts.database_bytes.map(bytes));
-    words.extend(facts.tables.map(|count| format!("{count} tables")));
+    words.extend(facts.tables.map(|tables| count(tables, "table")));
     if let ToolFacts::Found { version, .. } = &facts.tools {
         words.push(version.replace(" (PostgreSQL)", ""));
     }
@@ -163,7 +164,7 @@ fn details(node: &Node) -> Vec<(&'static str, String)> {
     if let Some(expected) = node.expected_bytes {
         details.push(("expects", format!("about {} or less", bytes(expected))));
     }
-    let retry = if node.retry.attempts > 1 { format!("{} attempts", node.retry.attempts) } else { "1 attempt".to_owned() };
+    let retry = count(node.retry.attempts.max(1), "attempt");
     let timeout = node.timeout.map(|timeout| format!(", each at most {timeout}")).unwrap_or_default();
     if node.action != Action::Skip {
         details.push(("policy", format!("{retry}{timeout}")));

@@ -15,6 +15,7 @@ use crate::ids::RunId;
 use crate::plan::Plan;
 use crate::quantity::{brief, bytes};
 use crate::store::manifest::{Artifact, Level, TableCount};
+use crate::words::count;
 
 /// What there is to tell of a finished run.
 #[derive(Debug, Clone)]
@@ -65,7 +66,7 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
     if !summary.tables.is_empty() {
         let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
         let took = summary.restore_took.map(|took| format!(" in {}", brief(took))).unwrap_or_default();
-        let _ok = writeln!(out, "  restored       {} tables, {rows} rows{took}", summary.tables.len());
+        let _ok = writeln!(out, "  restored       {}, {}{took}", count(summary.tables.len(), "table"), count(rows, "row"));
     }
     if let Some(failure) = &summary.failure {
         let _ok = writeln!(out, "  error          {}", failure.message.replace('\n', "\n                 "));

@@ -12,6 +12,7 @@ use crate::diagnostic::Class;
 use crate::postgres::Facts;
 use crate::postgres::restored::{self, TableRows};
 use crate::store::manifest::{CheckOutcome, Level, TableCount};
+use crate::words::count;
 
 /// How long one check's query may take.
 const CHECK_LIMIT: Duration = Duration::from_mins(10);
@@ -55,13 +56,13 @@ fn in_words(outcome: &CheckOutcome) -> String {
 fn summary(tables: &[TableCount], outcomes: &[CheckOutcome]) -> String {
     let rows: u64 = tables.iter().map(|table| table.rows).sum();
     let passed = outcomes.iter().filter(|outcome| outcome.passed).count();
-    format!("{} tables, {rows} rows, {passed} of {} checks passed", tables.len(), outcomes.len())
+    format!("{}, {}, {passed} of {} passed", count(tables.len(), "table"), count(rows, "row"), count(outcomes.len(), "check"))
 }
 
 impl VerifyRestore {
     fn outcomes(&self, tables: &[TableCount], ask: &dyn Fn(&str) -> Result<Option<String>, String>) -> Vec<CheckOutcome> {
         let least = self.min_tables.map(|least| CheckOutcome {
-            check: format!("at least {least} tables"),
+            check: format!("at least {}", count(least, "table")),
             passed: tables.len() as u64 >= least,
             found: tables.len().to_string(),
         });

@@ -12,6 +12,7 @@ use crate::store::manifest::Applied;
 use crate::stream::crypt::age::{Recipient, parse_recipients};
 use crate::stream::crypt::{Scheme, age, openpgp};
 use crate::stream::{Cancel, Stream};
+use crate::words::count;
 
 /// Encrypts the stream; exactly one of `age` and `openpgp`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,18 +79,17 @@ impl StepKind for Encrypt {
     }
 
     fn words(&self) -> String {
-        let plural = |count: usize, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
         match self {
             Self::Age(AgeParams { passphrase: Some(_), .. }) => "age with a passphrase".to_owned(),
             Self::Age(AgeParams { recipients_file: Some(file), recipients, .. }) if recipients.is_empty() => {
                 format!("age to the recipients in {}", file.display())
             }
             Self::Age(AgeParams { recipients_file: Some(file), recipients, .. }) => {
-                format!("age to {} and those in {}", plural(recipients.len(), "recipient"), file.display())
+                format!("age to {} and those in {}", count(recipients.len(), "recipient"), file.display())
             }
-            Self::Age(age) => format!("age to {}", plural(age.recipients.len(), "recipient")),
+            Self::Age(age) => format!("age to {}", count(age.recipients.len(), "recipient")),
             Self::OpenPgp(OpenPgpParams { passphrase: Some(_), .. }) => "OpenPGP with a passphrase".to_owned(),
-            Self::OpenPgp(pgp) => format!("OpenPGP to the keys in {}", plural(pgp.recipients_files.len(), "file")),
+            Self::OpenPgp(pgp) => format!("OpenPGP to the keys in {}", count(pgp.recipients_files.len(), "file")),
         }
     }
 

@@ -1,11 +1,8 @@
 //! Small things that every store does alike: objects that fit in memory, digests of what was sent, random names.
 //! This module does not talk to any store on its own.
 
-use std::fmt::Write as _;
-
-use ring::digest::{Context, SHA256};
-
 use super::{ObjectStore, Refusal, StoreError};
+use crate::stream::digest::{Algorithm, Digester, hex};
 use crate::stream::{Cancel, Chunk, Pull, Stream, StreamError};
 
 struct Once(Option<Chunk>);
@@ -37,13 +34,13 @@ pub(super) fn read(store: &dyn ObjectStore, key: &str, limit: u64) -> Result<Vec
 
 /// Counts and digests the bytes on their way into a store.
 pub(super) struct Tally {
-    sha256: Context,
+    sha256: Digester,
     bytes: u64,
 }
 
 impl Tally {
     pub(super) fn new() -> Self {
-        Self { sha256: Context::new(&SHA256), bytes: 0 }
+        Self { sha256: Digester::new(Algorithm::Sha256), bytes: 0 }
     }
 
     pub(super) fn add(&mut self, chunk: &[u8]) {
@@ -57,15 +54,8 @@ impl Tally {
 
     /// The SHA-256 in lower-case hex.
     pub(super) fn sha256(self) -> String {
-        hex(self.sha256.finish().as_ref())
+        self.sha256.hex()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Sixteen random hex digits, to tell what this write made from what others made.

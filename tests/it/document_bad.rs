@@ -61,7 +61,8 @@ fn every_code_is_in_the_table_and_every_row_of_the_table_is_used() {
     let table: BTreeSet<String> = CODES.iter().map(|(code, _)| (*code).to_owned()).collect();
     assert_eq!(table.len(), CODES.len(), "a code has one row");
     let mut used = BTreeSet::new();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/document")).unwrap() {
+    let rooms = ["src/document", "src/template"].map(|room| Path::new(env!("CARGO_MANIFEST_DIR")).join(room));
+    for entry in rooms.iter().flat_map(|room| std::fs::read_dir(room).unwrap()) {
         used.extend(codes_in(&std::fs::read_to_string(entry.unwrap().path()).unwrap()));
     }
     assert_eq!(used, table);

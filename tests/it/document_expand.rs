@@ -1,11 +1,20 @@
 //! Placeholders on the tree.
 
-use std::collections::BTreeMap;
+#![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
-use runner::document::{Scope, check, render};
+use proptest::prelude::{Strategy, prop, prop_assert_eq, proptest};
+use runner::document::{Document, Placeholders, Scope, check, expand};
+use runner::ids::{PipelineName, RunId};
+use runner::template::{Bindings, RunWords, Template};
 use serde_json::json;
 
 use crate::document_given::{document, expanded, places, schema, scope, shown};
+
+/// What the pipeline of this document lends to its templates, once it is expanded.
+fn bindings(document: &Document) -> Bindings {
+    let vars = document.value.get("vars").and_then(serde_json::Value::as_object).cloned().unwrap_or_default();
+    Bindings { pipeline: PipelineName::new(scope().pipeline).unwrap(), vars, env: scope().env }
+}
 
 #[test]
 fn a_whole_placeholder_keeps_the_type_and_text_around_it_makes_text() {
@@ -81,9 +90,19 @@ fn fields_rendered_later_keep_their_text_but_are_tried_out() {
     let found = expanded(&mut document, &scope());
     assert_eq!(places(&found), ["2:15 undefined-name", "3:23 template-syntax"]);
     assert_eq!(document.value["u"]["key"], "{{ pipeline }}/{{ run.date }}/{{ run.id }}");
-    let run = BTreeMap::from([("id".to_owned(), "{{ x }}".to_owned()), ("date".to_owned(), "2026-11-20".to_owned())]);
-    let rendered = render(document.value["u"]["key"].as_str().unwrap(), &scope().with_vars_of(&document), &run);
-    assert_eq!(rendered.as_deref(), Ok("orders/2026-11-20/{{ x }}"));
+    let run = RunWords { id: "{{ x }}".to_owned(), ..RunWords::sample() };
+    let key = Template(document.value["u"]["key"].as_str().unwrap().to_owned());
+    assert_eq!(key.render(&bindings(&document), &run).unwrap(), "orders/1970-01-01/{{ x }}");
+}
+
+#[test]
+fn texts_that_others_own_or_copy_stay_as_they_are() {
+    let mut document =
+        document("vars: { list: [a] }\nown: \"{{ level }} {% set x = 1 %}\"\ncopied: \"{{ vars.list }}\"\nbad: \"{{ vars.lits }}\"\n");
+    let kind = |_: &serde_json::Value, at: &str| if at == "/own" { Placeholders::Foreign } else { Placeholders::Copied };
+    let found = expand(&mut document, &scope(), &kind);
+    assert_eq!(places(&found), ["4:10 undefined-name"]);
+    assert_eq!((&document.value["own"], &document.value["copied"]), (&json!("{{ level }} {% set x = 1 %}"), &json!("{{ vars.list }}")));
 }
 
 #[test]
@@ -127,4 +146,58 @@ fn a_wrong_value_put_in_is_shown_at_its_placeholder() {
     );
     assert_eq!(shown(&expanded(&mut document, &scope())), "");
     assert_eq!(places(&check(&document, &schema())), ["6:45 out-of-range"]);
+}
+
+/// Texts of the parts that keys are made of, right and wrong ones.
+fn keys() -> impl Strategy<Value = String> {
+    const PARTS: [&str; 33] = [
+        "x/",
+        "한",
+        "{{ pipeline }}",
+        "{{ run.date }}",
+        "{{ run.id }}",
+        "{{run.month}}",
+        "{{ run.started[19:] }}",
+        "{{ run.id[15] }}",
+        "{{ run.id[99] }}",
+        "{{ run.dat }}",
+        "{{ run }}",
+        "{{ vars.n }}",
+        "{{ vars.list }}",
+        "{{ vars.list | join('-') }}",
+        "{{ vars.map }}",
+        "{{ vars.map.z }}",
+        "{{ vars.none }}",
+        "{{ vars.on }}",
+        "{{ env.REGION | upper }}",
+        "{{ env.HOME }}",
+        "{% if vars.on %}",
+        "{% endif %}",
+        "{% for x in vars.list %}",
+        "{{ x }}",
+        "{% endfor %}",
+        "{% set y = 1 %}",
+        "{{ run.time | nope }}",
+        "{{ run.date | int }}",
+        "{{ 1 / 0 }}",
+        "{{ vars.big ",
+        "{# no #}",
+        "{#",
+        "{{ run.time | replace('', vars.list | join('xxxxxxxx')) }}",
+    ];
+    prop::collection::vec(prop::sample::select(&PARTS[..]), 1..5).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn what_a_check_takes_for_a_key_is_what_a_run_can_render(key in keys(), id in "[0-9a-f]{6}", seconds in 0..4_000_000_000_i64) {
+        let mut document = document("vars: { n: 3, on: true, none: ~, big: 9, list: [b, a], map: { z: 1 } }\na: { key: x }\n");
+        document.value["a"]["key"] = json!(key);
+        let found = expanded(&mut document, &scope());
+        let started = jiff::Timestamp::from_second(seconds).unwrap();
+        let run: RunId = format!("{}-{id}", started.strftime("%Y%m%dT%H%M%SZ")).parse().unwrap();
+        let words = RunWords::of(&run, &jiff::tz::TimeZone::get("Asia/Seoul").unwrap());
+        let rendered = Template(key).render(&bindings(&document), &words);
+        prop_assert_eq!(found.is_empty(), rendered.is_ok(), "{}\n{:?}", shown(&found), rendered);
+    }
 }

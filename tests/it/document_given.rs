@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use runner::diagnostic::{Diagnostic, SourceText};
-use runner::document::{Document, Schema, Scope, check, expand, parse, recover};
+use runner::document::{Document, Placeholders, Schema, Scope, check, expand, parse, recover};
 use serde_json::{Value, json};
 
 pub(crate) fn source(text: &str) -> Arc<SourceText> {
@@ -39,10 +39,9 @@ pub(crate) fn scope() -> Scope {
     Scope { env, pipeline: "orders".to_owned(), ..Scope::default() }
 }
 
-pub(crate) const RUN: &[&str] = &["id", "date", "time", "started"];
-
 pub(crate) fn expanded(document: &mut Document, scope: &Scope) -> Vec<Diagnostic> {
-    expand(document, scope, &|_: &Value, at: &str| at.ends_with("/key"), RUN)
+    let kind = |_: &Value, at: &str| if at.ends_with("/key") { Placeholders::AtRun } else { Placeholders::Now };
+    expand(document, scope, &kind)
 }
 
 /// A small schema of the shape that the real one has: closed objects, steps whose `with` depends on `uses`, and the

@@ -11,25 +11,30 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("diagnostic", &[], &["tokio", "clap"]),
     ("ids", &[], &["tokio", "clap"]),
     ("quantity", &[], &["tokio", "clap"]),
+    ("words", &[], &["tokio", "clap"]),
     ("secret", &["ids"], &["tokio", "clap"]),
-    ("template", &["ids"], &["tokio", "clap", "std::env", "std::fs"]),
+    ("template", &["ids", "words"], &["tokio", "clap", "std::env", "std::fs"]),
     ("event", &["diagnostic", "ids"], &["tokio", "clap"]),
     // Bytes, text, places.
     ("stream", &["secret"], &["clap"]),
-    ("document", &["diagnostic"], &["tokio", "clap"]),
+    ("document", &["diagnostic", "template", "words"], &["tokio", "clap"]),
     ("store", &["ids", "secret", "stream"], &["clap"]),
     ("postgres", &["secret", "stream"], &["clap"]),
     ("runtime", &["ids", "postgres", "secret", "store", "stream", "template"], &["clap"]),
     // What a pipeline is, and what becomes of it.
-    ("step", &["diagnostic", "ids", "postgres", "quantity", "runtime", "secret", "store", "stream", "template"], &["clap", "crate::event"]),
+    (
+        "step",
+        &["diagnostic", "ids", "postgres", "quantity", "runtime", "secret", "store", "stream", "template", "words"],
+        &["clap", "crate::event"],
+    ),
     (
         "pipeline",
-        &["diagnostic", "document", "ids", "postgres", "quantity", "secret", "step", "store", "stream", "template"],
+        &["diagnostic", "document", "ids", "postgres", "quantity", "secret", "step", "store", "stream", "template", "words"],
         &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Instant::now"],
     ),
     (
         "plan",
-        &["diagnostic", "ids", "pipeline", "postgres", "quantity", "secret", "step", "store", "template"],
+        &["diagnostic", "ids", "pipeline", "postgres", "quantity", "secret", "step", "store", "template", "words"],
         &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Instant::now"],
     ),
     (
@@ -45,7 +50,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("journal", &["event", "ids"], &["tokio", "clap"]),
     (
         "render",
-        &["diagnostic", "event", "ids", "plan", "postgres", "quantity", "secret", "step", "store", "stream"],
+        &["diagnostic", "event", "ids", "plan", "postgres", "quantity", "secret", "step", "store", "stream", "words"],
         &["tokio", "clap", "std::fs", "std::env", "std::io"],
     ),
     (

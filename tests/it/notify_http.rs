@@ -34,7 +34,7 @@ fn a_webhook_gets_the_documented_json_signed_and_with_its_headers() {
     let delivery = send(&step, &secrets, &good()).unwrap();
     let Delivery::Sent { text } = delivery else { panic!("{delivery:?}") };
     let (title, message) = text.split_once("\n\n").unwrap();
-    assert_eq!(title, "주문-야간: restored — 1.2 GB in 43 s");
+    assert_eq!(title, "주문-야간: restored — 1.23 GB in 43 s");
 
     let request = sink.requests().remove(0);
     assert_eq!(request.line, "POST /hook?x=1 HTTP/1.1");
@@ -92,7 +92,7 @@ fn slack_gets_escaped_text_in_the_colour_of_the_outcome() {
         "text": "Failed after 43 s: run 20261120T021700Z-4f3a9c on db1.example, started 2026-11-20 02:17:00 UTC\n\
             Error: offsite: no space &lt;left&gt; &amp; \"quota\" 초과\nsecond line\n\
             Restore point: none was committed by this run\n\
-            Size: 4.3 GB dumped, 1.2 GB stored",
+            Size: 4.32 GB dumped, 1.23 GB stored",
         "fallback": title,
         "mrkdwn_in": ["text"],
     });

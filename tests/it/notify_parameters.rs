@@ -122,7 +122,7 @@ fn a_file_grows_by_one_record_a_run() {
     let path = folder.path().join("log");
     let step = notify(json!({ "file": { "path": path, "format": "text" }, "message": "{{ level }}\n" }));
     step.send(&Secrets::default(), &good(), &Cancel::new()).unwrap();
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "주문-야간: restored — 1.2 GB in 43 s\nrestored\n\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "주문-야간: restored — 1.23 GB in 43 s\nrestored\n\n");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::facts::Facts;
 use super::http::{Post, in_plain_text, roots, url_problem};
 use super::record::{PagerDutyEvent, Record, SlackMessage, Text};
 use crate::secret::{Secret, SecretRef};
+use crate::stream::digest::hex;
 
 /// The header that carries the signature of a webhook's body.
 const SIGNATURE: &str = "X-Runner-Signature";
@@ -119,7 +120,7 @@ fn header_problem(name: &str, value: &TextOrSecret) -> Option<&'static str> {
 fn signature(key: &Secret, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
     let tag = hmac::sign(&key, body);
-    tag.as_ref().iter().fold("sha256=".to_owned(), |hex, byte| format!("{hex}{byte:02x}"))
+    format!("sha256={}", hex(tag.as_ref()))
 }
 
 #[cfg(test)]

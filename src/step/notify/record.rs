@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::channel::Severity;
 use super::facts::{Facts, Outcome};
-use super::words::cut;
+use crate::words::cut;
 
 /// The version of [`Record`].
 const VERSION: u32 = 1;

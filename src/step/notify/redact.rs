@@ -2,7 +2,7 @@
 //!
 //! This module does not know which secrets there are; the caller hands them over.
 
-use super::words::cut;
+use crate::words::cut;
 
 /// Parts of a secret shorter than this are not looked for alone: they would blacken ordinary words.
 const SHORTEST: usize = 6;
