@@ -27,7 +27,7 @@
 //!
 //! | room | owns | never |
 //! |---|---|---|
-//! | [`diagnostic`], [`ids`], [`quantity`], [`secret`], [`template`], [`event`] | the vocabulary | knows steps or the command line |
+//! | [`diagnostic`], [`ids`], [`quantity`], [`secret`], [`template`], [`event`], [`words`] | the vocabulary | knows steps or the command line |
 //! | [`stream`] | bytes: checked ends, taps, codecs, child processes | knows steps or stores |
 //! | [`document`] | text, spans, expansion, schema errors | knows typed steps |
 //! | [`store`] | local and S3 objects, manifests, receipts | knows plans, prints |
