@@ -18,7 +18,7 @@ use crate::postgres::{Client, ConnInfo, Installed, PassFile, PgError, ScratchOpt
 use crate::runtime::{Connection, Scratch, Verification};
 use crate::store::manifest::{Level, Locale, Origin};
 use crate::stream::child::Program;
-use crate::stream::{Stream, archive_tar, file};
+use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// The database restored into, on a scratch server.
 const DATABASE: &str = "restored";
@@ -31,7 +31,7 @@ impl AcceptSink for RestoreScratch {
         let scratch = self.scratch(&artifact.origin, cx)?;
         let passfile = PassFile::create(&place(&scratch)).map_err(|error| origin::unwritable("a password file", &error))?;
         let restore = Restore { origin: &artifact.origin, scratch: &scratch, jobs: self.jobs(), passfile, cx };
-        restore.load(input).map_err(StepError::verification)?;
+        restore.load(input)?;
         upstream.settle()?;
         sent(artifact.origin.bytes);
         note(cx, cx.step, |verification| {
@@ -168,12 +168,12 @@ impl Restore<'_> {
             "--output=/dev/null",
             "--file=-",
         ]);
-        psql.sink(input, self.cx.cancel)?;
+        psql.sink(input, self.cx.cancel).map_err(not_restored)?;
         Ok(())
     }
 
     fn streamed(&self, input: Stream) -> Result<(), StepError> {
-        self.pg_restore()?.arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel)?;
+        self.pg_restore()?.arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel).map_err(not_restored)?;
         Ok(())
     }
 
@@ -188,6 +188,7 @@ impl Restore<'_> {
     fn directory(&self, input: Stream) -> Result<(), StepError> {
         let folder = origin::staging(self.cx)?;
         let archive = folder.path().join("dump");
+        std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
         archive_tar::untar(input, &archive)?;
         self.load_from(&archive)
     }
@@ -196,9 +197,15 @@ impl Restore<'_> {
     fn load_from(&self, archive: &Path) -> Result<(), StepError> {
         let _quiet = self.cx.reports.quiet();
         note(self.cx, self.cx.step, |verification| verification.level = Level::ReadBack);
-        Program::new(self.tools()?.tool("pg_restore")).named("pg_restore --list").arg("--list").arg(archive).run(self.cx.cancel)?;
+        let list = Program::new(self.tools()?.tool("pg_restore")).named("pg_restore --list").arg("--list").arg(archive);
+        list.run(self.cx.cancel).map_err(not_restored)?;
         note(self.cx, self.cx.step, |verification| verification.level = Level::Decoded);
-        self.pg_restore()?.arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel)?;
+        self.pg_restore()?.arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel).map_err(not_restored)?;
         Ok(())
     }
+}
+
+/// What psql or `pg_restore` did not take is no backup; a scratch disk that can not be written to says nothing about it.
+fn not_restored(error: StreamError) -> StepError {
+    StepError::from(error).verification()
 }
