@@ -32,3 +32,4 @@ mod stream_files;
 mod stream_openpgp;
 mod stream_stages;
 mod stream_tools;
+mod tools_open_artifacts;

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::matrix_rig::{Rig, by_socket, pipeline, step};
-use crate::matrix_source::{DATABASE, create, rows, server};
+use crate::matrix_source::{DATABASE, create, major, rows, server};
 use crate::servers::postgres::{TestServer, bin};
 
 /// Dumps with these parameters and answers the archive's table of contents, or the text of a plain dump.
@@ -22,13 +22,9 @@ fn dumped(server: &TestServer, parameters: &Value) -> String {
     if parameters["format"] == "plain" {
         return std::fs::read_to_string(object).unwrap();
     }
-    let listed = Command::new(bin(server_major(server)).join("pg_restore")).arg("-l").arg(object).output().unwrap();
+    let listed = Command::new(bin(major(server)).join("pg_restore")).arg("-l").arg(object).output().unwrap();
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     String::from_utf8(listed.stdout).unwrap()
-}
-
-fn server_major(server: &TestServer) -> u16 {
-    server.psql("postgres", "show server_version_num").parse::<u32>().unwrap().checked_div(10_000).unwrap().try_into().unwrap()
 }
 
 /// The tables whose data an archive has, as `schema.table`: `412; 0 16500 TABLE DATA 매출 고객 소유자`.
@@ -134,6 +130,10 @@ fn a_lock_held_by_somebody_else_ends_the_dump_in_time() {
     assert!(ran.stderr.contains("주문") && ran.stderr.contains("lock"), "{}", ran.stderr);
     assert_eq!(rig.files("store").iter().filter(|file| !file.starts_with(".runner")).count(), 0, "nothing was stored");
     holder.release();
+    server.psql(
+        DATABASE,
+        "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(60)' and pid <> pg_backend_pid()",
+    );
     rig.apply(&pipeline).ended(0);
 }
 

@@ -54,3 +54,9 @@ pub(crate) fn rows(server: &TestServer, database: &str) -> Vec<Rows> {
     let parts = counted.lines().map(|line| line.split('|').collect::<Vec<_>>());
     parts.map(|parts| (parts[0].to_owned(), parts[1].to_owned(), parts[2].parse().expect("a count"))).collect()
 }
+
+/// The major version of a server, as it tells it.
+pub(crate) fn major(server: &TestServer) -> u16 {
+    let number: u32 = server.psql("postgres", "show server_version_num").parse().expect("a number");
+    u16::try_from(number / 10_000).expect("a small number")
+}
