@@ -70,7 +70,9 @@ fn every_check_that_fails_is_named_and_nothing_is_left_behind() {
     for server in [None, Some("db")] {
         let rig = Rig::new();
         let mut with = json!({ "min_tables": 3, "checks": checks });
-        server.iter().for_each(|server| with["server"] = json!(server));
+        if let Some(server) = server {
+            with["server"] = json!(server);
+        }
         let ran = rig.apply(&rig.pipeline(&verified(&source, &[with]))).ended(11);
         let answer = &ran.json()["runs"][0];
         let message = answer["error"]["message"].as_str().unwrap();

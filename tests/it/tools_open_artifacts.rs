@@ -66,7 +66,7 @@ fn shell(command: &str, server: &TestServer, keys: &Keys, folder: &Path) {
     assert!(output.status.success(), "{command}\n{said}");
 }
 
-/// A database as text: everything that pg_dump sees, without the random key that newer ones put around it.
+/// A database as text: everything that `pg_dump` sees, without the random key that newer ones put around it.
 fn text(server: &TestServer, database: &str) -> String {
     let mut dump = Command::new(bin(major(server)).join("pg_dump"));
     dump.arg("-h").arg(server.socket_folder()).args(["-p", &server.port.to_string(), "-U", "postgres", "-w", database]);
