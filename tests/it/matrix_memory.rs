@@ -1,5 +1,4 @@
 //! Memory stays small whatever the database's size: a table of hundreds of megabytes, watched while it passes.
-#![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
