@@ -31,7 +31,11 @@ pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
     };
     let (mut exit, mut answers) = (Exit::Done, Vec::new());
     for plan in &plans {
-        let applied = apply(plan, args, output)?;
+        let applied = match apply(plan, args, output) {
+            // What keeps one pipeline from starting says nothing about the others.
+            Err(problem) if plans.len() > 1 => not_started(plan, &problem),
+            applied => applied?,
+        };
         exit = exit.worse(applied.0);
         answers.push(applied.1);
         if matches!(exit, Exit::Signal(_)) {
@@ -42,6 +46,13 @@ pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
         Output::json(&json!({ "version": plan::VERSION, "runs": answers }))?;
     }
     Ok(exit)
+}
+
+/// Tells of a pipeline that could not start, beside others that can.
+fn not_started(plan: &Plan, problem: &Problem) -> (Exit, Value) {
+    Output::told(problem);
+    let error = json!({ "code": problem.exit.code(), "message": problem.message, "hint": problem.help });
+    (problem.exit, json!({ "pipeline": plan.pipeline, "run": null, "outcome": "failed", "level": null, "error": error }))
 }
 
 /// A plan file, if the pipeline and what was observed are still what they were.

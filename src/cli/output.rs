@@ -81,9 +81,14 @@ impl Output {
             let body = json!({ "error": { "code": problem.exit.code(), "message": problem.message, "help": problem.help } });
             let _unheard = Self::json(&body);
         }
+        Self::told(problem);
+        problem.exit
+    }
+
+    /// Tells a person of a problem.
+    pub(super) fn told(problem: &Problem) {
         let help = problem.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
         Self::talk(&format!("{}: {}{help}", Self::talk_paint().on(BAD, "error"), problem.message));
-        problem.exit
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a plan wants to know about a database before it is dumped.
 //!
-//! Everything is read in one read-only transaction with an empty search path, so that nothing a user of the database left there runs.
-//! This module does not judge whether a dump should happen; it tells what would stand in its way.
+//! Everything is read in one read-only transaction with an empty search path, so that nothing a user of the database left there
+//! runs; no question waits for a lock on a table (the size functions of single tables would). This module does not judge
+//! whether a dump should happen; it tells what would stand in its way.
 
 use std::time::Duration;
 
@@ -29,8 +30,6 @@ pub struct Facts {
     pub database_bytes: u64,
     /// How many tables with content of their own there are (partitions count, their parents do not).
     pub tables: u64,
-    /// The size of the largest of them in bytes, with indexes and TOAST.
-    pub largest_table_bytes: u64,
     /// The database's encoding and locale.
     pub locale: DatabaseLocale,
     /// Whether the server is a standby.
@@ -144,11 +143,11 @@ const OF_USERS: &str = "n.nspname !~ '^pg_(catalog|toast|temp)' and n.nspname <>
 fn read(client: &Client) -> Result<Facts, PgError> {
     let version = number(client, "select pg_catalog.current_setting('server_version_num')")?;
     let server = server(client)?;
-    let tables = row(
+    let tables = number(
         client,
         &format!(
-            "select count(*), coalesce(max(pg_catalog.pg_total_relation_size(c.oid)), 0) from pg_catalog.pg_class c \
-         join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and {OF_USERS}"
+            "select count(*) from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+             where c.relkind = 'r' and {OF_USERS}"
         ),
     )?;
     Ok(Facts {
@@ -156,8 +155,7 @@ fn read(client: &Client) -> Result<Facts, PgError> {
         server_version: server.text(0),
         system_identifier: system_identifier(client)?,
         database_bytes: server.number(1),
-        tables: tables.number(0),
-        largest_table_bytes: tables.number(1),
+        tables,
         locale: locale(client, version / 10_000)?,
         in_recovery: server.flag(2),
         role: server.text(3),

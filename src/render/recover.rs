@@ -3,18 +3,43 @@
 //! The command is made from what the manifest recorded. It is words for people; nothing here runs it.
 
 use crate::store::StoreSpec;
-use crate::store::manifest::{Applied, Artifact};
+use crate::store::manifest::{Applied, Artifact, Origin};
 use crate::stream::codec::Codec;
 use crate::stream::crypt::Scheme;
 
-/// One shell pipeline that restores an artifact into the database `restored`.
+/// A line for a POSIX shell that restores an artifact into a new database `restored`, on the server that `PGHOST` and the like name.
+///
+/// `KEY_FILE` stands for the private key. Roles must be there first: that is what the line of a `globals` artifact is for.
 pub fn command(artifact: &Artifact, store: &StoreSpec) -> String {
-    let mut parts = vec![read(artifact, store)];
-    for stage in artifact.stages.iter().rev() {
-        parts.extend(undo(stage));
+    let bytes: Vec<String> = std::iter::once(read(artifact, store)).chain(artifact.stages.iter().rev().filter_map(undo)).collect();
+    let (bytes, new) = (bytes.join(" | "), new_database(&artifact.origin));
+    // Where a database was placed on its own server says nothing about this one.
+    let pg_restore = "pg_restore --exit-on-error --no-tablespaces -d restored";
+    match artifact.origin.format.as_str() {
+        "globals-sql" => format!("{bytes} | psql -X -d postgres"),
+        "plain" => format!("{new} && {bytes} | psql -X -q -v ON_ERROR_STOP=1 -d restored"),
+        "directory-tar" => {
+            format!("{new} && mkdir restored.dump && {bytes} | tar -x -C restored.dump && {pg_restore} restored.dump")
+        }
+        _ => format!("{new} && {bytes} | {pg_restore}"),
     }
-    parts.push(load(&artifact.origin.format).to_owned());
-    parts.join(" | ")
+}
+
+/// An empty database in the encoding and locale of the one that was dumped; one that is there already is left alone.
+fn new_database(origin: &Origin) -> String {
+    let like = origin.locale.as_ref().map(|locale| {
+        let major = origin.server_version / 10_000;
+        let provider = match (locale.provider, &locale.locale) {
+            ('i', Some(name)) => format!(" --locale-provider=icu --icu-locale={}", quoted(name)),
+            ('b', Some(name)) => format!(" --locale-provider=builtin --builtin-locale={}", quoted(name)),
+            // Said only where it can be: the template's provider may be another one.
+            _ if major >= 15 => " --locale-provider=libc".to_owned(),
+            _ => String::new(),
+        };
+        let (encoding, collate, ctype) = (quoted(&locale.encoding), quoted(&locale.collate), quoted(&locale.ctype));
+        format!(" -E {encoding} --lc-collate={collate} --lc-ctype={ctype}{provider}")
+    });
+    format!("createdb -T template0{} restored", like.unwrap_or_default())
 }
 
 fn read(artifact: &Artifact, store: &StoreSpec) -> String {
@@ -42,15 +67,6 @@ fn undo(stage: &Applied) -> Option<String> {
         Applied::Encrypt { scheme: Scheme::OpenPgp, .. } => "gpg -d".to_owned(),
         Applied::Checksum { .. } => return None,
     })
-}
-
-fn load(format: &str) -> &'static str {
-    match format {
-        "plain" => "psql -v ON_ERROR_STOP=1 -d restored",
-        "globals-sql" => "psql -d postgres",
-        "directory-tar" => "tar -x -C DIRECTORY && pg_restore --exit-on-error -d restored DIRECTORY",
-        _ => "pg_restore --exit-on-error -d restored",
-    }
 }
 
 /// A word as a POSIX shell takes it.

@@ -15,7 +15,8 @@ use crate::store::manifest::{Locale, Origin};
 pub(super) fn of(name: &RefName, connection: &Connection, cx: &Cx<'_>, tool: &str) -> Result<(Origin, &'static ToolSet), StepError> {
     let client = Client::connect(connection.info(), cx.runtime.handle())?;
     let facts = Facts::read_with(&client)?;
-    let roles = client.query("select rolname from pg_catalog.pg_roles where rolname !~ '^pg_' order by 1")?;
+    let roles = names(&client, "select rolname from pg_catalog.pg_roles where rolname !~ '^pg_' order by 1")?;
+    let tablespaces = names(&client, "select spcname from pg_catalog.pg_tablespace where spcname !~ '^pg_' order by 1")?;
     client.close();
     let tools = Installed::here().for_server(facts.major()).map_err(PgError::from)?;
     let locale = facts.locale;
@@ -33,11 +34,16 @@ pub(super) fn of(name: &RefName, connection: &Connection, cx: &Cx<'_>, tool: &st
             provider: locale.provider,
             locale: locale.locale,
         }),
-        roles: roles.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect(),
+        roles,
+        tablespaces,
         tool: format!("{tool} (PostgreSQL) {}", tools.version),
         bytes: 0,
     };
     Ok((origin, tools))
+}
+
+fn names(client: &Client, sql: &str) -> Result<Vec<String>, PgError> {
+    Ok(client.query(sql)?.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
 }
 
 /// A private folder for what must be staged; removed with the handle.

@@ -18,6 +18,7 @@ use crate::postgres::{Client, ConnInfo, Installed, PassFile, PgError, ScratchOpt
 use crate::runtime::{Connection, Scratch, Verification};
 use crate::store::manifest::{Level, Locale, Origin};
 use crate::stream::child::Program;
+use crate::stream::digest::{Algorithm, Digester};
 use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// The database restored into, on a scratch server.
@@ -79,11 +80,18 @@ impl RestoreScratch {
 
 /// A temporary database on a server that runs already.
 fn temporary(connection: Arc<Connection>, origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
-    let id = cx.runtime.facts.run.as_str().replace('-', "_").to_lowercase();
     let locale = locale(origin);
-    let (database, remark) = TempDatabase::create(connection.info(), &id, locale.as_ref(), cx.runtime.handle())?;
+    let (database, remark) = TempDatabase::create(connection.info(), &database_id(cx), locale.as_ref(), cx.runtime.handle())?;
     cx.reports.note_all(remark);
     Ok(Scratch::Database(database, connection))
+}
+
+/// What a temporary database of this step is named after: other steps of the run may use the same server.
+fn database_id(cx: &Cx<'_>) -> String {
+    let mut step = Digester::new(Algorithm::Sha256);
+    step.update(cx.step.as_str().as_bytes());
+    // The whole name of a step can be longer than that of a database.
+    format!("{}_{}", cx.runtime.facts.run.as_str().replace('-', "_").to_lowercase(), &step.hex()[..8])
 }
 
 /// A scratch server of the origin's major, with its roles and a database of its encoding and locale.
@@ -98,6 +106,7 @@ fn server(origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
     for role in origin.roles.iter().filter(|role| **role != superuser) {
         client.batch(&format!("create role {}", quote::identifier(role)))?;
     }
+    tablespaces(origin, &client)?;
     client.close();
     match locale(origin) {
         None => drop(server.create_database(DATABASE, handle)?),
@@ -107,6 +116,17 @@ fn server(origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
         }
     }
     Ok(Scratch::Server(server, DATABASE.to_owned()))
+}
+
+/// The tablespaces that a script names, inside the scratch server's own folder; archives are restored without any.
+fn tablespaces(origin: &Origin, client: &Client) -> Result<(), StepError> {
+    if origin.format == "plain" && !origin.tablespaces.is_empty() {
+        client.batch("set allow_in_place_tablespaces = on")?;
+        for name in &origin.tablespaces {
+            client.batch(&format!("create tablespace {} location ''", quote::identifier(name)))?;
+        }
+    }
+    Ok(())
 }
 
 fn locale(origin: &Origin) -> Option<DatabaseLocale> {
@@ -188,6 +208,7 @@ impl Restore<'_> {
     fn directory(&self, input: Stream) -> Result<(), StepError> {
         let folder = origin::staging(self.cx)?;
         let archive = folder.path().join("dump");
+        std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
         archive_tar::untar(input, &archive)?;
         self.load_from(&archive)
     }
@@ -196,9 +217,10 @@ impl Restore<'_> {
     fn load_from(&self, archive: &Path) -> Result<(), StepError> {
         let _quiet = self.cx.reports.quiet();
         note(self.cx, self.cx.step, |verification| verification.level = Level::ReadBack);
+        // What it lists is in the encoding of the dumped database, and nobody reads it.
         Program::new(self.tools()?.tool("pg_restore"))
             .named("pg_restore --list")
-            .arg("--list")
+            .args(["--list", "--file=/dev/null"])
             .arg(archive)
             .run(self.cx.cancel)
             .map_err(unrestorable)?;

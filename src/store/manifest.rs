@@ -97,6 +97,9 @@ pub struct Origin {
     /// The names of the cluster's roles, which a restore with owners and privileges needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
+    /// The names of the cluster's tablespaces, which a plain dump asks for where its tables lie in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tablespaces: Vec<String>,
     /// The tool and its version, such as `pg_dump (PostgreSQL) 15.18`.
     pub tool: String,
     /// Bytes the tool produced.

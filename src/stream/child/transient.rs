@@ -13,7 +13,8 @@ pub struct Transience {
 
 /// What libpq and the PostgreSQL server say (untranslated; run the tools with `LC_MESSAGES=C`).
 ///
-/// Source: the messages in PostgreSQL's `fe-connect.c`, `fe-misc.c`, `postmaster.c`, `postgres.c` and `proc.c`.
+/// Source: the messages in PostgreSQL's `fe-connect.c`, `fe-misc.c`, `postmaster.c`, `postgres.c` and `proc.c`, and in `pg_dump`'s
+/// `parallel.c`.
 pub const POSTGRES: Transience = Transience {
     passes: &[
         &["could not connect to server"],
@@ -30,6 +31,12 @@ pub const POSTGRES: Transience = Transience {
         &["too many clients"],
         &["remaining connection slots are reserved"],
         &["Temporary failure in name resolution"],
+        // pg_dump turns off every statement timeout but the one for its locks (`--lock-wait-timeout`): somebody else held one.
+        &["canceling statement due to statement timeout"],
+        &["canceling statement due to lock timeout"],
+        &["could not obtain lock on relation"],
+        &["deadlock detected"],
+        &["canceling statement due to conflict with recovery"],
     ],
     stays: &[
         &["password authentication failed"],
@@ -74,6 +81,7 @@ mod tests {
         assert!(!POSTGRES.judge(password));
         assert!(!POSTGRES.judge(&format!("{refused}\n{password}")));
         assert!(POSTGRES.judge("FATAL:  sorry, too many clients already"));
+        assert!(POSTGRES.judge("pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout"));
         assert!(!POSTGRES.judge("Connection refused by peer, connection to server"));
         assert!(!NEVER.judge(refused));
     }
