@@ -16,6 +16,7 @@ pub mod chunk;
 pub mod codec;
 pub mod crypt;
 pub mod digest;
+pub mod expected;
 pub mod file;
 mod fused;
 pub mod keep;
