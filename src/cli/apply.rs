@@ -22,6 +22,7 @@ use crate::render;
 use crate::render::summary::Summary;
 use crate::runtime::{Declared, RunFacts, Runtime};
 use crate::secret::Secrets;
+use crate::stream::owned;
 use crate::template::RunWords;
 
 pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
@@ -90,6 +91,10 @@ fn apply(plan: &Plan, args: &ApplyArgs, output: &Output) -> Result<(Exit, Value)
     let scratch = std::env::temp_dir();
     for left in postgres::scratch::sweep_stale(&scratch) {
         Output::talk(&format!("removed the scratch server of a killed run: {}", left.display()));
+    }
+    // Password files, staged dumps and keys are not to outlive the run they were made for.
+    for left in [scratch.as_path(), Path::new(owned::IN_MEMORY)].into_iter().flat_map(owned::sweep_stale) {
+        Output::talk(&format!("removed the private files of a killed run: {}", left.display()));
     }
     let runtime = Arc::new(Runtime::new(facts(plan)?, declared(plan), tokio.handle().clone(), &scratch));
     let signal = watch_signals(&runtime);

@@ -21,6 +21,7 @@ pub mod file;
 mod fused;
 pub mod keep;
 pub mod meter;
+pub mod owned;
 mod prefetch;
 pub mod reader;
 
