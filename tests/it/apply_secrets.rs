@@ -1,0 +1,474 @@
+//! Keys and passwords: what is wrong with one is told by its name, and no byte of one is ever seen where it does not belong.
+
+#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use runner::store::manifest::Level;
+
+use crate::apply_support::{Bench, MAJOR, NAME, files, fill, shop};
+use crate::servers::faulty_s3::{Fault, FaultyS3, rule};
+use crate::servers::http::{Answer, Certificates, HttpSink};
+use crate::servers::postgres::{Options, TestServer};
+use crate::servers::seaweed::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
+use crate::servers::smtp::{SmtpOptions, SmtpSink};
+
+/// A server that asks the role `백업` for this password on loopback, with a database `shop`.
+fn guarded(password: &str, mib: u32) -> TestServer {
+    let server = TestServer::start_with(MAJOR, &Options { hba: vec!["host all all 127.0.0.1/32 scram-sha-256"], ..Options::default() });
+    fill(&server, mib);
+    server.psql("postgres", &format!("create role \"백업\" superuser login password '{password}'"));
+    server
+}
+
+fn head(server: &TestServer, secrets: &str, stores: &str) -> String {
+    format!(
+        "version: 1\nname: {NAME}\nsecrets:\n  db_password: {{ file: @/keys/db_password }}\n{secrets}connections:
+  shop: {{ postgres: {{ host: 127.0.0.1, port: {}, user: 백업, database: shop, password: {{ secret: db_password }} }} }}
+stores:\n  vault: {{ local: {{ path: @/store }} }}\n{stores}defaults: {{ retry: {{ attempts: 1 }} }}\n",
+        server.port
+    )
+}
+
+const DUMP: &str = "steps:
+  - { id: dump, uses: dump, with: { connection: shop } }
+  - { id: upload, uses: upload, with: { store: vault } }
+";
+
+/// A new age identity and its recipient.
+fn age_key() -> (String, String) {
+    let output = Command::new("age-keygen").output().expect("age-keygen is needed: install the package age");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let recipient = text.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned();
+    (text.lines().last().unwrap().to_owned(), recipient)
+}
+
+/// Demands that nothing was dumped, and that nothing is left.
+#[track_caller]
+fn nothing_was_dumped(bench: &Bench) {
+    assert!(!bench.path("dumped").exists(), "pg_dump was started");
+    bench.left_nothing();
+}
+
+#[test]
+fn apply_with_a_wrong_password_names_the_role_and_the_secret_and_not_the_value() {
+    let server = guarded("right", 1);
+    let bench = Bench::new();
+    bench.program("pg_dump", "touch @/dumped; exec \"$REAL\" \"$@\"");
+    bench.file("keys/db_password", "wrong-canary-1");
+    bench.text(&format!("{}{DUMP}", head(&server, "", "")));
+    for ran in [bench.apply(), bench.run(&["plan", "pipeline.yaml"])] {
+        ran.is(77, &[]);
+        let said = format!("{}{}", ran.stdout, ran.stderr);
+        for words in ["백업", "db_password", "password authentication failed"] {
+            assert!(said.contains(words), "{words:?} is missing in:\n{said}");
+        }
+        assert!(!said.contains("canary"), "{said}");
+    }
+    nothing_was_dumped(&bench);
+    // A password that changed after the plan was made: found out by the dump itself, told the same way.
+    bench.file("keys/db_password", "right");
+    bench.program(
+        "pg_dump",
+        "echo 'pg_dump: error: connection to server failed: FATAL:  password authentication failed for user \"백업\"' >&2; exit 1",
+    );
+    bench.apply().is(77, &["password authentication failed"]);
+    bench.left_nothing();
+    bench.program("pg_dump", "exec \"$REAL\" \"$@\"");
+    bench.apply().is(0, &[]);
+}
+
+#[test]
+fn apply_without_a_secret_or_a_recipient_dumps_nothing() {
+    let server = guarded("right", 1);
+    let bench = Bench::new();
+    bench.program("pg_dump", "touch @/dumped; exec \"$REAL\" \"$@\"");
+    bench.text(&format!("{}{DUMP}", head(&server, "", "")));
+    bench.apply().is(77, &["secret db_password", "keys/db_password"]);
+    nothing_was_dumped(&bench);
+    // A secret that only the verification needs is missed before the dump too.
+    bench.file("keys/db_password", "right\n");
+    let encrypted = "steps:
+  - { id: dump, uses: dump, with: { connection: shop } }
+  - { id: encrypt, uses: encrypt, with: { age: { recipients_file: @/keys/backup.pub } } }
+  - { id: upload, uses: upload, with: { store: vault } }
+  - { id: verify, uses: verify-restore, with: { identity: { secret: drill_key } } }
+";
+    bench.text(&format!("{}{encrypted}", head(&server, "  drill_key: { env: RUNNER_TEST_NOT_SET }\n", "")));
+    let (_, recipient) = age_key();
+    bench.file("keys/backup.pub", &recipient);
+    bench.apply().is(77, &["secret drill_key", "RUNNER_TEST_NOT_SET is not set"]);
+    nothing_was_dumped(&bench);
+    let yaml = head(&server, "  drill_key: { file: @/keys/drill }\n", "");
+    bench.text(&format!("{yaml}{encrypted}"));
+    bench.file("keys/drill", "AGE-SECRET-KEY-1CANARY");
+    for (recipients, words) in [(None, "keys/backup.pub"), (Some("# nobody yet\n"), "no recipient"), (Some("age1typo\n"), "backup.pub:1: ")]
+    {
+        std::fs::remove_file(bench.path("keys/backup.pub")).unwrap_or_default();
+        if let Some(text) = recipients {
+            bench.file("keys/backup.pub", text);
+        }
+        let ran = bench.apply();
+        ran.is(77, &["step encrypt", words]);
+        assert!(files(&bench.state()).is_empty(), "nothing ran");
+        nothing_was_dumped(&bench);
+    }
+}
+
+#[test]
+fn apply_with_the_wrong_key_stays_stored_and_its_receipt_says_why() {
+    let server = shop(1);
+    let ((_, recipient), (other, _)) = (age_key(), age_key());
+    let table = [
+        ("age: { recipients: [RECIPIENT] }", "identity: { secret: key }", other.as_str(), "age"),
+        ("age: { recipients: [RECIPIENT] }", "identity: { secret: key }", "not a key: canary", "age"),
+        ("openpgp: { passphrase: { secret: right } }", "passphrase: { secret: key }", "wrong canary", "gpg"),
+    ];
+    for (encrypt, unlock, key, layer) in table {
+        let bench = Bench::new();
+        let yaml = format!(
+            "defaults: {{ retry: {{ attempts: 3, backoff: 100ms }} }}\nsecrets:\n  key: {{ file: @/keys/key }}\n  right: {{ file: @/keys/right }}
+steps:
+  - {{ id: dump, uses: dump, with: {{ connection: shop }} }}
+  - {{ id: encrypt, uses: encrypt, with: {{ {} }} }}
+  - {{ id: upload, uses: upload, with: {{ store: vault }} }}
+  - {{ id: verify, uses: verify-restore, with: {{ {unlock} }} }}
+",
+            encrypt.replace("RECIPIENT", &recipient)
+        );
+        bench.pipeline(&server, &yaml);
+        bench.file("keys/key", key);
+        bench.file("keys/right", "right");
+        bench.apply().is(11, &[&format!("{layer}:"), "verify"]);
+        stays_stored(&bench, layer);
+        assert!(!bench.story().contains("again"), "a wrong key is not tried again: {}", bench.story());
+        for path in files(&bench.path("store")) {
+            assert!(!String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains("canary"), "{}", path.display());
+        }
+    }
+}
+
+/// The restore point is there, at no more than `stored`, and its receipt names the layer that noticed.
+#[track_caller]
+fn stays_stored(bench: &Bench, layer: &str) {
+    let receipt = bench.receipt();
+    assert_eq!(receipt.level, Level::Stored, "{receipt:?}");
+    assert!(receipt.failure.as_ref().is_some_and(|why| why.contains(layer)), "{layer:?} is not in {:?}", receipt.failure);
+    assert!(bench.story().contains("verify=Failed verify:check=NotRun"), "{}", bench.story());
+    bench.is_clean();
+}
+
+#[test]
+fn apply_finds_one_bit_that_changed_in_the_store() {
+    // Larger than what is read ahead while the scratch server is made.
+    let server = shop(8);
+    let (identity, recipient) = age_key();
+    let encrypt = format!("  - {{ id: encrypt, uses: encrypt, with: {{ age: {{ recipients: [{recipient}] }} }} }}\n");
+    let compress = "  - { id: compress, uses: compress, with: { codec: zstd, level: 1 } }\n".to_owned();
+    // The scratch server is made after the object is opened and before it is read: that is when its bytes change in place.
+    let flip = "printf X | dd of=\"$f\" bs=1 seek=$(($(stat -c %s \"$f\") - 2000)) conv=notrunc 2>/dev/null";
+    let table = [
+        (String::new(), "", flip, ["sha256:"; 2]),
+        (compress.clone(), "", flip, ["zst", "sha256:"]),
+        (encrypt, "identity: { secret: key }", flip, ["age:", "sha256:"]),
+        (compress, "", "truncate -s -1 \"$f\"", ["local store:"; 2]),
+    ];
+    for (filters, unlock, damage, layers) in table {
+        let bench = Bench::new();
+        bench.program("initdb", &format!("for f in @/store/{NAME}/*/*; do {damage}; done; exec \"$REAL\" \"$@\""));
+        bench.file("keys/key", &identity);
+        let secrets = if unlock.is_empty() { "" } else { "secrets:\n  key: { file: @/keys/key }\n" };
+        bench.pipeline(&server, &format!("defaults: {{ retry: {{ attempts: 1 }} }}\n{secrets}steps:\n  - {{ id: dump, uses: dump, with: {{ connection: shop }} }}\n{filters}  - {{ id: upload, uses: upload, with: {{ store: vault }} }}\n  - {{ id: verify, uses: verify-restore, with: {{ {unlock} }} }}\n"));
+        // The programs that do the damage run as another account.
+        let yaml = std::fs::read_to_string(bench.path("pipeline.yaml")).unwrap();
+        let place = format!("path: {}", bench.path("store").display());
+        bench.text(&yaml.replace(&place, &format!("{place}, file_mode: \"0666\", folder_mode: \"0777\"")));
+        let ran = bench.apply();
+        ran.is(11, &[]);
+        let layer = layers.into_iter().find(|layer| ran.stderr.contains(layer));
+        stays_stored(&bench, layer.unwrap_or_else(|| panic!("none of {layers:?} is named:\n{}", ran.stderr)));
+    }
+}
+
+#[test]
+fn apply_finds_one_bit_that_changed_on_the_way_from_s3() {
+    let (server, weed) = (shop(1), S3Server::seaweed());
+    let proxy = FaultyS3::before(weed.address, vec![rule("GET", ".dump.age", u32::MAX, Fault::Damage)]);
+    let (identity, recipient) = age_key();
+    let mut bench = Bench::new();
+    bench.env("AWS_ACCESS_KEY_ID", ACCESS_KEY);
+    bench.env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    bench.file("keys/key", &identity);
+    let endpoint = proxy.endpoint();
+    bench.pipeline(
+        &server,
+        &format!(
+            "  cloud: {{ s3: {{ bucket: {BUCKET}, endpoint: \"{endpoint}\", path_style: true, region: ap-northeast-2 }} }}
+secrets:
+  key: {{ file: @/keys/key }}
+defaults: {{ retry: {{ attempts: 1 }} }}
+steps:
+  - {{ id: dump, uses: dump, with: {{ connection: shop }} }}
+  - {{ id: encrypt, uses: encrypt, with: {{ age: {{ recipients: [{recipient}] }} }} }}
+  - {{ id: upload, uses: upload, with: {{ store: cloud }} }}
+  - {{ id: verify, uses: verify-restore, with: {{ identity: {{ secret: key }} }} }}
+"
+        ),
+    );
+    let ran = bench.apply();
+    ran.is(11, &["verify"]);
+    assert!(ran.stderr.contains("age:") || ran.stderr.contains("S3"), "no layer is named:\n{}", ran.stderr);
+    assert!(ran.stdout.contains("level          stored") && !ran.stdout.contains("level          restored"), "{}", ran.stdout);
+    assert!(proxy.seen("GET /") > 0);
+    bench.is_clean();
+}
+
+/// The planted values, each in a file of its own name below `keys`.
+struct Canaries(Vec<(&'static str, String)>);
+
+impl Canaries {
+    /// The names of planted values in a text, also as they look in URLs, JSON and base64.
+    fn found_in(&self, text: &[u8]) -> Vec<&'static str> {
+        let holds = |value: &str| text.windows(value.len()).any(|window| window == value.as_bytes());
+        // A key of many lines is found by any of its long ones.
+        let parts =
+            |value: &str| value.lines().filter(|line| line.len() > 15 && !line.contains("-----")).map(str::to_owned).collect::<Vec<_>>();
+        self.0.iter().filter(|(_, value)| parts(value).iter().any(|part| holds(part))).map(|(name, _)| *name).collect()
+    }
+
+    /// Demands that no file below a folder holds one.
+    fn are_not_below(&self, folder: &Path, but: &[&str]) {
+        for path in files(folder) {
+            let name = path.display().to_string();
+            if !but.iter().any(|allowed| name.contains(allowed)) {
+                let found = self.found_in(&std::fs::read(&path).unwrap_or_default());
+                assert_eq!(found, Vec::<&str>::new(), "in {name}");
+            }
+        }
+    }
+
+    fn are_not_said(&self, what: &str, text: &str) {
+        assert_eq!(self.found_in(text.as_bytes()), Vec::<&str>::new(), "in {what}:\n{text}");
+    }
+}
+
+/// Looks at the command line and the environment of a run's processes for as long as it lives.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<(Vec<u8>, usize)>,
+}
+
+impl Watch {
+    fn over(bench: &Bench) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, mark) = (Arc::clone(&stop), format!("TMPDIR={}", bench.path("tmp").display()).into_bytes());
+        let thread = std::thread::spawn(move || {
+            let (mut seen, mut processes) = (Vec::new(), std::collections::BTreeSet::new());
+            while !stopped.load(Ordering::SeqCst) {
+                for path in std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
+                    let Ok(environment) = std::fs::read(path.join("environ")) else { continue };
+                    if environment.windows(mark.len()).any(|window| window == mark) {
+                        let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+                        if processes.insert((path, line.clone(), environment.len())) {
+                            seen.extend(line.into_iter().chain(*b"\n").chain(environment).chain(*b"\n"));
+                        }
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            (seen, processes.len())
+        });
+        Self { stop, thread }
+    }
+
+    fn end(self) -> (Vec<u8>, usize) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap()
+    }
+}
+
+/// A private OpenPGP key with this passphrase, and its public half.
+fn openpgp_key(passphrase: &str) -> (String, String) {
+    let home = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700)).tempdir().unwrap();
+    let gpg = |args: &[&str]| {
+        let mut gpg = Command::new("gpg");
+        gpg.env("GNUPGHOME", home.path())
+            .args(["--batch", "--no-tty", "--pinentry-mode", "loopback", "--passphrase", passphrase])
+            .args(args);
+        let output = gpg.output().expect("gpg is needed: install the package gnupg");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    gpg(&["--quick-gen-key", "백업 <backup@example.org>", "future-default", "default"]);
+    let pair = (gpg(&["--armor", "--export-secret-keys"]), gpg(&["--armor", "--export"]));
+    let _ended = Command::new("gpgconf").arg("--homedir").arg(home.path()).args(["--kill", "all"]).status();
+    pair
+}
+
+/// Four dumps, each encrypted in another way, and every channel that has a secret.
+fn secretive(server: &TestServer, canaries: &Canaries, urls: &[(&str, String)]) -> String {
+    let declared = canaries.0.iter().filter(|(name, _)| !matches!(*name, "db_password" | "s3_secret"));
+    let secrets = declared.fold(String::new(), |mut text, (name, _)| {
+        writeln!(text, "  {name}: {{ file: @/keys/{name} }}").unwrap();
+        text
+    });
+    let url = |wanted: &str| &urls.iter().find(|(name, _)| *name == wanted).unwrap().1;
+    let s3 = format!(
+        "  cloud: {{ s3: {{ bucket: {BUCKET}, prefix: 비밀, endpoint: \"{}\", path_style: true, region: ap-northeast-2 }} }}\n",
+        url("s3")
+    );
+    let mut text = head(server, &secrets, &s3) + "steps:\n";
+    let ways = [
+        ("a", "vault", "age: { recipients_file: @/age.pub }", "identity: { secret: age_identity }"),
+        ("b", "cloud", "age: { passphrase: { secret: age_passphrase } }", "passphrase: { secret: age_passphrase }"),
+        ("c", "vault", "openpgp: { passphrase: { secret: pgp_passphrase } }", "passphrase: { secret: pgp_passphrase }"),
+        (
+            "d",
+            "cloud",
+            "openpgp: { recipients_files: [@/pgp.pub] }",
+            "identity: { secret: pgp_key }, passphrase: { secret: pgp_key_passphrase }",
+        ),
+    ];
+    for (id, store, encrypt, unlock) in ways {
+        let source = if id == "c" { "globals" } else { "dump" };
+        writeln!(text, "  - {{ id: {id}, uses: {source}, needs: [], with: {{ connection: shop }} }}\n  - {{ id: {id}-enc, uses: encrypt, with: {{ {encrypt} }} }}\n  - {{ id: {id}-up, uses: upload, with: {{ store: {store} }} }}").unwrap();
+        if source == "dump" {
+            writeln!(text, "  - {{ id: {id}-verify, uses: verify-restore, with: {{ {unlock} }} }}").unwrap();
+        }
+    }
+    let channels = [
+        "slack: { url: { secret: slack_url } }".to_owned(),
+        format!(
+            "webhook: {{ url: \"{}\", headers: {{ Authorization: {{ secret: webhook_header }} }}, hmac: {{ secret: webhook_hmac }} }}",
+            url("webhook")
+        ),
+        format!("pagerduty: {{ routing_key: {{ secret: pagerduty_key }}, endpoint: \"{}\" }}", url("pagerduty")),
+        format!(
+            "smtp: {{ host: localhost, port: {}, ca_file: @/ca.pem, user: backup, password: {{ secret: smtp_password }}, from: b@example.org, to: [o@example.org] }}",
+            url("smtp")
+        ),
+        "file: { path: @/told.ndjson }".to_owned(),
+        "stdout: {}".to_owned(),
+    ];
+    for (index, channel) in channels.iter().enumerate() {
+        writeln!(text, "  - {{ id: tell-{index}, uses: notify, when: always, with: {{ {channel} }} }}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn apply_shows_no_secret_anywhere() {
+    let ((identity, recipient), (pgp_key, pgp_public)) = (age_key(), openpgp_key("canary-pgp-key-passphrase"));
+    let refusing = HttpSink::start(vec![Answer::status(403).echo()]);
+    let value = |text: &str| format!("canary-{text}-{}", std::process::id());
+    let canaries = Canaries(vec![
+        ("db_password", value("db-password")),
+        ("age_identity", identity),
+        ("age_passphrase", value("age-passphrase")),
+        ("pgp_passphrase", value("pgp-passphrase")),
+        ("pgp_key", pgp_key),
+        ("pgp_key_passphrase", "canary-pgp-key-passphrase".to_owned()),
+        ("slack_url", refusing.url(&format!("/services/{}", value("slack-url")))),
+        ("webhook_header", value("webhook-header")),
+        ("webhook_hmac", value("webhook-hmac")),
+        ("pagerduty_key", value("pagerduty-key")),
+        ("smtp_password", value("smtp-password")),
+        ("s3_secret", SECRET_KEY.to_owned()),
+    ]);
+    let (server, weed) = (guarded(&canaries.0[0].1, 1), S3Server::seaweed());
+    let mut bench = Bench::new();
+    for (name, value) in &canaries.0 {
+        bench.file(&format!("keys/{name}"), value);
+    }
+    bench.file("keys/aws", &format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"));
+    bench.env("AWS_SHARED_CREDENTIALS_FILE", bench.path("keys/aws").to_str().unwrap());
+    bench.env("AWS_CONFIG_FILE", "/dev/null");
+    bench.file("age.pub", &recipient);
+    bench.file("pgp.pub", &pgp_public);
+    let certificates = Certificates::make(&bench.path("home"));
+    std::fs::copy(&certificates.authority, bench.path("ca.pem")).unwrap();
+    let mails = tempfile::tempdir().unwrap();
+    let mail = SmtpSink::start(
+        mails.path(),
+        &SmtpOptions { tls: Some(("starttls", &certificates)), login: Some(("backup", &canaries.0[10].1)), replies: vec![] },
+    );
+    let taking = HttpSink::start(vec![Answer::status(202).body("{}")]);
+    let urls = [
+        ("s3", weed.endpoint()),
+        ("webhook", refusing.url("/hook")),
+        ("pagerduty", taking.url("/v2/enqueue")),
+        ("smtp", mail.port.to_string()),
+    ];
+    // What a look every few milliseconds could miss is written down by the programs themselves.
+    std::fs::create_dir(bench.path("seen")).unwrap();
+    let note = "(tr '\\0' ' ' < /proc/$$/cmdline; env) > @/seen/$$-$(basename \"$0\"); ";
+    for name in ["pg_dump", "pg_dumpall", "pg_restore", "psql", "initdb"] {
+        bench.program(name, &format!("{} exec \"$REAL\" \"$@\"", note.replace("> @", "2>&1 > @")));
+    }
+    bench.text(&secretive(&server, &canaries, &urls));
+
+    let watch = Watch::over(&bench);
+    // The refused webhooks are warnings; all else succeeds.
+    let good = bench.apply();
+    let (state, events) = (bench.state(), bench.events());
+    canaries.are_not_said("stdout", &good.stdout);
+    canaries.are_not_said("stderr", &good.stderr);
+    good.is(12, &["slack", "403"]);
+    for id in ["a", "b", "d"] {
+        assert!(bench.story().contains(&format!("{id}-verify:check=Done")), "{}", bench.story());
+    }
+    assert!(bench.story().contains("tell-2=Done") && bench.story().contains("tell-3=Done"), "{}\n{}", bench.story(), good.stderr);
+    assert_eq!(mail.mails().len(), 1);
+    // They did arrive where they belong, so a search that finds nothing elsewhere means something.
+    let asked: Vec<u8> = refusing.requests().iter().flat_map(|request| format!("{request:?}").into_bytes()).collect();
+    assert!(canaries.found_in(&asked).contains(&"webhook_header"), "the search finds what is there");
+    let bodies = refusing.requests().into_iter().map(|request| request.body).collect::<Vec<_>>().concat();
+    assert_eq!(canaries.found_in(&bodies), Vec::<&str>::new(), "in the bodies of notifications");
+    let mailed = mail.mails()[0].to_string();
+    canaries.are_not_said("the mail", &mailed);
+
+    // Runs that fail: the first before anything is dumped, the second in every way at once, with values that are no keys at all.
+    let wrongs: [&[&str]; 2] =
+        [&["db_password"], &["age_identity", "age_passphrase", "pgp_key", "slack_url", "webhook_header", "smtp_password"]];
+    for names in wrongs {
+        let wrong = Canaries(names.iter().map(|name| (*name, value(&format!("wrong-{name}")))).collect());
+        for (name, value) in &wrong.0 {
+            bench.file(&format!("keys/{name}"), value);
+        }
+        let ran = bench.apply();
+        assert!(ran.code == 77 || ran.code == 11 && bench.story().contains("tell-0=Warned"), "{}: {}", ran.code, ran.stderr);
+        for canaries in [&canaries, &wrong] {
+            canaries.are_not_said("stdout of a failed run", &ran.stdout);
+            canaries.are_not_said("stderr of a failed run", &ran.stderr);
+            canaries.are_not_below(bench.path("keys").parent().unwrap(), &["/keys/", "/home/"]);
+        }
+        let bodies = refusing.requests().into_iter().chain(taking.requests()).map(|request| request.body).collect::<Vec<_>>().concat();
+        assert_eq!(wrong.found_in(&bodies), Vec::<&str>::new(), "in the bodies of notifications");
+        for (name, value) in canaries.0.iter().filter(|(name, _)| names.contains(name)) {
+            bench.file(&format!("keys/{name}"), value);
+        }
+    }
+    for format in ["human", "json", "markdown"] {
+        let ran = bench.run(&["plan", "pipeline.yaml", "--format", format, "-o", bench.path("a.plan.json").to_str().unwrap()]);
+        ran.is(0, &[]);
+        canaries.are_not_said(format, &format!("{}{}", ran.stdout, ran.stderr));
+    }
+    let ran = bench.run(&["graph", "pipeline.yaml"]);
+    canaries.are_not_said("graph", &ran.stdout);
+    let (seen, processes) = watch.end();
+    assert!(processes > 30, "only {processes} processes were seen");
+    assert!(seen.windows(9).any(|window| window == b"pg_dumpal"), "the watch sees children");
+    assert_eq!(canaries.found_in(&seen), Vec::<&str>::new(), "in a command line or an environment");
+    assert!(files(&bench.path("seen")).len() > 10);
+    for path in [state, events] {
+        assert!(path.exists());
+    }
+    // The whole folder: states, events, plan file, store, scratch space, what was told; all but the keys themselves.
+    canaries.are_not_below(bench.path("keys").parent().unwrap(), &["/keys/", "/home/"]);
+    bench.is_clean();
+}
