@@ -361,114 +361,142 @@ fn secretive(server: &TestServer, canaries: &Canaries, urls: &[(&str, String)]) 
     text
 }
 
-#[test]
-fn apply_shows_no_secret_anywhere() {
-    let ((identity, recipient), (pgp_key, pgp_public)) = (age_key(), openpgp_key("canary-pgp-key-passphrase"));
-    let refusing = HttpSink::start(vec![Answer::status(403).echo()]);
-    let value = |text: &str| format!("canary-{text}-{}", std::process::id());
-    let canaries = Canaries(vec![
-        ("db_password", value("db-password")),
-        ("age_identity", identity),
-        ("age_passphrase", value("age-passphrase")),
-        ("pgp_passphrase", value("pgp-passphrase")),
-        ("pgp_key", pgp_key),
-        ("pgp_key_passphrase", "canary-pgp-key-passphrase".to_owned()),
-        ("slack_url", refusing.url(&format!("/services/{}", value("slack-url")))),
-        ("webhook_header", value("webhook-header")),
-        ("webhook_hmac", value("webhook-hmac")),
-        ("pagerduty_key", value("pagerduty-key")),
-        ("smtp_password", value("smtp-password")),
-        ("s3_secret", SECRET_KEY.to_owned()),
-    ]);
-    let (server, weed) = (guarded(&canaries.0[0].1, 1), S3Server::seaweed());
-    let mut bench = Bench::new();
-    for (name, value) in &canaries.0 {
-        bench.file(&format!("keys/{name}"), value);
-    }
-    bench.file("keys/aws", &format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"));
-    bench.env("AWS_SHARED_CREDENTIALS_FILE", bench.path("keys/aws").to_str().unwrap());
-    bench.env("AWS_CONFIG_FILE", "/dev/null");
-    bench.file("age.pub", &recipient);
-    bench.file("pgp.pub", &pgp_public);
-    let certificates = Certificates::make(&bench.path("home"));
-    std::fs::copy(&certificates.authority, bench.path("ca.pem")).unwrap();
-    let mails = tempfile::tempdir().unwrap();
-    let mail = SmtpSink::start(
-        mails.path(),
-        &SmtpOptions { tls: Some(("starttls", &certificates)), login: Some(("backup", &canaries.0[10].1)), replies: vec![] },
-    );
-    let taking = HttpSink::start(vec![Answer::status(202).body("{}")]);
-    let urls = [
-        ("s3", weed.endpoint()),
-        ("webhook", refusing.url("/hook")),
-        ("pagerduty", taking.url("/v2/enqueue")),
-        ("smtp", mail.port.to_string()),
-    ];
-    // What a look every few milliseconds could miss is written down by the programs themselves.
-    std::fs::create_dir(bench.path("seen")).unwrap();
-    let note = "(tr '\\0' ' ' < /proc/$$/cmdline; env) > @/seen/$$-$(basename \"$0\"); ";
-    for name in ["pg_dump", "pg_dumpall", "pg_restore", "psql", "initdb"] {
-        bench.program(name, &format!("{} exec \"$REAL\" \"$@\"", note.replace("> @", "2>&1 > @")));
-    }
-    bench.text(&secretive(&server, &canaries, &urls));
+/// Everything that a pipeline with every kind of secret talks to.
+struct Setting {
+    bench: Bench,
+    canaries: Canaries,
+    /// Refuses all, and answers with what it was asked.
+    refusing: HttpSink,
+    taking: HttpSink,
+    mail: SmtpSink,
+    _mails: tempfile::TempDir,
+    _server: TestServer,
+    _weed: S3Server,
+}
 
-    let watch = Watch::over(&bench);
-    // The refused webhooks are warnings; all else succeeds.
-    let good = bench.apply();
-    let (state, events) = (bench.state(), bench.events());
-    canaries.are_not_said("stdout", &good.stdout);
-    canaries.are_not_said("stderr", &good.stderr);
-    good.is(12, &["slack", "403"]);
-    for id in ["a", "b", "d"] {
-        assert!(bench.story().contains(&format!("{id}-verify:check=Done")), "{}", bench.story());
-    }
-    assert!(bench.story().contains("tell-2=Done") && bench.story().contains("tell-3=Done"), "{}\n{}", bench.story(), good.stderr);
-    assert_eq!(mail.mails().len(), 1);
-    // They did arrive where they belong, so a search that finds nothing elsewhere means something.
-    let asked: Vec<u8> = refusing.requests().iter().flat_map(|request| format!("{request:?}").into_bytes()).collect();
-    assert!(canaries.found_in(&asked).contains(&"webhook_header"), "the search finds what is there");
-    let bodies = refusing.requests().into_iter().map(|request| request.body).collect::<Vec<_>>().concat();
-    assert_eq!(canaries.found_in(&bodies), Vec::<&str>::new(), "in the bodies of notifications");
-    let mailed = mail.mails()[0].to_string();
-    canaries.are_not_said("the mail", &mailed);
+fn value(name: &str) -> String {
+    format!("canary-{name}-{}", std::process::id())
+}
 
-    // Runs that fail: the first before anything is dumped, the second in every way at once, with values that are no keys at all.
-    let wrongs: [&[&str]; 2] =
-        [&["db_password"], &["age_identity", "age_passphrase", "pgp_key", "slack_url", "webhook_header", "smtp_password"]];
-    for names in wrongs {
-        let wrong = Canaries(names.iter().map(|name| (*name, value(&format!("wrong-{name}")))).collect());
+impl Setting {
+    fn new() -> Self {
+        let ((identity, recipient), (pgp_key, pgp_public)) = (age_key(), openpgp_key("canary-pgp-key-passphrase"));
+        let (refusing, taking) = (HttpSink::start(vec![Answer::status(403).echo()]), HttpSink::start(vec![Answer::status(202).body("{}")]));
+        let canaries = Canaries(vec![
+            ("db_password", value("db-password")),
+            ("age_identity", identity),
+            ("age_passphrase", value("age-passphrase")),
+            ("pgp_passphrase", value("pgp-passphrase")),
+            ("pgp_key", pgp_key),
+            ("pgp_key_passphrase", "canary-pgp-key-passphrase".to_owned()),
+            ("slack_url", refusing.url(&format!("/services/{}", value("slack-url")))),
+            ("webhook_header", value("webhook-header")),
+            ("webhook_hmac", value("webhook-hmac")),
+            ("pagerduty_key", value("pagerduty-key")),
+            ("smtp_password", value("smtp-password")),
+            ("s3_secret", SECRET_KEY.to_owned()),
+        ]);
+        let (server, weed, mut bench) = (guarded(&canaries.0[0].1, 1), S3Server::seaweed(), Bench::new());
+        for (name, value) in &canaries.0 {
+            bench.file(&format!("keys/{name}"), value);
+        }
+        bench.file("keys/aws", &format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"));
+        bench.env("AWS_SHARED_CREDENTIALS_FILE", bench.path("keys/aws").to_str().unwrap());
+        bench.env("AWS_CONFIG_FILE", "/dev/null");
+        bench.file("age.pub", &recipient);
+        bench.file("pgp.pub", &pgp_public);
+        let (certificates, mails) = (Certificates::make(&bench.path("home")), tempfile::tempdir().unwrap());
+        std::fs::copy(&certificates.authority, bench.path("ca.pem")).unwrap();
+        let login = Some(("backup", canaries.0[10].1.as_str()));
+        let mail = SmtpSink::start(mails.path(), &SmtpOptions { tls: Some(("starttls", &certificates)), login, replies: vec![] });
+        let urls = [
+            ("s3", weed.endpoint()),
+            ("webhook", refusing.url("/hook")),
+            ("pagerduty", taking.url("/v2/enqueue")),
+            ("smtp", mail.port.to_string()),
+        ];
+        bench.text(&secretive(&server, &canaries, &urls));
+        // What a look every few milliseconds could miss is written down by the programs themselves.
+        std::fs::create_dir(bench.path("seen")).unwrap();
+        for name in ["pg_dump", "pg_dumpall", "pg_restore", "psql"] {
+            let note = "(tr '\\0' ' ' < /proc/$$/cmdline; env) > @/seen/$$-$(basename \"$0\")";
+            bench.program(name, &format!("{note}\nexec \"$REAL\" \"$@\""));
+        }
+        Self { bench, canaries, refusing, taking, mail, _mails: mails, _server: server, _weed: weed }
+    }
+
+    /// Demands that nothing but the keys themselves holds a canary: states, events, plan files, the store, scratch space, what was told.
+    fn holds_none(&self, canaries: &Canaries) {
+        canaries.are_not_below(self.bench.path("keys").parent().unwrap(), &["/keys/", "/home/"]);
+    }
+
+    fn bodies(&self) -> Vec<u8> {
+        self.refusing.requests().into_iter().flat_map(|request| request.body).collect()
+    }
+
+    /// A run that works, but for the webhooks that are refused, which are warnings.
+    fn succeeds(&self) {
+        let (bench, canaries) = (&self.bench, &self.canaries);
+        let good = bench.apply();
+        canaries.are_not_said("stdout", &good.stdout);
+        canaries.are_not_said("stderr", &good.stderr);
+        good.is(12, &["slack", "403"]);
+        let story = bench.story();
+        let done = ["a-verify:check", "b-verify:check", "d-verify:check", "tell-2", "tell-3", "tell-4", "tell-5"];
+        assert!(done.iter().all(|node| story.contains(&format!("{node}=Done"))), "{story}\n{}", good.stderr);
+        // They did arrive where they belong, so a search that finds nothing elsewhere means something.
+        let asked: Vec<u8> = self.refusing.requests().iter().flat_map(|request| format!("{request:?}").into_bytes()).collect();
+        assert!(canaries.found_in(&asked).contains(&"webhook_header"), "the search finds what is there");
+        assert_eq!(canaries.found_in(&self.bodies()), Vec::<&str>::new(), "in the bodies of notifications");
+        let paged: Vec<u8> = self.taking.requests().into_iter().flat_map(|request| request.body).collect();
+        assert_eq!(canaries.found_in(&paged), ["pagerduty_key"], "its protocol has it in the body, and nothing else belongs there");
+        let mails = self.mail.mails();
+        assert_eq!(mails.len(), 1);
+        canaries.are_not_said("the mail", &mails[0].to_string());
+        assert!(bench.state().exists() && bench.events().exists());
+        self.holds_none(canaries);
+    }
+
+    /// A run that fails because these secrets have other values, which are no keys and no addresses at all.
+    fn fails(&self, names: &[&'static str], code: i32) {
+        let (bench, wrong) = (&self.bench, Canaries(names.iter().map(|name| (*name, value(&format!("wrong-{name}")))).collect()));
         for (name, value) in &wrong.0 {
             bench.file(&format!("keys/{name}"), value);
         }
         let ran = bench.apply();
-        assert!(ran.code == 77 || ran.code == 11 && bench.story().contains("tell-0=Warned"), "{}: {}", ran.code, ran.stderr);
-        for canaries in [&canaries, &wrong] {
+        ran.is(code, &[]);
+        for canaries in [&self.canaries, &wrong] {
             canaries.are_not_said("stdout of a failed run", &ran.stdout);
             canaries.are_not_said("stderr of a failed run", &ran.stderr);
-            canaries.are_not_below(bench.path("keys").parent().unwrap(), &["/keys/", "/home/"]);
+            self.holds_none(canaries);
+            assert_eq!(canaries.found_in(&self.bodies()), Vec::<&str>::new(), "in the bodies of notifications");
         }
-        let bodies = refusing.requests().into_iter().chain(taking.requests()).map(|request| request.body).collect::<Vec<_>>().concat();
-        assert_eq!(wrong.found_in(&bodies), Vec::<&str>::new(), "in the bodies of notifications");
-        for (name, value) in canaries.0.iter().filter(|(name, _)| names.contains(name)) {
+        for (name, value) in self.canaries.0.iter().filter(|(name, _)| names.contains(name)) {
             bench.file(&format!("keys/{name}"), value);
         }
     }
+}
+
+#[test]
+fn apply_shows_no_secret_anywhere() {
+    let setting = Setting::new();
+    let (bench, canaries) = (&setting.bench, &setting.canaries);
+    let watch = Watch::over(bench);
+    setting.succeeds();
+    setting.fails(&["db_password"], 77);
+    setting.fails(&["age_identity", "age_passphrase", "pgp_key", "slack_url", "webhook_header", "smtp_password"], 11);
+    assert!(bench.story().contains("tell-0=Warned") && bench.story().contains("tell-3=Warned"), "{}", bench.story());
     for format in ["human", "json", "markdown"] {
         let ran = bench.run(&["plan", "pipeline.yaml", "--format", format, "-o", bench.path("a.plan.json").to_str().unwrap()]);
         ran.is(0, &[]);
         canaries.are_not_said(format, &format!("{}{}", ran.stdout, ran.stderr));
     }
-    let ran = bench.run(&["graph", "pipeline.yaml"]);
-    canaries.are_not_said("graph", &ran.stdout);
+    canaries.are_not_said("graph", &bench.run(&["graph", "pipeline.yaml"]).stdout);
     let (seen, processes) = watch.end();
     assert!(processes > 30, "only {processes} processes were seen");
     assert!(seen.windows(9).any(|window| window == b"pg_dumpal"), "the watch sees children");
     assert_eq!(canaries.found_in(&seen), Vec::<&str>::new(), "in a command line or an environment");
     assert!(files(&bench.path("seen")).len() > 10);
-    for path in [state, events] {
-        assert!(path.exists());
-    }
-    // The whole folder: states, events, plan file, store, scratch space, what was told; all but the keys themselves.
-    canaries.are_not_below(bench.path("keys").parent().unwrap(), &["/keys/", "/home/"]);
+    setting.holds_none(canaries);
     bench.is_clean();
 }

@@ -156,15 +156,10 @@ fn apply_stopped_by_a_signal_undoes_what_it_began_and_tells() {
         running.signal(signal);
         let ran = running.end();
         ran.is(code, &["stopping: children and uploads are ended", name]);
-        assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
         bench.left_nothing();
-        assert!(
-            bench.story().ends_with(
-                "dump=Failed :commit=NotRun verify=NotRun verify:check=NotRun verify:finish#1 tell#1 verify:finish=Done tell=Done Cancelled"
-            ) || bench.story().contains("dump=Failed :commit=NotRun") && bench.story().ends_with("Cancelled"),
-            "{}",
-            bench.story()
-        );
+        let story = bench.story();
+        assert!(story.contains("dump=Failed :commit=NotRun verify=NotRun") && story.ends_with("tell=Done Cancelled"), "{story}");
         let told = std::fs::read_to_string(bench.path("told.ndjson")).unwrap();
         let told: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
         assert_eq!(told["outcome"], "cancelled", "{told}");
@@ -235,7 +230,7 @@ fn apply_stopped_twice_waits_for_nobody() {
     let began = Instant::now();
     running.signal(Signal::INT);
     running.end().is(130, &["stopping at once"]);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     bench.left_nothing();
     assert!(matches!(bench.journal().last().unwrap().what, What::RunEnded { outcome: Outcome::Cancelled, .. }));
 }
