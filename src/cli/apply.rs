@@ -20,9 +20,8 @@ use crate::plan::{self, Plan};
 use crate::postgres;
 use crate::render;
 use crate::render::summary::Summary;
-use crate::runtime::{Declared, RunFacts, Runtime};
+use crate::runtime::{self, Declared, RunFacts, Runtime};
 use crate::secret::Secrets;
-use crate::stream::owned;
 use crate::template::RunWords;
 
 pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
@@ -93,7 +92,7 @@ fn apply(plan: &Plan, args: &ApplyArgs, output: &Output) -> Result<(Exit, Value)
         Output::talk(&format!("removed the scratch server of a killed run: {}", left.display()));
     }
     // Password files, staged dumps and keys are not to outlive the run they were made for.
-    for left in [scratch.as_path(), Path::new(owned::IN_MEMORY)].into_iter().flat_map(owned::sweep_stale) {
+    for left in runtime::sweep_killed(&scratch) {
         Output::talk(&format!("removed the private files of a killed run: {}", left.display()));
     }
     let runtime = Arc::new(Runtime::new(facts(plan)?, declared(plan), tokio.handle().clone(), &scratch));
