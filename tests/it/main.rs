@@ -1,5 +1,6 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
+mod apply_canaries;
 mod apply_faults;
 mod apply_secrets;
 mod apply_stops;
