@@ -16,7 +16,7 @@ use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::postgres::{ConnectionSpec, PgError, ScratchServer, TempDatabase};
 use crate::secret::Secrets;
 use crate::store::{ObjectStore, StoreError, StoreSpec};
-use crate::stream::Cancel;
+use crate::stream::{Cancel, owned};
 use crate::template::{Bindings, RunWords, Template, TemplateError};
 
 pub use connection::Connection;
@@ -59,6 +59,11 @@ pub enum Scratch {
     Server(ScratchServer, String),
     /// A temporary database on a server that runs already.
     Database(TempDatabase, Arc<Connection>),
+}
+
+/// Removes the password files, staged dumps and keys that killed runs left below `parent` and in memory, and answers which.
+pub fn sweep_killed(parent: &Path) -> Vec<PathBuf> {
+    [parent, Path::new(owned::IN_MEMORY)].into_iter().flat_map(owned::sweep_stale).collect()
 }
 
 /// The live things of one run.

@@ -20,7 +20,7 @@ use crate::plan::{self, Plan};
 use crate::postgres;
 use crate::render;
 use crate::render::summary::Summary;
-use crate::runtime::{Declared, RunFacts, Runtime};
+use crate::runtime::{self, Declared, RunFacts, Runtime};
 use crate::secret::Secrets;
 use crate::template::RunWords;
 
@@ -101,6 +101,10 @@ fn apply(plan: &Plan, args: &ApplyArgs, output: &Output) -> Result<(Exit, Value)
     let scratch = std::env::temp_dir();
     for left in postgres::scratch::sweep_stale(&scratch) {
         Output::talk(&format!("removed the scratch server of a killed run: {}", left.display()));
+    }
+    // Password files, staged dumps and keys are not to outlive the run they were made for.
+    for left in runtime::sweep_killed(&scratch) {
+        Output::talk(&format!("removed the private files of a killed run: {}", left.display()));
     }
     let runtime = Arc::new(Runtime::new(facts(plan)?, declared(plan), tokio.handle().clone(), &scratch));
     let signal = watch_signals(&runtime);

@@ -8,17 +8,17 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::conninfo::{ConnInfo, Host};
+use crate::stream::owned::OwnedFolder;
 
 /// A password file; removed when dropped.
 #[derive(Debug)]
 pub struct PassFile {
     path: PathBuf,
     // Dropped with the file in it.
-    _folder: TempDir,
+    _folder: OwnedFolder,
 }
 
 impl PassFile {
@@ -29,8 +29,7 @@ impl PassFile {
 
     /// Writes the file for a connection into a new folder of `parent`.
     pub fn create_in(info: &ConnInfo, parent: &Path) -> io::Result<Self> {
-        // tempfile makes folders 0700, whatever the umask.
-        let folder = tempfile::Builder::new().prefix("runner-pass-").tempdir_in(parent)?;
+        let folder = OwnedFolder::create("pass", parent)?;
         let inner = folder.path().join("p");
         std::fs::DirBuilder::new().mode(0o700).create(&inner)?;
         let path = inner.join("pgpass");

@@ -12,6 +12,9 @@ use crate::quantity::Duration;
 use crate::store::manifest::Origin;
 use crate::stream::Stream;
 use crate::stream::archive_tar::archive;
+use crate::stream::bytes::stream_of;
+use crate::stream::expected::{Form, expected};
+use crate::stream::file::read_file;
 use crate::stream::keep::keeping;
 
 /// Dumps one database with `pg_dump` and yields its bytes.
@@ -84,6 +87,17 @@ impl Format {
             Self::Tar => "tar",
             Self::Directory => "directory",
         }
+    }
+
+    /// How its bytes are recognised; of a directory, those of its table of contents (`pg_backup_archiver.c`, `pg_backup_tar.c`).
+    const fn form(self) -> Form {
+        let (name, head, tail) = match self {
+            Self::Custom => ("an archive in custom format", "PGDMP", ""),
+            Self::Plain => ("a plain dump", "--\n-- PostgreSQL database dump\n", "-- PostgreSQL database dump complete\n"),
+            Self::Tar => ("an archive in tar format", "toc.dat", ""),
+            Self::Directory => ("the table of contents of a directory", "PGDMP", ""),
+        };
+        Form { program: "pg_dump", name, head, tail }
     }
 
     /// The usual ending of a file of this form.
@@ -202,14 +216,22 @@ impl OpenSource for Dump {
         let origin = Origin { kind: "dump".to_owned(), format: self.origin_format().to_owned(), ..origin };
         let program = connection.program(&tools.tool("pg_dump")).args(self.arguments()).named("pg_dump");
         if self.format != Format::Directory {
-            return Ok((program.wide_output().source(cx.cancel)?, origin));
+            return Ok((expected(program.wide_output().source(cx.cancel)?, self.format.form()), origin));
         }
         let staged = origin::staging(cx)?;
         let folder = staged.path().join("dump");
         let _quiet = cx.reports.quiet();
         program.arg("--file").arg(&folder).run(cx.cancel)?;
+        let contents = folder.join("toc.dat");
+        let contents = if contents.is_file() { read_file(&contents, None)? } else { stream_of("") };
+        drain(expected(contents, self.format.form()))?;
         Ok((keeping(archive(&folder)?, staged), origin))
     }
+}
+
+fn drain(mut stream: Stream) -> Result<(), StepError> {
+    while stream.pull()?.is_some() {}
+    Ok(())
 }
 
 /// A name as the pattern language of `pg_dump` and psql (`processSQLNamePattern`) needs it, so that it keeps its case:

@@ -122,7 +122,8 @@ impl StepKind for Encrypt {
                 .material()
                 .and_then(|material| if material.is_empty() { Ok(()) } else { Ok(openpgp::keys(&material, &Cancel::new()).map(drop)?) }),
         };
-        result.err().map(|error| Trouble { class: error.class, message: error.message, help: error.hint }).into_iter().collect()
+        // A key that is no key is as good as missing: nothing was verified, and no step has failed yet.
+        result.err().map(|error| Trouble { class: Class::Denied, message: error.message, help: error.hint }).into_iter().collect()
     }
 }
 

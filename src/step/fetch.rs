@@ -2,10 +2,13 @@
 //!
 //! What was applied comes from the artifact's own record, not from the pipeline's YAML. Nothing is restored here.
 
+use jiff::Timestamp;
+
 use super::work::{Fetch, Undo};
 use super::{AfterFilter, ApplyFilter, Cx, OpenSource, StepError};
 use crate::diagnostic::Class;
 use crate::ids::StepId;
+use crate::runtime::Verification;
 use crate::store::manifest::{Applied, Artifact, Origin};
 use crate::stream::crypt::openpgp::Unlock;
 use crate::stream::crypt::{Scheme, age, openpgp};
@@ -21,6 +24,8 @@ pub(super) fn artifact(step: &StepId, cx: &Cx<'_>) -> Result<Artifact, StepError
 impl OpenSource for Fetch {
     fn open(&self, cx: &Cx<'_>) -> Result<(Stream, Origin), StepError> {
         let artifact = artifact(&self.artifact, cx)?;
+        // A verification begins here, so that one whose key does not even parse leaves a receipt too.
+        cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), Verification::starting(Timestamp::now())));
         let store = cx.runtime.store(&self.store)?;
         let stream = store.get(&artifact.object.key, cx.cancel)?;
         let expected = Digest { algorithm: Algorithm::Sha256, hex: artifact.object.sha256, bytes: artifact.object.bytes };

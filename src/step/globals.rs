@@ -9,6 +9,7 @@ use super::{Cx, OpenSource, References, StepError, StepKind, origin};
 use crate::ids::RefName;
 use crate::store::manifest::Origin;
 use crate::stream::Stream;
+use crate::stream::expected::{Form, expected};
 
 /// Dumps roles and tablespaces with `pg_dumpall` and yields them as SQL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -73,12 +74,20 @@ impl Globals {
     }
 }
 
+/// How `pg_dumpall`'s text is recognised (`pg_dumpall.c`).
+const FORM: Form = Form {
+    program: "pg_dumpall",
+    name: "a dump of globals",
+    head: "--\n-- PostgreSQL database cluster dump\n",
+    tail: "-- PostgreSQL database cluster dump complete\n",
+};
+
 impl OpenSource for Globals {
     fn open(&self, cx: &Cx<'_>) -> Result<(Stream, Origin), StepError> {
         let connection = cx.runtime.connection(&self.connection)?;
         let (origin, tools) = origin::of(&self.connection, &connection, cx, "pg_dumpall")?;
         let origin = Origin { kind: "globals".to_owned(), format: "globals-sql".to_owned(), database: None, ..origin };
         let program = connection.program(&tools.tool("pg_dumpall")).args(self.arguments()).named("pg_dumpall");
-        Ok((program.source(cx.cancel)?, origin))
+        Ok((expected(program.source(cx.cancel)?, FORM), origin))
     }
 }

@@ -2,14 +2,13 @@
 //!
 //! It is asked afresh at every attempt, so a manifest never says what was true at planning time only.
 
-use tempfile::TempDir;
-
 use super::{Cx, StepError};
 use crate::diagnostic::Class;
 use crate::ids::RefName;
 use crate::postgres::{Client, Facts, Installed, PgError, ToolSet};
 use crate::runtime::Connection;
 use crate::store::manifest::{Locale, Origin};
+use crate::stream::owned::OwnedFolder;
 
 /// The origin of a stream from this connection, its bytes not yet counted, and the tools chosen.
 pub(super) fn of(name: &RefName, connection: &Connection, cx: &Cx<'_>, tool: &str) -> Result<(Origin, &'static ToolSet), StepError> {
@@ -47,8 +46,8 @@ fn names(client: &Client, sql: &str) -> Result<Vec<String>, PgError> {
 }
 
 /// A private folder for what must be staged; removed with the handle.
-pub(super) fn staging(cx: &Cx<'_>) -> Result<TempDir, StepError> {
-    let folder = tempfile::Builder::new().prefix("runner-stage-").tempdir_in(cx.runtime.scratch_parent());
+pub(super) fn staging(cx: &Cx<'_>) -> Result<OwnedFolder, StepError> {
+    let folder = OwnedFolder::create("stage", cx.runtime.scratch_parent());
     folder.map_err(|error| unwritable(&format!("a scratch folder in {}", cx.runtime.scratch_parent().display()), &error))
 }
 

@@ -7,8 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use jiff::Timestamp;
-
 use super::work::RestoreScratch;
 use super::{AcceptSink, Cx, StepError, Upstream, origin};
 use crate::diagnostic::Class;
@@ -28,7 +26,6 @@ impl AcceptSink for RestoreScratch {
     fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
         let began = Instant::now();
         let artifact = super::fetch::artifact(&self.artifact, cx)?;
-        cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), Verification::starting(Timestamp::now())));
         let scratch = self.scratch(&artifact.origin, cx)?;
         let passfile = PassFile::create(&place(&scratch)).map_err(|error| origin::unwritable("a password file", &error))?;
         let restore = Restore { origin: &artifact.origin, scratch: &scratch, jobs: self.jobs(), passfile, cx };

@@ -16,10 +16,12 @@ pub mod chunk;
 pub mod codec;
 pub mod crypt;
 pub mod digest;
+pub mod expected;
 pub mod file;
 mod fused;
 pub mod keep;
 pub mod meter;
+pub mod owned;
 mod prefetch;
 pub mod reader;
 

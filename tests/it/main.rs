@@ -1,5 +1,10 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
+mod apply_canaries;
+mod apply_faults;
+mod apply_secrets;
+mod apply_stops;
+mod apply_support;
 mod document_bad;
 mod document_check;
 mod document_expand;

@@ -1,56 +1,35 @@
 //! The folder of a scratch server: made, recognised, and swept when its owner is dead.
 //!
-//! Its name holds the owner's process id and the time that process started, so that it is recognisable from its first
-//! moment and a reused id is no owner; a lock held by the owner protects it from sweepers that see other processes (another container
-//! over the same temp folder). This module starts no server.
+//! Whose it is, is told by [`OwnedFolder`]; here are the processes that work in it. This module starts no server.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
-
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tempfile::TempDir;
+use std::time::{Duration, Instant};
 
 use crate::postgres::account::Account;
+use crate::stream::owned::{OwnedFolder, abandoned, is_stale};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// What the names of these folders begin with: `runner-pg-<pid>-<start time>-<random>`.
-const PREFIX: &str = "runner-pg-";
+/// The kind of these folders: `runner-pg-<pid>-<start time>-<random>`.
+const KIND: &str = "pg";
 
 /// The accounts that servers run as when this program is root, in order.
 pub(super) const SERVER_ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
-
-/// The file that the owner keeps locked.
-const LOCK: &str = "owner.lock";
-
-/// How long a folder without a lock is left alone: its owner may just be making it.
-const GRACE: Duration = Duration::from_mins(1);
 
 /// How long a left server may take to end after it was told.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A folder of ours, removed when dropped.
 #[derive(Debug)]
-pub(super) struct Folder {
-    temp: TempDir,
-    // Locked as long as this is open, even by `kill -9` not longer.
-    _lock: File,
-}
+pub(super) struct Folder(OwnedFolder);
 
 impl Folder {
     pub(super) fn create(parent: &Path) -> io::Result<Self> {
-        let parent = parent.canonicalize()?;
-        let pid = std::process::id();
-        let start = start_time(pid).unwrap_or(0);
-        let temp = tempfile::Builder::new().prefix(&format!("{PREFIX}{pid}-{start}-")).tempdir_in(parent)?;
-        let lock = File::create_new(temp.path().join(LOCK))?;
-        lock.try_lock()?;
-        Ok(Self { temp, _lock: lock })
+        OwnedFolder::create(KIND, &parent.canonicalize()?).map(Self)
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.temp.path()
+        self.0.path()
     }
 
     /// Where the server's files are.
@@ -79,12 +58,7 @@ pub fn sweep_stale(parent: &Path) -> Vec<PathBuf> {
     // folder can make another server look like a left one.
     let Ok(parent) = parent.canonicalize() else { return Vec::new() };
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| is_stale(path) && sweep(path)).collect()
-}
-
-fn is_stale(path: &Path) -> bool {
-    let Some((pid, start)) = path.file_name().and_then(|name| name.to_str()).and_then(owner) else { return false };
-    path.symlink_metadata().is_ok_and(|found| found.is_dir() && is_ours(found.uid())) && start_time(pid) != Some(start)
+    entries.map(|entry| entry.path()).filter(|path| is_stale(path, KIND, is_ours) && sweep(path)).collect()
 }
 
 /// Whether a folder's account is ours, or the one that servers run as when we are root.
@@ -94,37 +68,10 @@ fn is_ours(uid: u32) -> bool {
     uid == euid.as_raw() || euid.is_root() && for_servers()
 }
 
-/// The owner's process id and start time in a folder's name.
-fn owner(name: &str) -> Option<(u32, u64)> {
-    let mut parts = name.strip_prefix(PREFIX)?.splitn(3, '-');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
-/// When a living process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat` (proc(5)), counted behind the
-/// name, which may hold anything. A zombie (field 3) is not living: it only waits for a parent to take note.
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let living = !matches!(fields.next()?, "Z" | "X");
-    fields.nth(18)?.parse().ok().filter(|_| living)
-}
-
 fn sweep(path: &Path) -> bool {
-    let lock = match File::open(path.join(LOCK)) {
-        Ok(file) if file.try_lock().is_err() => return false,
-        Ok(file) => Some(file),
-        Err(_) if age(path) < GRACE => return false,
-        Err(_) => None,
-    };
+    let Some(_held) = abandoned(path) else { return false };
     stop_left_server(path);
-    let removed = remove(path);
-    drop(lock);
-    removed
-}
-
-fn age(path: &Path) -> Duration {
-    let modified = path.symlink_metadata().and_then(|found| found.modified());
-    modified.ok().and_then(|time| SystemTime::now().duration_since(time).ok()).unwrap_or_default()
+    remove(path)
 }
 
 /// Removes a folder in which a dying process may still write.
@@ -141,7 +88,8 @@ fn remove(path: &Path) -> bool {
 /// Stops the server whose id `postmaster.pid` names, if that process really works in this folder, and what is left of it.
 fn stop_left_server(folder: &Path) {
     let said = std::fs::read_to_string(data(folder).join("postmaster.pid")).unwrap_or_default();
-    if let Some(pid) = said.lines().next().and_then(|line| line.trim().parse().ok()) {
+    // A server that `initdb` was just using writes its id as a negative number (`miscinit.c`); the others are found below.
+    if let Some(pid) = said.lines().next().and_then(|line| line.trim().parse().ok()).filter(|pid: &i32| *pid > 0) {
         signal_if_in(pid, folder, Signal::QUIT);
         wait_until_empty(folder, PATIENCE);
     }
@@ -188,34 +136,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_hold_their_owner() {
-        assert_eq!(owner("runner-pg-123-4567-aB3x"), Some((123, 4567)));
-        for other in ["runner-pg-", "runner-pg-x-1-y", "postgresql-1-2-3"] {
-            assert_eq!(owner(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn a_living_owners_folder_stays_and_a_dead_ones_goes() {
+    fn a_folder_that_initdb_was_filling_is_swept() {
         let parent = tempfile::tempdir().unwrap();
-        let ours = Folder::create(parent.path()).unwrap();
-        let make = |name: &str| {
-            let folder = parent.path().join(format!("{PREFIX}{name}"));
-            std::fs::create_dir(&folder).unwrap();
-            folder
-        };
-        let me = std::process::id();
-        let (dead, young, locked) = (make("1-1-dead"), make("1-1-young"), make("1-1-locked"));
-        let (unlocked, reused) = (make(&format!("{me}-{}-unlocked", start_time(me).unwrap())), make(&format!("{me}-1-reused")));
-        let locks = [&dead, &locked, &unlocked, &reused].map(|folder| File::create(folder.join(LOCK)).unwrap());
-        locks[1].try_lock().unwrap();
-        let mut swept = sweep_stale(parent.path());
-        swept.sort();
-        let mut expected = [dead, reused];
-        expected.sort();
-        assert_eq!(swept, expected);
-        assert!([ours.path(), &young, &locked, &unlocked].iter().all(|kept| kept.exists()));
-        assert!(expected.iter().all(|gone| !gone.exists()));
+        let left = parent.path().join("runner-pg-1-1-initdb");
+        std::fs::create_dir_all(data(&left)).unwrap();
+        std::fs::File::create(left.join("owner.lock")).unwrap();
+        std::fs::write(data(&left).join("postmaster.pid"), "-4711\n").unwrap();
+        assert_eq!(sweep_stale(parent.path()), [left]);
     }
 
     #[test]
@@ -225,7 +152,7 @@ mod tests {
         std::fs::write(elsewhere.path().join("postmaster.pid"), format!("{}\n", child.id())).unwrap();
         let planted = parent.path().join("runner-pg-1-1-planted");
         std::fs::create_dir(&planted).unwrap();
-        File::create(planted.join(LOCK)).unwrap();
+        std::fs::File::create(planted.join("owner.lock")).unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), planted.join("data")).unwrap();
         assert_eq!(sweep_stale(parent.path()), [planted]);
         assert!(child.try_wait().unwrap().is_none(), "neither a pid file nor a link must be believed");

@@ -2,35 +2,29 @@
 //!
 //! This module does not read keys; `gpg` does.
 
-use std::fs::Permissions;
 use std::io::{self, PipeReader, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::key_error;
 use crate::stream::child::{Program, transient};
+use crate::stream::owned::{IN_MEMORY, OwnedFolder};
 use crate::stream::{Cancel, StreamError};
 
-/// Folders in memory: imported private keys never reach a disk where one of these is there.
-const IN_MEMORY: [&str; 1] = ["/dev/shm"];
 /// How long stopping the home's agent may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A `gpg` home that is removed with everything in it, its agent included, when dropped.
 pub(super) struct Home {
-    folder: TempDir,
+    folder: OwnedFolder,
 }
 
 impl Home {
     pub(super) fn new() -> Result<Self, StreamError> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("runner-gpg-").permissions(Permissions::from_mode(0o700));
-        let in_memory = IN_MEMORY.iter().find_map(|folder| builder.tempdir_in(folder).ok());
-        let folder = in_memory.map_or_else(|| builder.tempdir(), Ok);
+        // In memory: imported private keys never reach a disk where that can be had.
+        let in_memory = OwnedFolder::create("gpg", Path::new(IN_MEMORY));
+        let folder = in_memory.or_else(|_| OwnedFolder::create("gpg", &std::env::temp_dir()));
         let failed = |error| StreamError::io("making a folder for gpg's keys", &error);
         Ok(Self { folder: folder.map_err(failed)? })
     }
