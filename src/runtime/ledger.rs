@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::ids::{NodeId, StepId};
 use crate::store::Stored;
-use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, TableCount};
+use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, TableCount, overall};
 
 /// What a run has done so far.
 #[derive(Debug, Default)]
@@ -47,6 +47,8 @@ pub struct NodeRecord {
 /// What a verification has found out so far.
 #[derive(Debug, Clone)]
 pub struct Verification {
+    /// The step that stored what is verified.
+    pub artifact: StepId,
     /// When it began.
     pub started: Timestamp,
     /// The level earned so far.
@@ -65,8 +67,9 @@ pub struct Verification {
 
 impl Verification {
     /// A verification that begins now and knows only that the artifact is committed.
-    pub const fn starting(now: Timestamp) -> Self {
+    pub const fn starting(artifact: StepId, now: Timestamp) -> Self {
         Self {
+            artifact,
             started: now,
             level: Level::Stored,
             server_version: None,
@@ -79,9 +82,12 @@ impl Verification {
 }
 
 impl Ledger {
-    /// The highest level that is known of this run's restore point; `None` before its commit.
+    /// What is known of this run's restore point ([`overall`]); `None` before its commit.
     pub fn level(&self) -> Option<Level> {
         self.committed.as_ref()?;
-        Some(self.verifications.values().map(|verification| verification.level).max().unwrap_or(Level::Stored))
+        let of = |artifact: &Artifact| {
+            self.verifications.values().filter(|found| found.artifact == artifact.step).map(|found| found.level).max()
+        };
+        Some(overall(self.artifacts.values(), of))
     }
 }

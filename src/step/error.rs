@@ -135,8 +135,9 @@ impl From<PgError> for StepError {
         let class = match &error {
             PgError::Denied { .. } => Class::Denied,
             PgError::Program { source, .. } => Self::from((**source).clone()).class,
+            PgError::Unreachable { .. } => Class::Unreachable,
             _ if transient => Class::Transient,
-            PgError::Unreachable { .. } | PgError::Tls { .. } | PgError::Tools(_) => Class::Unreachable,
+            PgError::Tls { .. } | PgError::Tools(_) => Class::Unreachable,
             PgError::ConnInfo(_) => Class::Denied,
             _ => Class::Failed,
         };

@@ -25,7 +25,8 @@ impl OpenSource for Fetch {
     fn open(&self, cx: &Cx<'_>) -> Result<(Stream, Origin), StepError> {
         let artifact = artifact(&self.artifact, cx)?;
         // A verification begins here, so that one whose key does not even parse leaves a receipt too.
-        cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), Verification::starting(Timestamp::now())));
+        let verification = Verification::starting(self.artifact.clone(), Timestamp::now());
+        cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), verification));
         let store = cx.runtime.store(&self.store)?;
         let stream = store.get(&artifact.object.key, cx.cancel)?;
         let expected = Digest { algorithm: Algorithm::Sha256, hex: artifact.object.sha256, bytes: artifact.object.bytes };

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::manifest::{Applied, Artifact, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, receipt_key};
+use super::manifest::{Applied, Artifact, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, overall, receipt_key};
 use super::{ObjectStore, PutOptions, Refusal, StoreError, Stored, key};
 use crate::ids::{PipelineName, RunId};
 
@@ -139,10 +139,16 @@ pub fn receipts(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -
     Ok(found)
 }
 
-/// The highest level that a restore point has earned. A later failure does not lower it: see [`last_failure`].
+/// The level that a restore point has earned ([`overall`]). A later failure does not lower it: see [`last_failure`].
 pub fn level(manifest: &Manifest, receipts: &[Receipt]) -> Level {
-    let earned = receipts.iter().filter(|receipt| receipt.run == manifest.run).map(|receipt| receipt.level);
-    earned.max().unwrap_or(manifest.level).max(manifest.level)
+    let about = |artifact: &Artifact| {
+        receipts
+            .iter()
+            .filter(|receipt| receipt.run == manifest.run && receipt.key == artifact.object.key)
+            .map(|receipt| receipt.level)
+            .max()
+    };
+    overall(&manifest.artifacts, about)
 }
 
 /// The newest receipt when it tells of a failure, so that a level earned once does not hide that it would not be earned again.

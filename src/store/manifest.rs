@@ -225,6 +225,14 @@ pub struct Receipt {
     pub checks: Vec<CheckOutcome>,
 }
 
+/// The level of a restore point: the lowest among its dumps, each at the highest that a verification of it earned. Globals can
+/// not be tried out alone and count only where there is nothing else.
+pub fn overall<'a>(artifacts: impl IntoIterator<Item = &'a Artifact>, earned: impl Fn(&Artifact) -> Option<Level>) -> Level {
+    let (dumps, others): (Vec<&Artifact>, Vec<&Artifact>) = artifacts.into_iter().partition(|artifact| artifact.origin.kind == "dump");
+    let counted = if dumps.is_empty() { others } else { dumps };
+    counted.into_iter().map(|artifact| earned(artifact).unwrap_or(Level::Stored)).min().unwrap_or(Level::Stored)
+}
+
 /// The folder of a pipeline's restore points of one month: `.runner/<pipeline>/<yyyy-mm>/`.
 pub fn month_prefix(pipeline: &PipelineName, run: &RunId) -> String {
     format!(".runner/{pipeline}/{}/", run.started().strftime("%Y-%m"))

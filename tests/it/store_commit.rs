@@ -174,6 +174,15 @@ fn receipts_raise_the_level_and_a_failure_stays_visible() {
     assert_eq!(last_failure(&found.read[..1]), None);
     let other = receipt("2026-11-21T02:17:00Z", "2026-11-21T03:00:00Z", Level::Proven, None);
     assert_eq!(level(&manifest, &[other]), Level::Stored, "a receipt about another restore point");
+
+    let mut two = manifest.clone();
+    let mut second = two.artifacts[0].clone();
+    second.object.key = "주문/둘.zst.age".to_owned();
+    two.artifacts.push(second.clone());
+    assert_eq!(level(&two, &found.read), Level::Stored, "a second dump that nobody verified holds the whole point down");
+    second.origin.kind = "globals".to_owned();
+    two.artifacts[1] = second;
+    assert_eq!(level(&two, &found.read), Level::Restored, "globals can not be tried out alone");
 }
 
 #[test]
