@@ -144,7 +144,7 @@ impl Lower<'_> {
         let artifacts: Vec<StepId> = self.pipeline.chains.iter().map(|chain| steps[chain.sink].id.clone()).collect();
         let target = stores.first().map(|store| Target {
             store: store.clone(),
-            key: format!(".runner/{}/<run month>/<run.id>.manifest.json", self.pipeline.name),
+            key: format!(".runner/{}/<run.month>/<run.id>.manifest.json", self.pipeline.name),
         });
         let many = if artifacts.len() == 1 { "1 artifact".to_owned() } else { format!("{} artifacts", artifacts.len()) };
         let effect = Effect::Commit(Commit { stores, artifacts });
