@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
 use crate::document::Document;
 use crate::ids::StepId;
 use crate::postgres::ConnectionSpec;
+use crate::postgres::conninfo::{ConnInfoError, offline_problems};
 use crate::secret::SecretRef;
 use crate::step::{Problem, References};
 use crate::store::StoreSpec;
@@ -176,8 +177,10 @@ impl Check<'_> {
         if let Some(password) = &spec.password {
             self.secret(password, &base);
         }
-        for message in crate::postgres::conninfo::offline_problems(spec) {
-            self.out.push(at(self.document, "bad-connection", &format!("{base}/postgres"), message));
+        let password_in_url = ConnInfoError::PasswordInUrl.to_string();
+        for message in offline_problems(spec) {
+            let (code, field) = if message == password_in_url { ("literal-secret", "/url") } else { ("bad-connection", "") };
+            self.out.push(at(self.document, code, &format!("{base}/postgres{field}"), message));
         }
     }
 

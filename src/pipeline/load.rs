@@ -39,13 +39,17 @@ pub(super) struct Draft {
 /// Reads a pipeline. `env` looks up one environment variable; only those that the file's `env` list names are asked for.
 pub fn load(source: &Arc<SourceText>, schema: &Schema, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
     let (document, mut diagnostics) = document::recover(Arc::clone(source));
-    let Some(mut document) = document else { return Loaded { pipeline: None, diagnostics } };
+    let Some(mut document) = document else {
+        document::conceal(source, None, schema, &mut diagnostics);
+        return Loaded { pipeline: None, diagnostics };
+    };
     let scope = scope(&document.value, env);
     let expanded = document::expand(&mut document, &scope, &is_deferred, &RUN_NAMES);
     // A notification's texts have names of their own, which the step itself knows and tries.
     diagnostics.extend(expanded.into_iter().filter(|problem| !is_own_template(&document.value, &problem.pointer)));
     diagnostics.extend(document::check(&document, schema));
     let pipeline = assemble(&document, &scope, &mut diagnostics);
+    document::conceal(source, Some(&document), schema, &mut diagnostics);
     diagnostics.sort_by_key(|d| (d.range.start, d.range.end));
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
     Loaded { pipeline: pipeline.filter(|_| sound), diagnostics }
