@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::args::Format;
 use super::exit::Exit;
+use crate::diagnostic::Diagnostic;
+use crate::render::diagnostics;
 use crate::render::style::{BAD, Paint};
 
 /// What keeps a command from doing its work, with the code it ends with.
@@ -14,15 +16,22 @@ pub(super) struct Problem {
     pub(super) exit: Exit,
     pub(super) message: String,
     pub(super) help: Option<String>,
+    /// What is wrong with the pipelines, if that is the problem; people were shown it already.
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 impl Problem {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), help: None }
+        Self { exit, message: message.into(), help: None, diagnostics: Vec::new() }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn because(mut self, diagnostics: Vec<Diagnostic>) -> Self {
+        self.diagnostics = diagnostics;
         self
     }
 }
@@ -78,7 +87,10 @@ impl Output {
     /// Tells of a problem, in the form asked for, and answers its exit code.
     pub(super) fn problem(&self, problem: &Problem) -> Exit {
         if self.format == Format::Json {
-            let body = json!({ "error": { "code": problem.exit.code(), "message": problem.message, "help": problem.help } });
+            let mut body = json!({ "error": { "code": problem.exit.code(), "message": problem.message, "help": problem.help } });
+            if !problem.diagnostics.is_empty() {
+                body["error"]["diagnostics"] = diagnostics::json(&problem.diagnostics);
+            }
             let _unheard = Self::json(&body);
         }
         let help = problem.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();

@@ -10,12 +10,8 @@ use crate::diagnostic::Diagnostic;
 use crate::render::diagnostics;
 
 pub(super) fn run(args: &ValidateArgs, output: &Output) -> Result<Exit, Problem> {
-    let schema = files::compiled()?;
     let paths = files::find(&args.paths)?;
-    let mut found: Vec<Diagnostic> = Vec::new();
-    for path in &paths {
-        found.extend(files::loaded(path, &schema)?.diagnostics);
-    }
+    let (_, found) = files::loaded(&paths)?;
     let valid = !found.iter().any(Diagnostic::is_error);
     match args.format {
         Format::Json => Output::json(&json!({ "valid": valid, "files": paths.len(), "diagnostics": diagnostics::json(&found) }))?,

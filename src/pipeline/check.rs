@@ -15,7 +15,7 @@ use crate::ids::StepId;
 use crate::postgres::ConnectionSpec;
 use crate::postgres::conninfo::{ConnInfoError, offline_problems};
 use crate::secret::SecretRef;
-use crate::step::{Problem, References};
+use crate::step::{Params, Problem, References};
 use crate::store::StoreSpec;
 
 /// Runs every check.
@@ -74,7 +74,16 @@ impl Check<'_> {
         let names: Vec<String> = first.keys().map(ToString::to_string).collect();
         for draft in drafts {
             self.needs(draft, &names);
+            self.verified(draft, &names);
         }
+    }
+
+    /// The step that a verification names.
+    fn verified(&mut self, draft: &Draft, names: &[String]) {
+        let Some(Params::VerifyRestore(verify)) = &draft.params else { return };
+        let Some(of) = verify.of.as_ref().filter(|of| !names.iter().any(|name| name == of.as_str())) else { return };
+        let pointer = format!("/steps/{}/with/of", draft.index);
+        self.unresolved("unknown-step", &pointer, &format!("there is no step `{of}`"), of.as_str(), names);
     }
 
     fn needs(&mut self, draft: &Draft, names: &[String]) {

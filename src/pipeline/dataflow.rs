@@ -288,6 +288,9 @@ impl Dataflow<'_> {
     }
 
     fn verification(&mut self, index: usize, verify: &VerifyRestore, artifact: &StepId, chains: &[Chain]) {
+        if self.index(artifact).is_none() {
+            return;
+        }
         let Some(chain) = chains.iter().find(|chain| self.steps[chain.sink].id == *artifact) else {
             let message = format!("`{artifact}` is not an `upload` step");
             self.error("unclear-artifact", index, "/with/of", message).help = Some("name the step that stores the object".to_owned());
