@@ -95,7 +95,8 @@ impl Examiner<'_> {
         let wanted: Vec<String> = without_null().map(|kind| words::expected(kind).to_owned()).collect();
         let message = format!("{} must be {}, but {}", words::subject(at), words::or(&wanted), words::found(value, plain, expected));
         let diagnostic = self.document.error("wrong-type", at, message);
-        match trap::cure(value, plain, expected) {
+        let form = plain.filter(|_| expected == ["string"]).and_then(|plain| self.form_against(at, plain));
+        match form.or_else(|| trap::cure(value, plain, expected)) {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
         }
@@ -154,6 +155,18 @@ impl Examiner<'_> {
         let message = format!("{} does not have the right form for {}", words::written(self.value(at)), words::subject(at));
         let diagnostic = self.document.error("bad-pattern", at, message);
         diagnostic.help(self.form(at, error).unwrap_or_else(|| format!("it must match the pattern {pattern}")))
+    }
+
+    /// What the schema says about the form of a place, if quotes alone would not give these characters that form.
+    fn form_against(&self, at: &str, plain: &str) -> Option<String> {
+        let text = Value::from(plain);
+        let misfit = |schema: &&serde_json::Map<String, Value>| {
+            let pattern = schema.get("pattern").map(|pattern| serde_json::json!({ "pattern": pattern }));
+            pattern.is_some_and(|rule| !jsonschema::is_valid(&rule, &text))
+        };
+        let schemas = self.schema.at(&self.document.value, at);
+        let help = schemas.iter().copied().find(misfit)?.get("x-pattern-help")?.as_str()?;
+        Some(help.to_owned())
     }
 
     /// What the schema says about a form in words: `x-pattern-help` of any schema of the place, else a description.

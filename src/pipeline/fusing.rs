@@ -89,7 +89,7 @@ impl Fused<'_> {
         let in_pass = (0..self.steps.len()).filter(|step| inside(*step) && matches!(self.part(*step), Part::Pass(_)));
         let mut waits = in_pass.flat_map(|step| {
             let needs = self.steps[step].needs.iter().filter_map(|need| self.index(need));
-            needs.filter(move |need| self.part(*need) != self.part(step)).map(move |need| (step, need))
+            needs.filter(|need| matches!(self.part(*need), Part::Step(_))).map(move |need| (step, need))
         });
         waits.find(|(_, need)| inside(*need))
     }
@@ -101,20 +101,15 @@ impl Fused<'_> {
         let (waiting, before) = (&self.steps[step].id, &self.steps[need].id);
         let pass = self.chains.iter().find(|chain| members(chain).any(|member| member == step));
         let names: Vec<&str> = pass.into_iter().flat_map(members).map(|member| self.steps[member].id.as_str()).collect();
-        let other_pass = matches!(self.part(need), Part::Pass(_));
         let message = format!(
             "`{waiting}` waits for `{before}`, and `{before}` waits for the restore point, which `{waiting}` is a part of: \
              `{}` run as one pass, and the restore point is made when every pass has ended",
             names.join(" → ")
         );
-        let message = if other_pass { format!("`{waiting}` waits for `{before}`, and the pass of `{before}` waits for that of `{waiting}`") } else { message };
         let range = self.document.span(&format!("/steps/{need}/id")).map(|span| span.value.clone()).unwrap_or_default();
         let diagnostic = at(self.document, "cycle-after-fusing", &format!("/steps/{step}/id"), message).label(range, "it would have to wait here");
         let uploads = self.chains.iter().map(|chain| &self.steps[chain.sink].id).collect::<Vec<_>>();
         let other = uploads.iter().find(|id| pass.is_none_or(|pass| self.steps[pass.sink].id != ***id));
-        if other_pass {
-            return diagnostic.help("remove one of these `needs`: a stream runs as one pass, from its first step to its upload");
-        }
         diagnostic.help(match (other, pass.is_some_and(|pass| pass.source == step)) {
             (Some(other), true) => format!("let `{waiting}` need `{other}`, or nothing: `needs: []`; and put `{before}` behind every upload"),
             (None, true) => format!("put `{before}` behind the upload"),

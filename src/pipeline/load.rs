@@ -119,7 +119,12 @@ fn assemble(document: &Document, scope: &Scope, diagnostics: &mut Vec<Diagnostic
     }
     let mut steps: Vec<Step> = drafts.iter().filter_map(|draft| settle(draft, &drafts, &head)).collect();
     let known = diagnostics.len();
-    let chains = dataflow::chains(document, &head, &steps, diagnostics);
+    // What follows from a name that leads nowhere would only be an echo.
+    let named = !diagnostics.iter().any(|d| matches!(d.code, "unknown-step" | "duplicate-step"));
+    let chains = if named { dataflow::chains(document, &head, &steps, diagnostics) } else { Vec::new() };
+    if !named {
+        return None;
+    }
     if !chains.is_empty() || !diagnostics[known..].iter().any(Diagnostic::is_error) {
         fusing::check(document, &steps, &chains, diagnostics);
     }
