@@ -1,8 +1,11 @@
 //! The arguments, with help that shows how each command is used.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::{document, pipeline};
 
 /// Declarative PostgreSQL backups: reviewed as a plan, run in one pass, proven by a restore.
 #[derive(Debug, Parser)]
@@ -153,6 +156,26 @@ pub(super) enum Draft {
     /// For older editors
     #[value(name = "07")]
     Draft07,
+}
+
+/// The program's arguments, with the tables of codes in the help of `validate`.
+pub(super) fn command() -> clap::Command {
+    Args::command().mut_subcommand("validate", |validate| {
+        let examples = validate.get_after_help().map(ToString::to_string).unwrap_or_default();
+        validate.after_long_help(format!("{examples}\n\nThe codes of problems:\n{}", codes()))
+    })
+}
+
+fn codes() -> String {
+    let rows = document::CODES.iter().chain(pipeline::CODES);
+    let width = rows.clone().map(|(code, _)| code.len()).max().unwrap_or(0);
+    rows.map(|(code, meaning)| format!("  {code:<width$}  {meaning}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether arguments that could not be read ask for JSON: then the complaint is JSON too.
+pub(super) fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let words: Vec<OsString> = arguments.collect();
+    words.iter().any(|word| word == "--format=json") || words.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json")
 }
 
 impl Command {

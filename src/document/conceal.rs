@@ -99,9 +99,7 @@ fn masked(text: &str, hidden: &[Range<usize>]) -> String {
         3 => '\u{2022}',
         _ => '\u{1d7ce}',
     };
-    text.char_indices()
-        .map(|(at, c)| if is_hidden(at) && !c.is_whitespace() && !matches!(c, '"' | '\'') { star(c) } else { c })
-        .collect()
+    text.char_indices().map(|(at, c)| if is_hidden(at) && !c.is_whitespace() && !matches!(c, '"' | '\'') { star(c) } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -107,11 +107,14 @@ impl Fused<'_> {
             names.join(" → ")
         );
         let range = self.document.span(&format!("/steps/{need}/id")).map(|span| span.value.clone()).unwrap_or_default();
-        let diagnostic = at(self.document, "cycle-after-fusing", &format!("/steps/{step}/id"), message).label(range, "it would have to wait here");
+        let diagnostic =
+            at(self.document, "cycle-after-fusing", &format!("/steps/{step}/id"), message).label(range, "it would have to wait here");
         let uploads = self.chains.iter().map(|chain| &self.steps[chain.sink].id).collect::<Vec<_>>();
         let other = uploads.iter().find(|id| pass.is_none_or(|pass| self.steps[pass.sink].id != ***id));
         diagnostic.help(match (other, pass.is_some_and(|pass| pass.source == step)) {
-            (Some(other), true) => format!("let `{waiting}` need `{other}`, or nothing: `needs: []`; and put `{before}` behind every upload"),
+            (Some(other), true) => {
+                format!("let `{waiting}` need `{other}`, or nothing: `needs: []`; and put `{before}` behind every upload")
+            }
             (None, true) => format!("put `{before}` behind the upload"),
             (_, false) => format!("take `{before}` out of the `needs` of `{waiting}`, and put it behind the upload"),
         })

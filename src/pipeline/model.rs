@@ -153,6 +153,7 @@ pub(super) struct StepHead {
     pub(super) description: Option<String>,
     /// The steps it waits for; the one above it unless given, none with `[]`. Data flows along them.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     pub(super) needs: Option<Vec<StepId>>,
     /// In which case it runs. With `always` or `failure` and no `needs`, it waits for every step above it.
     #[serde(default)]

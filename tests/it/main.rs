@@ -1,5 +1,6 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
+mod cli_run;
 mod document_bad;
 mod document_check;
 mod document_expand;
@@ -14,6 +15,8 @@ mod notify_setting;
 mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
+mod schema_file;
+mod schema_verdicts;
 mod servers;
 mod store_commit;
 mod store_conformance;
@@ -27,3 +30,5 @@ mod stream_files;
 mod stream_openpgp;
 mod stream_stages;
 mod stream_tools;
+mod validate_formats;
+mod validate_samples;
