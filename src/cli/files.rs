@@ -8,7 +8,6 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::document::{ReadError, Schema, read};
 use crate::pipeline::schema::{Dialect, schema};
 use crate::pipeline::{Loaded, Pipeline, duplicate_names, load};
-use crate::render::diagnostics;
 
 /// The folder that names are looked up in, and that is meant when nothing is given.
 const FOLDER: &str = "pipelines";
@@ -111,7 +110,7 @@ pub(super) fn pipelines(paths: &[PathBuf]) -> Result<Vec<Pipeline>, Problem> {
     if wrong.is_empty() {
         return Ok(sound);
     }
-    Output::talk(&diagnostics::human(&wrong, Output::talk_paint().0));
+    Output::talk_diagnostics(&wrong);
     let errors = wrong.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let message = match errors {
         0 => return Ok(sound),

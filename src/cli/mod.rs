@@ -59,7 +59,7 @@ fn usage(error: clap::Error) -> ExitCode {
         let text = error.to_string();
         let (message, help) = text.trim().split_once("\n\n").unwrap_or((text.trim(), "runner --help"));
         let message = message.trim_start_matches("error: ");
-        Output::new(args::Format::Json).problem(&output::Problem::new(Exit::Usage, message).help(help.replace("\n\n", "\n")));
+        Output::new(args::Format::Json).problem(&output::Problem::new(Exit::Usage, message).help(help.replace("\n\n", "\n").trim()));
     } else {
         let _unheard = error.print();
     }

@@ -1,6 +1,7 @@
 //! The only place that writes to stdout and stderr.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde_json::{Value, json};
 
@@ -56,6 +57,16 @@ impl Output {
         Paint(colour(&std::io::stderr()))
     }
 
+    /// Diagnostics for whoever reads stdout.
+    pub(super) fn diagnostics(&self, found: &[Diagnostic]) -> String {
+        shown(found, self.paint(), &std::io::stdout())
+    }
+
+    /// Tells of diagnostics on stderr.
+    pub(super) fn talk_diagnostics(found: &[Diagnostic]) {
+        Self::talk(&shown(found, Self::talk_paint(), &std::io::stderr()));
+    }
+
     /// Whether stderr is a terminal somebody looks at.
     pub(super) fn watched() -> bool {
         std::io::stderr().is_terminal()
@@ -97,6 +108,11 @@ impl Output {
         Self::talk(&format!("{}: {}{help}", Self::talk_paint().on(BAD, "error"), problem.message));
         problem.exit
     }
+}
+
+fn shown(found: &[Diagnostic], paint: Paint, stream: &impl AsFd) -> String {
+    let size = rustix::termios::tcgetwinsize(stream).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns >= 40);
+    size.map_or_else(|| diagnostics::human(found, paint.0), |columns| diagnostics::human_within(found, paint.0, columns))
 }
 
 fn colour(stream: &impl IsTerminal) -> bool {

@@ -17,7 +17,7 @@ pub(super) fn run(args: &ValidateArgs, output: &Output) -> Result<Exit, Problem>
         Format::Json => Output::json(&json!({ "valid": valid, "files": paths.len(), "diagnostics": diagnostics::json(&found) }))?,
         Format::Github => Output::answer(&diagnostics::github(&found))?,
         Format::Human | Format::Markdown => {
-            Output::answer(&diagnostics::human(&found, output.paint().0))?;
+            Output::answer(&output.diagnostics(&found))?;
             if found.is_empty() {
                 let many = if paths.len() == 1 { "1 pipeline is".to_owned() } else { format!("{} pipelines are", paths.len()) };
                 Output::answer(&format!("{many} valid\n"))?;
