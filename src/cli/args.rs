@@ -44,12 +44,12 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     /// Show what apply would do, and why
     #[command(
-        after_help = "Examples:\n  runner plan orders                        pipelines/orders.yaml\n  runner plan --offline --format markdown   all of pipelines/, for a pull request\n  runner plan orders -o orders.plan.json    to apply exactly this later\n  runner plan orders --detailed-exitcode    2 if there is something to do"
+        after_help = "Examples:\n  runner plan orders                        pipelines/orders.yaml\n  runner plan --offline --format markdown   all of pipelines/, for reviewers\n  runner plan orders -o orders.plan.json    to apply exactly this later\n  runner plan orders --detailed-exitcode    2 if there is something to do"
     )]
     Plan(PlanArgs),
     /// Run pipelines, or a plan made by `plan -o`
     #[command(
-        after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --format json --events events.ndjson\n\nA plan file whose pipeline, servers or secrets have changed is stale: exit code 13."
+        after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --format json --events events.ndjson\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
     )]
     Apply(ApplyArgs),
     /// Print a pipeline's graph for Graphviz or Mermaid

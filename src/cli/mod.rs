@@ -26,7 +26,7 @@ use output::Output;
 pub fn main() -> ExitCode {
     let args = match args::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
-        Err(error) => return usage(error),
+        Err(error) => return usage(&error),
     };
     let output = Output::new(args.command.format());
     let exit = match args.command {
@@ -49,7 +49,7 @@ fn completions(shell: clap_complete::Shell) -> Result<Exit, output::Problem> {
 }
 
 /// Help and version are answers; anything else clap says is a wrong use of the program.
-fn usage(error: clap::Error) -> ExitCode {
+fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         // When even the message can not be written there is nobody to tell.
         let _unheard = error.print();

@@ -117,5 +117,7 @@ fn shown(found: &[Diagnostic], paint: Paint, stream: &impl AsFd) -> String {
 
 fn colour(stream: &impl IsTerminal) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    (stream.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")) || set("CLICOLOR_FORCE")
+    let able = || stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    // https://no-color.org: who sets it wants none, whatever else asks for it.
+    !set("NO_COLOR") && (set("CLICOLOR_FORCE") || able())
 }

@@ -41,8 +41,7 @@ impl Loaded {
 
 /// Errors about pipelines of one name that share a store: neither could tell its own restore points.
 pub fn duplicate_names(loaded: &[Loaded]) -> Vec<Diagnostic> {
-    let named: Vec<(&Pipeline, &(Arc<SourceText>, Range<usize>))> =
-        loaded.iter().filter_map(|file| file.pipeline.as_ref().zip(file.name.as_ref())).collect();
+    let named: Vec<_> = loaded.iter().filter_map(|file| file.pipeline.as_ref().zip(file.name.as_ref())).collect();
     let mut found = Vec::new();
     for (index, (pipeline, (source, range))) in named.iter().enumerate() {
         let shares = |other: &Pipeline| other.stores.values().any(|store| pipeline.stores.values().any(|own| own == store));

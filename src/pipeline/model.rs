@@ -158,13 +158,13 @@ pub(super) struct StepHead {
     /// In which case it runs. With `always` or `failure` and no `needs`, it waits for every step above it.
     #[serde(default)]
     pub(super) when: When,
-    /// How long one attempt may take; as under `defaults` unless given.
+    /// How long one attempt may take; as under `defaults` unless given. In a stream, the shortest holds for all of it.
     #[serde(default)]
     pub(super) timeout: Option<Duration>,
-    /// How long a stream may stand still before the attempt is given up; as under `defaults` unless given.
+    /// How long a stream may stand still before the attempt is given up; as under `defaults` unless given. In a stream, it holds for all of it.
     #[serde(default)]
     pub(super) stall: Option<Duration>,
-    /// What to do when an attempt fails for a reason that may pass; as under `defaults` unless given.
+    /// What to do when an attempt fails for a reason that may pass; as under `defaults` unless given. In a stream, it holds for all of it.
     #[serde(default)]
     pub(super) retry: Option<Retry>,
     /// What its failure means for the run: `fail` unless given, `warn` for `notify`.

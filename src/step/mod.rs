@@ -1,7 +1,7 @@
 //! The kinds of step: their parameters, their documentation, and how each opens.
 //!
 //! Where a kind can stand in a stream is its type ([`Kind`]), so the planner fuses and the executor runs without knowing any
-//! kind by name. A new kind is one file here and one row in [`kinds!`]. Steps see live handles through [`Cx`] and
+//! kind by name. A new kind is one file here and one row in `kinds!`. Steps see live handles through [`Cx`] and
 //! answer with values; this module does not schedule, retry, print, or let one step know another.
 
 mod check;

@@ -53,7 +53,10 @@ pub(crate) fn run_in(folder: &Path, arguments: &[&str]) -> Ran {
 pub(crate) fn pipelines_in(folder: &str) -> Vec<String> {
     let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut paths: Vec<String> = names.filter(|name| name.ends_with(".yaml")).map(|name| format!("{folder}/{name}")).collect();
+    let mut paths: Vec<String> = names
+        .filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "yaml"))
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
     paths.sort();
     assert!(!paths.is_empty(), "{folder} holds no pipeline");
     paths

@@ -1,6 +1,8 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
+mod cli_errors;
 mod cli_run;
+mod cli_words;
 mod document_bad;
 mod document_check;
 mod document_expand;
@@ -12,6 +14,7 @@ mod notify_http;
 mod notify_mail;
 mod notify_parameters;
 mod notify_setting;
+mod plan_offline;
 mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
@@ -32,3 +35,4 @@ mod stream_stages;
 mod stream_tools;
 mod validate_formats;
 mod validate_samples;
+mod validate_secrets;

@@ -1,7 +1,5 @@
 //! The committed schemas: what the types say, valid by their own meta-schemas, and documented to the last parameter.
 
-#![expect(clippy::unwrap_used, reason = "a test that can not read the schemas fails")]
-
 use std::path::Path;
 
 use runner::pipeline::schema::{Dialect, schema};

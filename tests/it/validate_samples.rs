@@ -5,6 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use runner::diagnostic::Diagnostic;
+use runner::document::Schema;
+use runner::pipeline::schema::{Dialect, schema};
 use runner::{document, pipeline};
 use serde_json::Value;
 
@@ -59,10 +62,13 @@ fn every_planted_problem_is_told_at_its_line_and_column_and_nothing_else_is() {
 
 #[test]
 fn each_bad_sample_is_invalid_by_itself_unless_it_is_one_of_twins() {
+    let schema = Schema::compile(schema(Dialect::Draft2020)).unwrap();
     for path in pipelines_in("tests/bad") {
-        let ran = run(&["validate", &path]);
-        let expected = if path.contains("/name-") { 0 } else { 65 };
-        assert_eq!(ran.code, expected, "{path}\n{}{}", ran.out, ran.err);
+        let source = document::read(&root(&path)).unwrap();
+        let loaded = pipeline::load(&source, &schema, &|_| None);
+        let invalid = loaded.diagnostics.iter().any(Diagnostic::is_error);
+        assert_eq!(invalid, !path.contains("/name-"), "{path}");
+        assert_eq!(loaded.pipeline.is_none(), invalid, "{path}: an invalid pipeline is never handed on");
     }
 }
 
@@ -80,22 +86,20 @@ fn good_samples_examples_and_committed_pipelines_give_not_even_a_warning() {
 fn no_form_of_the_answer_repeats_a_literal_secret() {
     for path in ["tests/bad/literals.yaml", "tests/bad/literal-urls.yaml"] {
         let text = std::fs::read_to_string(root(path)).unwrap();
-        for planted in ["hunter2", "20261120", "AGE-SECRET-KEY", "hooks.slack.com"] {
-            if !text.contains(planted) {
-                continue;
-            }
-            for arguments in [
-                ["validate", path, "--format", "human"].as_slice(),
-                &["validate", path, "--format", "json"],
-                &["validate", path, "--format", "github"],
-                &["plan", path, "--offline", "--format", "json"],
-                &["apply", path],
-            ] {
-                let ran = run(arguments);
-                assert_eq!(ran.code, 65, "{}", ran.err);
-                let said = ran.out + &ran.err;
-                assert!(!said.contains(planted), "{arguments:?} repeats {planted}\n{said}");
-            }
+        let planted: Vec<&str> =
+            ["hunter2", "20261120", "AGE-SECRET-KEY", "hooks.slack.com"].into_iter().filter(|word| text.contains(word)).collect();
+        assert!(!planted.is_empty());
+        for arguments in [
+            ["validate", path, "--format", "human"].as_slice(),
+            &["validate", path, "--format", "json"],
+            &["validate", path, "--format", "github"],
+            &["plan", path, "--offline", "--format", "json"],
+            &["apply", path],
+        ] {
+            let ran = run(arguments);
+            assert_eq!(ran.code, 65, "{}", ran.err);
+            let said = ran.out + &ran.err;
+            assert!(planted.iter().all(|word| !said.contains(word)), "{arguments:?} repeats one of {planted:?}\n{said}");
         }
     }
 }
