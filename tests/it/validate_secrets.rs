@@ -1,5 +1,7 @@
 //! Literal secrets stay unseen however they came into the text: by an alias, from the environment, in text that is no YAML.
 
+#![expect(clippy::unwrap_used, reason = "a test that can not run the program fails")]
+
 use crate::cli_run::command;
 
 const CANARY: &str = "s3cr3t-카나리아";
