@@ -17,6 +17,7 @@ use crate::ids::RefName;
 /// A reference to a declared secret: `{ secret: name }`. Never a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-secret" = "reference"))]
 pub struct SecretRef {
     /// The name under which `secrets` declares it.
     pub secret: RefName,
@@ -25,6 +26,7 @@ pub struct SecretRef {
 /// Where the value of a secret comes from. One of `env`, `file` and `credential`; never the value itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("x-secret" = "declaration"))]
 pub struct SecretDecl {
     /// The environment variable that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

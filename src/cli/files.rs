@@ -7,20 +7,25 @@ use super::output::{Output, Problem};
 use crate::diagnostic::Diagnostic;
 use crate::document::{ReadError, Schema, read};
 use crate::pipeline::schema::{Dialect, schema};
-use crate::pipeline::{Loaded, Pipeline, load};
-use crate::render::diagnostics;
+use crate::pipeline::{Loaded, Pipeline, duplicate_names, load};
+use crate::words::did_you_mean;
 
 /// The folder that names are looked up in, and that is meant when nothing is given.
 const FOLDER: &str = "pipelines";
 
-/// The files that paths, folders and names mean.
+/// The files that paths, folders and names mean, each once.
 pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
     if paths.is_empty() {
         return in_folder(Path::new(FOLDER));
     }
-    let mut files = Vec::new();
+    let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
-        files.extend(if path.is_dir() { in_folder(path)? } else { vec![file(path)?] });
+        let found = if path.is_dir() { in_folder(path)? } else { vec![file(path)?] };
+        for file in found {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
     }
     Ok(files)
 }
@@ -30,60 +35,88 @@ pub(super) fn file(path: &Path) -> Result<PathBuf, Problem> {
     let named = |ending: &str| Path::new(FOLDER).join(format!("{}.{ending}", path.display()));
     let candidates = [path.to_owned(), named("yaml"), named("yml")];
     candidates.into_iter().find(|candidate| candidate.is_file()).ok_or_else(|| {
-        Problem::new(Exit::NoFile, format!("there is no file {}", path.display()))
-            .help(format!("give a path, or the name of a pipeline in {FOLDER}/"))
+        Problem::new(Exit::NoFile, format!("there is no file {}", path.display())).help(match near(path) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("give a path, or the name of a pipeline in {FOLDER}/"),
+        })
     })
 }
 
+/// The file that was likely meant: one beside the path, or a pipeline of nearly that name.
+fn near(path: &Path) -> Option<String> {
+    let is_name = path.components().count() == 1 && path.extension().is_none();
+    let folder = if is_name { Path::new(FOLDER) } else { path.parent().unwrap_or(Path::new("")) };
+    let readable = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let there: Vec<String> = yaml_in(readable).ok()?.iter().filter_map(|file| Some(file.file_name()?.to_str()?.to_owned())).collect();
+    let wanted = path.file_name()?.to_str()?;
+    let wanted = if path.extension().is_none() { format!("{wanted}.yaml") } else { wanted.to_owned() };
+    let found = did_you_mean(&wanted, there.iter().map(String::as_str))?;
+    Some(if is_name { found.rsplit_once('.').map_or(found, |(name, _)| name).to_owned() } else { folder.join(found).display().to_string() })
+}
+
+/// The pipelines in a folder, but not in folders below it: those hold what a team does not run, such as samples.
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let unreadable = |error: std::io::Error| {
+    let files = yaml_in(folder).map_err(|error| {
         Problem::new(Exit::NoFile, format!("reading the folder {}: {error}", folder.display())).help("give the path of a pipeline")
-    };
+    })?;
+    if files.is_empty() {
+        let problem = Problem::new(Exit::NoFile, format!("there is no *.yaml in {}", folder.display()));
+        return Err(problem.help("folders below it are not searched; name each folder"));
+    }
+    Ok(files)
+}
+
+/// The `*.yaml` and `*.yml` of a folder, in the order of their names.
+fn yaml_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") && path.is_file() {
             files.push(path);
         }
     }
     files.sort();
-    if files.is_empty() {
-        return Err(Problem::new(Exit::NoFile, format!("there is no *.yaml in {}", folder.display())));
-    }
     Ok(files)
 }
 
 /// The schema, compiled.
-pub(super) fn compiled() -> Result<Schema, Problem> {
+fn compiled() -> Result<Schema, Problem> {
     Schema::compile(schema(Dialect::Draft2020)).map_err(|error| Problem::new(Exit::Internal, format!("the built-in schema: {error}")))
 }
 
-/// Loads one file.
-pub(super) fn loaded(path: &Path, schema: &Schema) -> Result<Loaded, Problem> {
+/// Loads files, with what is wrong with each and with them together.
+pub(super) fn loaded(paths: &[PathBuf]) -> Result<(Vec<Pipeline>, Vec<Diagnostic>), Problem> {
+    let schema = compiled()?;
+    let files: Vec<Loaded> = paths.iter().map(|path| one(path, &schema)).collect::<Result<_, _>>()?;
+    let mut found = duplicate_names(&files);
+    let mut sound = Vec::new();
+    for file in files {
+        found.extend(file.diagnostics);
+        sound.extend(file.pipeline);
+    }
+    Ok((sound, found))
+}
+
+fn one(path: &Path, schema: &Schema) -> Result<Loaded, Problem> {
     match read(path) {
         Ok(source) => Ok(load(&source, schema, &|name| std::env::var(name).ok())),
-        Err(ReadError::Content(diagnostic)) => Ok(Loaded { pipeline: None, diagnostics: vec![*diagnostic] }),
+        Err(ReadError::Content(diagnostic)) => Ok(Loaded::refused(*diagnostic)),
         Err(error) => Err(Problem::new(Exit::NoFile, error.to_string())),
     }
 }
 
 /// Loads files that must all be sound; tells of everything that is wrong with them.
 pub(super) fn pipelines(paths: &[PathBuf]) -> Result<Vec<Pipeline>, Problem> {
-    let schema = compiled()?;
-    let (mut sound, mut wrong): (Vec<Pipeline>, Vec<Diagnostic>) = (Vec::new(), Vec::new());
-    for path in find(paths)? {
-        let loaded = loaded(&path, &schema)?;
-        wrong.extend(loaded.diagnostics);
-        sound.extend(loaded.pipeline);
-    }
+    let (sound, wrong) = loaded(&find(paths)?)?;
     if wrong.is_empty() {
         return Ok(sound);
     }
-    Output::talk(&diagnostics::human(&wrong, Output::talk_paint().0));
+    Output::talk_diagnostics(&wrong);
     let errors = wrong.iter().filter(|diagnostic| diagnostic.is_error()).count();
-    match errors {
-        0 => Ok(sound),
-        1 => Err(Problem::new(Exit::Invalid, "a pipeline is invalid: 1 error").help("runner validate shows the same")),
-        _ => Err(Problem::new(Exit::Invalid, format!("a pipeline is invalid: {errors} errors")).help("runner validate shows the same")),
-    }
+    let message = match errors {
+        0 => return Ok(sound),
+        1 => "a pipeline is invalid: 1 error".to_owned(),
+        _ => format!("a pipeline is invalid: {errors} errors"),
+    };
+    Err(Problem::new(Exit::Invalid, message).help("runner validate shows the same").because(wrong))
 }

@@ -16,7 +16,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 
 use args::{Args, Command};
 pub use exit::Exit;
@@ -24,7 +24,7 @@ use output::Output;
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match args::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };
@@ -35,17 +35,33 @@ pub fn main() -> ExitCode {
         Command::Apply(args) => apply::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "runner", &mut std::io::stdout());
-            Ok(Exit::Done)
-        }
+        Command::Completions { shell } => completions(shell),
     };
     exit.unwrap_or_else(|problem| output.problem(&problem)).into()
 }
 
+/// Written in one piece: a reader that goes away early is no error.
+fn completions(shell: clap_complete::Shell) -> Result<Exit, output::Problem> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut args::command(), "runner", &mut text);
+    Output::answer(&String::from_utf8_lossy(&text))?;
+    Ok(Exit::Done)
+}
+
 /// Help and version are answers; anything else clap says is a wrong use of the program.
 fn usage(error: &clap::Error) -> ExitCode {
-    // When even the message can not be written there is nobody to tell.
-    let _unheard = error.print();
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+    if !error.use_stderr() {
+        // When even the message can not be written there is nobody to tell.
+        let _unheard = error.print();
+        return Exit::Done.into();
+    }
+    if args::asks_for_json(std::env::args_os()) {
+        let text = error.to_string();
+        let (message, help) = text.trim().split_once("\n\n").unwrap_or((text.trim(), "runner --help"));
+        let message = message.trim_start_matches("error: ");
+        Output::new(args::Format::Json).problem(&output::Problem::new(Exit::Usage, message).help(help.replace("\n\n", "\n").trim()));
+    } else {
+        let _unheard = error.print();
+    }
+    Exit::Usage.into()
 }

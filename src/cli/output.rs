@@ -1,11 +1,14 @@
 //! The only place that writes to stdout and stderr.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde_json::{Value, json};
 
 use super::args::Format;
 use super::exit::Exit;
+use crate::diagnostic::Diagnostic;
+use crate::render::diagnostics;
 use crate::render::style::{BAD, Paint};
 
 /// What keeps a command from doing its work, with the code it ends with.
@@ -14,15 +17,22 @@ pub(super) struct Problem {
     pub(super) exit: Exit,
     pub(super) message: String,
     pub(super) help: Option<String>,
+    /// What is wrong with the pipelines, if that is the problem; people were shown it already.
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 impl Problem {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), help: None }
+        Self { exit, message: message.into(), help: None, diagnostics: Vec::new() }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn because(mut self, diagnostics: Vec<Diagnostic>) -> Self {
+        self.diagnostics = diagnostics;
         self
     }
 }
@@ -45,6 +55,16 @@ impl Output {
     /// Colour on stderr.
     pub(super) fn talk_paint() -> Paint {
         Paint(colour(&std::io::stderr()))
+    }
+
+    /// Diagnostics for whoever reads stdout.
+    pub(super) fn diagnostics(&self, found: &[Diagnostic]) -> String {
+        shown(found, self.paint(), &std::io::stdout())
+    }
+
+    /// Tells of diagnostics on stderr.
+    pub(super) fn talk_diagnostics(found: &[Diagnostic]) {
+        Self::talk(&shown(found, Self::talk_paint(), &std::io::stderr()));
     }
 
     /// Whether stderr is a terminal somebody looks at.
@@ -78,7 +98,10 @@ impl Output {
     /// Tells of a problem, in the form asked for, and answers its exit code.
     pub(super) fn problem(&self, problem: &Problem) -> Exit {
         if self.format == Format::Json {
-            let body = json!({ "error": { "code": problem.exit.code(), "message": problem.message, "help": problem.help } });
+            let mut body = json!({ "error": { "code": problem.exit.code(), "message": problem.message, "help": problem.help } });
+            if !problem.diagnostics.is_empty() {
+                body["error"]["diagnostics"] = diagnostics::json(&problem.diagnostics);
+            }
             let _unheard = Self::json(&body);
         }
         Self::told(problem);
@@ -92,7 +115,14 @@ impl Output {
     }
 }
 
+fn shown(found: &[Diagnostic], paint: Paint, stream: &impl AsFd) -> String {
+    let size = rustix::termios::tcgetwinsize(stream).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns >= 40);
+    size.map_or_else(|| diagnostics::human(found, paint.0), |columns| diagnostics::human_within(found, paint.0, columns))
+}
+
 fn colour(stream: &impl IsTerminal) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    (stream.is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")) || set("CLICOLOR_FORCE")
+    let able = || stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    // https://no-color.org: who sets it wants none, whatever else asks for it.
+    !set("NO_COLOR") && (set("CLICOLOR_FORCE") || able())
 }

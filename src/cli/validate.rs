@@ -10,18 +10,14 @@ use crate::diagnostic::Diagnostic;
 use crate::render::diagnostics;
 
 pub(super) fn run(args: &ValidateArgs, output: &Output) -> Result<Exit, Problem> {
-    let schema = files::compiled()?;
     let paths = files::find(&args.paths)?;
-    let mut found: Vec<Diagnostic> = Vec::new();
-    for path in &paths {
-        found.extend(files::loaded(path, &schema)?.diagnostics);
-    }
+    let (_, found) = files::loaded(&paths)?;
     let valid = !found.iter().any(Diagnostic::is_error);
     match args.format {
         Format::Json => Output::json(&json!({ "valid": valid, "files": paths.len(), "diagnostics": diagnostics::json(&found) }))?,
         Format::Github => Output::answer(&diagnostics::github(&found))?,
         Format::Human | Format::Markdown => {
-            Output::answer(&diagnostics::human(&found, output.paint().0))?;
+            Output::answer(&output.diagnostics(&found))?;
             if found.is_empty() {
                 let many = if paths.len() == 1 { "1 pipeline is".to_owned() } else { format!("{} pipelines are", paths.len()) };
                 Output::answer(&format!("{many} valid\n"))?;

@@ -24,6 +24,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("unknown-key", "a key that does not exist there"),
     ("missing-key", "a key that must be there is not"),
     ("wrong-type", "a value of another type than the place takes"),
+    ("literal-secret", "a secret itself, where only a reference to one may stand; it is not shown"),
     ("unknown-value", "a value that is none of those the place takes"),
     ("bad-pattern", "text that does not have the form the place asks for"),
     ("out-of-range", "a number, a length or a count beyond its limits"),

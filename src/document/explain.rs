@@ -88,12 +88,16 @@ impl Examiner<'_> {
 
     pub(super) fn wrong_type(&self, at: &str, expected: &[&str]) -> Diagnostic {
         let value = self.value(at);
+        if let Some(form) = self.schema.secret_form(&self.document.value, at).filter(|_| !value.is_null()) {
+            return self.literal_secret(at, form);
+        }
         let plain = self.document.plain(at);
         let without_null = || expected.iter().filter(|kind| **kind != "null" || expected.len() == 1);
         let wanted: Vec<String> = without_null().map(|kind| words::expected(kind).to_owned()).collect();
         let message = format!("{} must be {}, but {}", words::subject(at), words::or(&wanted), words::found(value, plain, expected));
         let diagnostic = self.document.error("wrong-type", at, message);
-        match trap::cure(value, plain, expected) {
+        let form = plain.filter(|_| expected == ["string"]).and_then(|plain| self.form_against(at, plain));
+        match form.or_else(|| trap::cure(value, plain, expected)) {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
         }
@@ -123,10 +127,47 @@ impl Examiner<'_> {
         if options.iter().any(is_option) { diagnostic } else { diagnostic.help(one_of_these(options)) }
     }
 
+    /// A secret in the text. Neither it nor its type is repeated, and `conceal` hides it in the excerpt.
+    fn literal_secret(&self, at: &str, form: &str) -> Diagnostic {
+        let (subject, key) = (words::subject(at), pointer::split(at).map(|(_, key)| key).unwrap_or_default());
+        let (message, help) = if form == "declaration" {
+            let message = format!("{subject} must say where the secret comes from, not hold it");
+            (message, format!("write `{key}: {{ env: VARIABLE }}`, `{{ file: PATH }}` or `{{ credential: NAME }}`"))
+        } else {
+            let message = format!("{subject} must be a reference to a secret, not the secret itself");
+            let declare = "and under `secrets` say where it comes from: `name: { env: VARIABLE }`";
+            (message, format!("write `{key}: {{ secret: name }}`, {declare}"))
+        };
+        self.document.error("literal-secret", at, message).help(format!("{help}; if this was ever committed, change the secret"))
+    }
+
+    /// The place above, when a text that can not be a name stands where a secret is named: it is likely the secret.
+    fn unlikely_name<'p>(&self, at: &'p str) -> Option<&'p str> {
+        let (above, key) = pointer::split(at)?;
+        let is_reference = self.schema.secret_form(&self.document.value, above) == Some("reference");
+        (is_reference && key == "secret").then_some(above)
+    }
+
     fn bad_pattern(&self, at: &str, error: &ValidationError<'_>, pattern: &str) -> Diagnostic {
+        if let Some(above) = self.unlikely_name(at) {
+            let found = self.literal_secret(above, "reference");
+            return Diagnostic { range: self.document.value_range(at), pointer: at.to_owned(), ..found };
+        }
         let message = format!("{} does not have the right form for {}", words::written(self.value(at)), words::subject(at));
         let diagnostic = self.document.error("bad-pattern", at, message);
         diagnostic.help(self.form(at, error).unwrap_or_else(|| format!("it must match the pattern {pattern}")))
+    }
+
+    /// What the schema says about the form of a place, if quotes alone would not give these characters that form.
+    fn form_against(&self, at: &str, plain: &str) -> Option<String> {
+        let text = Value::from(plain);
+        let misfit = |schema: &&serde_json::Map<String, Value>| {
+            let pattern = schema.get("pattern").map(|pattern| serde_json::json!({ "pattern": pattern }));
+            pattern.is_some_and(|rule| !jsonschema::is_valid(&rule, &text))
+        };
+        let schemas = self.schema.at(&self.document.value, at);
+        let help = schemas.iter().copied().find(misfit)?.get("x-pattern-help")?.as_str()?;
+        Some(help.to_owned())
     }
 
     /// What the schema says about a form in words: `x-pattern-help` of any schema of the place, else a description.

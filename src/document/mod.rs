@@ -8,6 +8,7 @@
 mod check;
 mod codes;
 mod compose;
+mod conceal;
 mod expand;
 mod explain;
 mod leaf;
@@ -34,6 +35,7 @@ use crate::diagnostic::{Diagnostic, SourceText};
 
 pub use check::check;
 pub use codes::CODES;
+pub use conceal::conceal;
 pub use expand::{Placeholders, expand};
 pub use names::Scope;
 pub use parse::{parse, recover};
@@ -134,6 +136,12 @@ impl Document {
     fn first_line(&self, range: Range<usize>) -> Range<usize> {
         let line = self.source.text.get(range.clone()).and_then(|text| text.lines().next());
         range.start..range.start + line.map_or(0, str::len)
+    }
+
+    /// Where the characters of a scalar stand, even if an alias put it elsewhere.
+    fn written_range(&self, pointer: &str) -> Option<Range<usize>> {
+        let entry = self.entries.get(pointer)?;
+        Some(entry.written.as_ref().map_or_else(|| entry.span.value.clone(), |written| written.range.clone()))
     }
 
     /// The characters of a scalar that was written without quotes.

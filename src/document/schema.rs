@@ -50,6 +50,11 @@ impl Schema {
         here
     }
 
+    /// Whether a place takes a secret, by the schema's own keyword `x-secret`: `reference` or `declaration`.
+    pub(super) fn secret_form(&self, document: &Value, pointer: &str) -> Option<&str> {
+        self.at(document, pointer).iter().find_map(|schema| schema.get("x-secret")?.as_str())
+    }
+
     /// A schema object without its `$ref`s.
     pub(super) fn resolve<'a>(&'a self, mut schema: &'a Value) -> &'a Value {
         for _ in 0..FOLLOW_LIMIT {

@@ -13,8 +13,9 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::Document;
 use crate::ids::StepId;
 use crate::postgres::ConnectionSpec;
+use crate::postgres::conninfo::{ConnInfoError, offline_problems};
 use crate::secret::SecretRef;
-use crate::step::{Problem, References};
+use crate::step::{Params, Problem, References};
 use crate::store::StoreSpec;
 use crate::words::did_you_mean;
 
@@ -28,7 +29,9 @@ pub(super) fn all(document: &Document, head: Option<&Head>, drafts: &[Draft], ou
     if let Some(head) = head {
         check.head(head);
     }
-    check.unused();
+    // A part that could not be read may name anything that its text says.
+    let unread = drafts.iter().any(|draft| draft.params.is_none()).then_some("/steps");
+    check.unused(unread.into_iter().chain(head.is_none().then_some("/connections")));
 }
 
 struct Check<'a> {
@@ -74,7 +77,16 @@ impl Check<'_> {
         let names: Vec<String> = first.keys().map(ToString::to_string).collect();
         for draft in drafts {
             self.needs(draft, &names);
+            self.verified(draft, &names);
         }
+    }
+
+    /// The step that a verification names.
+    fn verified(&mut self, draft: &Draft, names: &[String]) {
+        let Some(Params::VerifyRestore(verify)) = &draft.params else { return };
+        let Some(of) = verify.of.as_ref().filter(|of| !names.iter().any(|name| name == of.as_str())) else { return };
+        let pointer = format!("/steps/{}/with/of", draft.index);
+        self.unresolved("unknown-step", &pointer, &format!("there is no step `{of}`"), of.as_str(), names);
     }
 
     fn needs(&mut self, draft: &Draft, names: &[String]) {
@@ -138,6 +150,8 @@ impl Check<'_> {
         }
         let names: Vec<String> = declared.map(|declared| declared.keys().cloned().collect()).unwrap_or_default();
         let pointer = self.find(base, name);
+        // The one that was meant is not unused too.
+        self.used.extend(did_you_mean(name, names.iter().map(String::as_str)).map(|near| format!("/{section}/{}", escaped(near))));
         let code = match section {
             "connections" => "unknown-connection",
             "stores" => "unknown-store",
@@ -177,8 +191,10 @@ impl Check<'_> {
         if let Some(password) = &spec.password {
             self.secret(password, &base);
         }
-        for message in crate::postgres::conninfo::offline_problems(spec) {
-            self.out.push(at(self.document, "bad-connection", &format!("{base}/postgres"), message));
+        let password_in_url = ConnInfoError::PasswordInUrl.to_string();
+        for message in offline_problems(spec) {
+            let (code, field) = if message == password_in_url { ("literal-secret", "/url") } else { ("bad-connection", "") };
+            self.out.push(at(self.document, code, &format!("{base}/postgres{field}"), message));
         }
     }
 
@@ -194,7 +210,7 @@ impl Check<'_> {
 
     fn schedule(&mut self, schedule: &Schedule) {
         if let Err(error) = croner::Cron::from_str(&schedule.cron) {
-            let message = format!("`{}` is not a cron expression: {error}", schedule.cron);
+            let message = format!("`{}` is not a cron expression: {}", schedule.cron, error.to_string().trim_end_matches('.'));
             self.out.push(
                 at(self.document, "bad-cron", "/schedule/cron", message)
                     .help("five fields: minute hour day-of-month month day-of-week, such as \"17 2 * * *\""),
@@ -209,13 +225,14 @@ impl Check<'_> {
         }
     }
 
-    /// Warns of what is declared and named by nothing.
-    fn unused(&mut self) {
+    /// Warns of what is declared and named by nothing, neither by what was understood nor in the text of these places.
+    fn unused(&mut self, unread: impl Iterator<Item = &'static str>) {
+        let unread: Vec<&Value> = unread.filter_map(|place| self.document.value.pointer(place)).collect();
         for (section, one) in [("connections", "connection"), ("stores", "store"), ("secrets", "secret")] {
             let Some(declared) = self.document.value.get(section).and_then(Value::as_object) else { continue };
             for name in declared.keys() {
                 let pointer = format!("/{section}/{}", escaped(name));
-                if self.used.contains(&pointer) {
+                if self.used.contains(&pointer) || unread.iter().any(|place| path_of(place, name).is_some()) {
                     continue;
                 }
                 let mut diagnostic = at(self.document, "unused", &pointer, format!("{one} `{name}` is declared and never used"));

@@ -173,6 +173,8 @@ impl Dataflow<'_> {
             let takers: Vec<usize> = inputs.iter().filter(|(_, source)| **source == index).map(|(taker, _)| *taker).collect();
             match takers.as_slice() {
                 [_] => {}
+                // One that has two streams has been told already.
+                [] if self.is_needed_by_taker(index) => {}
                 [] => {
                     let message = format!("the stream of `{}` goes nowhere: no filter or sink takes it", self.steps[index].id);
                     self.error("no-sink", index, "/id", message).help = Some("put an `upload` behind it".to_owned());
@@ -180,6 +182,11 @@ impl Dataflow<'_> {
                 [first, second, ..] => self.two_consumers(index, *first, *second),
             }
         }
+    }
+
+    fn is_needed_by_taker(&self, index: usize) -> bool {
+        let takes = |step: &&Step| matches!(step.params.kind(), Kind::Filter(_) | Kind::Sink(_));
+        self.steps.iter().filter(takes).any(|step| step.needs.contains(&self.steps[index].id))
     }
 
     fn two_consumers(&mut self, index: usize, first: usize, second: usize) {
@@ -288,6 +295,9 @@ impl Dataflow<'_> {
     }
 
     fn verification(&mut self, index: usize, verify: &VerifyRestore, artifact: &StepId, chains: &[Chain]) {
+        if self.index(artifact).is_none() {
+            return;
+        }
         let Some(chain) = chains.iter().find(|chain| self.steps[chain.sink].id == *artifact) else {
             let message = format!("`{artifact}` is not an `upload` step");
             self.error("unclear-artifact", index, "/with/of", message).help = Some("name the step that stores the object".to_owned());

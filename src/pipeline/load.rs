@@ -4,12 +4,13 @@
 //! asked only through the function the caller lends. This file knows the order of the stages, not their rules.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::model::{Head, OnFailure, Pipeline, SourceFacts, Step, StepHead};
-use super::{check, dataflow};
+use super::model::{Chain, Head, OnFailure, Pipeline, SourceFacts, Step, StepHead};
+use super::{check, dataflow, fusing, keys};
 use crate::diagnostic::{Diagnostic, SourceText};
 use crate::document::{self, Document, Placeholders, Schema, Scope};
 use crate::quantity::Duration;
@@ -26,6 +27,29 @@ pub struct Loaded {
     pub pipeline: Option<Pipeline>,
     /// Errors and warnings, in the order of the text.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where the pipeline's name stands.
+    name: Option<(Arc<SourceText>, Range<usize>)>,
+}
+
+impl Loaded {
+    /// A file of which only this can be said.
+    pub fn refused(diagnostic: Diagnostic) -> Self {
+        Self { pipeline: None, diagnostics: vec![diagnostic], name: None }
+    }
+}
+
+/// Errors about pipelines of one name that share a store: neither could tell its own restore points.
+pub fn duplicate_names(loaded: &[Loaded]) -> Vec<Diagnostic> {
+    let named: Vec<_> = loaded.iter().filter_map(|file| file.pipeline.as_ref().zip(file.name.as_ref())).collect();
+    let mut found = Vec::new();
+    for (index, (pipeline, (source, range))) in named.iter().enumerate() {
+        let shares = |other: &Pipeline| other.stores.values().any(|store| pipeline.stores.values().any(|own| own == store));
+        let earlier = named[..index].iter().find(|(other, _)| other.name == pipeline.name && shares(other));
+        let Some((other, _)) = earlier else { continue };
+        let message = format!("{} is named `{}` too, and keeps its restore points in the same store", other.source.path, pipeline.name);
+        found.push(Diagnostic::error("duplicate-name", source, range.clone(), message).at("/name").help("give each pipeline its own name"));
+    }
+    found
 }
 
 /// A step as far as it could be read.
@@ -38,14 +62,19 @@ pub(super) struct Draft {
 /// Reads a pipeline. `env` looks up one environment variable; only those that the file's `env` list names are asked for.
 pub fn load(source: &Arc<SourceText>, schema: &Schema, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
     let (document, mut diagnostics) = document::recover(Arc::clone(source));
-    let Some(mut document) = document else { return Loaded { pipeline: None, diagnostics } };
+    let Some(mut document) = document else {
+        document::conceal(source, None, schema, &mut diagnostics);
+        return Loaded { pipeline: None, diagnostics, name: None };
+    };
     let scope = scope(&document.value, env);
     diagnostics.extend(document::expand(&mut document, &scope, &placeholders));
     diagnostics.extend(document::check(&document, schema));
     let pipeline = assemble(&document, &scope, &mut diagnostics);
+    document::conceal(source, Some(&document), schema, &mut diagnostics);
     diagnostics.sort_by_key(|d| (d.range.start, d.range.end));
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
-    Loaded { pipeline: pipeline.filter(|_| sound), diagnostics }
+    let name = document.span("/name").map(|span| (Arc::clone(source), span.value.clone()));
+    Loaded { pipeline: pipeline.filter(|_| sound), diagnostics, name }
 }
 
 /// The names that texts of this document may use, read leniently: the schema complains about wrong shapes.
@@ -83,13 +112,37 @@ fn assemble(document: &Document, scope: &Scope, diagnostics: &mut Vec<Diagnostic
     if !whole {
         return None;
     }
-    let steps: Vec<Step> = drafts.iter().filter_map(|draft| settle(draft, &drafts, &head)).collect();
-    let chains = dataflow::chains(document, &head, &steps, diagnostics);
+    let mut steps: Vec<Step> = drafts.iter().filter_map(|draft| settle(draft, &drafts, &head)).collect();
+    let known = diagnostics.len();
+    // What follows from a name that leads nowhere would only be an echo.
+    let named = !diagnostics.iter().any(|d| matches!(d.code, "unknown-step" | "duplicate-step"));
+    let chains = if named { dataflow::chains(document, &head, &steps, diagnostics) } else { Vec::new() };
+    if !named {
+        return None;
+    }
+    if !chains.is_empty() || !diagnostics[known..].iter().any(Diagnostic::is_error) {
+        fusing::check(document, &steps, &chains, diagnostics);
+    }
+    for chain in &chains {
+        share_policy(chain, &drafts, &mut steps);
+    }
     let env = scope.env.clone();
-    Some(pipeline(document, head, steps, chains, env))
+    let pipeline = pipeline(document, head, steps, chains, env);
+    keys::check(document, &pipeline, diagnostics);
+    Some(pipeline)
 }
 
-fn pipeline(document: &Document, head: Head, steps: Vec<Step>, chains: Vec<super::Chain>, env: BTreeMap<String, String>) -> Pipeline {
+/// A stream is tried again, watched and judged as one: what any of its steps says of that holds, the sink's word first.
+fn share_policy(chain: &Chain, drafts: &[Draft], steps: &mut [Step]) {
+    let members = std::iter::once(chain.sink).chain([chain.source]).chain(chain.filters.iter().copied());
+    let heads: Vec<&StepHead> = members.filter_map(|index| drafts[index].head.as_ref()).collect();
+    let sink = &mut steps[chain.sink];
+    sink.retry = heads.iter().find_map(|head| head.retry).unwrap_or(sink.retry);
+    sink.stall = heads.iter().find_map(|head| head.stall).unwrap_or(sink.stall);
+    sink.on_failure = heads.iter().find_map(|head| head.on_failure).unwrap_or(sink.on_failure);
+}
+
+fn pipeline(document: &Document, head: Head, steps: Vec<Step>, chains: Vec<Chain>, env: BTreeMap<String, String>) -> Pipeline {
     let text = &document.source;
     Pipeline {
         name: head.name,

@@ -5,11 +5,15 @@
 //! This module reads no clock, no environment and no live thing.
 
 mod check;
+mod codes;
 mod dataflow;
+mod fusing;
+mod keys;
 pub mod load;
 mod model;
 pub mod schema;
 
+pub use codes::CODES;
 pub use dataflow::artifact_of;
-pub use load::{Loaded, load};
+pub use load::{Loaded, duplicate_names, load};
 pub use model::{Chain, Defaults, Objectives, OnFailure, Pipeline, Retry, Schedule, SourceFacts, Step, When};

@@ -82,13 +82,13 @@ pub struct Objectives {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
-    /// How long one attempt may take.
+    /// How long one attempt may take; no limit unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// How long a stream may stand still before the attempt is given up; 10 minutes unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stall: Option<Duration>,
-    /// What to do when an attempt fails for a reason that may pass.
+    /// What to do when an attempt fails for a reason that may pass; 3 attempts unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 }
@@ -153,17 +153,18 @@ pub(super) struct StepHead {
     pub(super) description: Option<String>,
     /// The steps it waits for; the one above it unless given, none with `[]`. Data flows along them.
     #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
     pub(super) needs: Option<Vec<StepId>>,
     /// In which case it runs. With `always` or `failure` and no `needs`, it waits for every step above it.
     #[serde(default)]
     pub(super) when: When,
-    /// How long one attempt may take.
+    /// How long one attempt may take; as under `defaults` unless given. In a stream, the shortest holds for all of it.
     #[serde(default)]
     pub(super) timeout: Option<Duration>,
-    /// How long a stream may stand still before the attempt is given up.
+    /// How long a stream may stand still before the attempt is given up; as under `defaults` unless given. In a stream, it holds for all of it.
     #[serde(default)]
     pub(super) stall: Option<Duration>,
-    /// What to do when an attempt fails for a reason that may pass.
+    /// What to do when an attempt fails for a reason that may pass; as under `defaults` unless given. In a stream, it holds for all of it.
     #[serde(default)]
     pub(super) retry: Option<Retry>,
     /// What its failure means for the run: `fail` unless given, `warn` for `notify`.

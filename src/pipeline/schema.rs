@@ -5,7 +5,7 @@
 //! This file does not check documents.
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use schemars::transform::{RecursiveTransform, Transform};
+use schemars::transform::{RecursiveTransform, Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use crate::ids::RefName;
 use crate::step::{KINDS, Row};
 
 /// The address under which the schema names itself; nothing is ever fetched from it.
-const ID: &str = "https://runner.invalid/schemas/pipeline.schema.json";
+const ID: &str = "https://runner.invalid/schemas/";
 
 /// A dialect of JSON Schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,16 @@ pub enum Dialect {
     Draft2020,
     /// Draft 07, for older editors.
     Draft07,
+}
+
+impl Dialect {
+    /// The name of the committed file.
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Draft2020 => "pipeline.schema.json",
+            Self::Draft07 => "pipeline.draft-07.schema.json",
+        }
+    }
 }
 
 /// The schema of a pipeline file.
@@ -47,15 +57,17 @@ pub fn schema(dialect: Dialect) -> Value {
     push_required(&mut root, "steps");
     let mut whole = Map::new();
     whole.insert("$schema".to_owned(), json!(meta_schema(dialect)));
-    whole.insert("$id".to_owned(), json!(ID));
+    whole.insert("$id".to_owned(), json!(format!("{ID}{}", dialect.file_name())));
     whole.insert("title".to_owned(), json!("A backup pipeline of `runner`"));
     whole.extend(root);
     whole.insert(definitions, Value::Object(generator.take_definitions(false)));
     let mut schema = Schema::from(whole);
+    // First, for it moves references up beside descriptions, which draft 07 would not read: its own transforms move them apart.
+    RecursiveTransform(tidy).transform(&mut schema);
+    document_defaults(&mut schema);
     for transform in generator.transforms_mut() {
         transform.transform(&mut schema);
     }
-    RecursiveTransform(tidy).transform(&mut schema);
     schema.to_value()
 }
 
@@ -69,10 +81,12 @@ const fn meta_schema(dialect: Dialect) -> &'static str {
 fn step_schema(generator: &mut SchemaGenerator) -> Value {
     let mut step = closed::<StepHead>(generator);
     let uses: Vec<&str> = KINDS.iter().map(|row| row.uses).collect();
-    property(&mut step, "uses", json!({ "enum": uses, "description": "The kind of step." }));
+    let rules: Vec<Value> = KINDS.iter().map(|row| rule(row, generator)).collect();
+    // A word of VS Code's: what each value means, shown while it is chosen.
+    let about: Vec<&Value> = rules.iter().map(|rule| &rule["then"]["properties"]["with"]["description"]).collect();
+    property(&mut step, "uses", json!({ "enum": uses, "description": "The kind of step.", "markdownEnumDescriptions": about }));
     property(&mut step, "with", json!({ "type": "object", "description": "What the kind takes." }));
     push_required(&mut step, "uses");
-    let rules: Vec<Value> = KINDS.iter().map(|row| rule(row, generator)).collect();
     step.insert("allOf".to_owned(), Value::Array(rules));
     Value::Object(step)
 }
@@ -144,14 +158,52 @@ fn without_null(object: &mut Map<String, Value>) {
     }
 }
 
-/// Strips formats that no standard knows (`uint8`), and repeats descriptions where editors render Markdown.
+/// `{ postgres: … }` of several: what the branch says is said of its one key, which is what an editor's reader points at.
+fn describe_key(object: &mut Map<String, Value>) {
+    let Some(description) = object.get("description").cloned() else { return };
+    let Some(Value::Object(properties)) = object.get_mut("properties") else { return };
+    if let (1, Some(Value::Object(only))) = (properties.len(), properties.values_mut().next())
+        && !only.contains_key("const")
+    {
+        only.entry("description").or_insert(description);
+    }
+}
+
+/// The defaults that the types leave out of what they write, and so out of the schema: false, and nothing in a list.
+fn plain_defaults(object: &mut Map<String, Value>) {
+    let required: Vec<Value> = object.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let Some(Value::Object(properties)) = object.get_mut("properties") else { return };
+    for (name, property) in properties.iter_mut().filter(|(name, _)| !required.contains(&json!(name))) {
+        let Some(property) = property.as_object_mut() else { continue };
+        let default = match property.get("type").and_then(Value::as_str) {
+            Some("boolean") => json!(false),
+            Some("array") if name != "needs" => json!([]),
+            _ => continue,
+        };
+        property.entry("default").or_insert(default);
+    }
+}
+
+/// Repeats descriptions where editors render Markdown, with the default, which editors do not show by themselves.
+fn document_defaults(schema: &mut Schema) {
+    transform_subschemas(&mut document_defaults, schema);
+    let Some(object) = schema.as_object_mut() else { return };
+    let Some(Value::String(description)) = object.get("description") else { return };
+    let text = match object.get("default") {
+        Some(Value::String(word)) if !word.is_empty() => format!("{description}\n\nDefault: `{word}`"),
+        Some(default) if default.as_object().is_none_or(|map| !map.is_empty()) => format!("{description}\n\nDefault: `{default}`"),
+        _ => description.clone(),
+    };
+    object.insert("markdownDescription".to_owned(), Value::String(text));
+}
+
+/// Strips formats that no standard knows (`uint8`), and what stands for "not given".
 fn tidy(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     without_null(object);
     if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint") || format.starts_with("int")) {
         object.remove("format");
     }
-    if let Some(description @ Value::String(_)) = object.get("description").cloned() {
-        object.insert("markdownDescription".to_owned(), description);
-    }
+    describe_key(object);
+    plain_defaults(object);
 }

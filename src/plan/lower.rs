@@ -144,7 +144,7 @@ impl Lower<'_> {
         let artifacts: Vec<StepId> = self.pipeline.chains.iter().map(|chain| steps[chain.sink].id.clone()).collect();
         let target = stores.first().map(|store| Target {
             store: store.clone(),
-            key: format!(".runner/{}/<run month>/<run.id>.manifest.json", self.pipeline.name),
+            key: format!(".runner/{}/<run.month>/<run.id>.manifest.json", self.pipeline.name),
         });
         let many = crate::words::count(artifacts.len(), "artifact");
         let effect = Effect::Commit(Commit { stores, artifacts });
@@ -204,10 +204,19 @@ fn way_back(step: &Step, work: &Work, place: &str) -> Vec<StepWords> {
     let Work::Flow(flow) = work else { return Vec::new() };
     let part = |uses: &str, words: String| StepWords { id: step.id.clone(), uses: uses.to_owned(), words };
     let undone = flow.stages.iter().filter_map(|stage| match &stage.part {
-        Stage::Undo(undo) => Some(part("undo", undo.what.clone())),
+        Stage::Undo(undo) => Some(part(verb(&undo.what), undo.what.clone())),
         Stage::Apply(_) => None,
     });
     std::iter::once(part("fetch", "read back from the store".to_owned())).chain(undone).chain([part("restore", place.to_owned())]).collect()
+}
+
+/// What undoing a stage is called.
+fn verb(what: &str) -> &'static str {
+    match what {
+        "age" | "gpg" => "decrypt",
+        "zst" | "gz" | "lz4" => "unpack",
+        _ => "check",
+    }
 }
 
 /// The stages of a chain, undone last to first.

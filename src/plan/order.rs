@@ -1,7 +1,8 @@
 //! Which node waits for which, and an order in which they may run.
 //!
 //! A step's `needs` become edges between the nodes it ended up in. Whoever needs an upload waits for the commit: only then
-//! is there something to verify or to tell. This file looks into no node.
+//! is there something to verify or to tell. Only another upload does not: the commit is waiting for that one too. This file
+//! looks into no node.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,8 @@ fn links(nodes: &[Node], pipeline: &Pipeline) -> Vec<Link> {
             continue;
         }
         for need in outer_needs(node, pipeline) {
-            add(&last_node_of(&need, nodes), &node.id, edge);
+            let before = if stores(node) { storing(&need, nodes).map(|flow| flow.id.clone()) } else { None };
+            add(&before.unwrap_or_else(|| last_node_of(&need, nodes)), &node.id, edge);
         }
     }
     links
@@ -88,11 +90,15 @@ fn outer_needs(node: &Node, pipeline: &Pipeline) -> Vec<StepId> {
     outer
 }
 
+/// The flow that a step was fused into.
+fn storing<'a>(step: &StepId, nodes: &'a [Node]) -> Option<&'a Node> {
+    nodes.iter().find(|node| stores(node) && node.steps.iter().any(|words| words.id == *step))
+}
+
 /// The node after which a step is done: the commit for steps of a stored chain, the finish for a verification.
 fn last_node_of(step: &StepId, nodes: &[Node]) -> NodeId {
-    let stored = nodes.iter().any(|node| stores(node) && node.steps.iter().any(|words| words.id == *step));
     let finish = NodeId::part(step, "finish");
-    if stored {
+    if storing(step, nodes).is_some() {
         NodeId::implicit(COMMIT)
     } else if nodes.iter().any(|node| node.id == finish) {
         finish

@@ -40,7 +40,7 @@ pub struct PostgresSpec {
     /// The password, handed on through a file only its reader can open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<SecretRef>,
-    /// How the connection is secured; as in libpq.
+    /// How the connection is secured, as in libpq; `prefer` unless given here or in the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sslmode: Option<SslMode>,
     /// Certificates of the authorities to trust, as a PEM file; `system` means the system's own.

@@ -15,12 +15,21 @@ use crate::diagnostic::{Diagnostic, Severity, SourceText};
 /// How many lines a label may be away from its problem to be shown in the same excerpt; farther ones become a note.
 const EXCERPT_LINES: usize = 400;
 
+/// How many columns an excerpt takes where no terminal says how many there are.
+const COLUMNS: usize = 140;
+
 /// For people: each with its place, an excerpt, labels and help, and a last line that counts them. Empty for none.
 pub fn human(diagnostics: &[Diagnostic], colour: bool) -> String {
+    human_within(diagnostics, colour, COLUMNS)
+}
+
+/// The same for a terminal of so many columns: longer lines are cut around the problem, so that its mark stays under it.
+pub fn human_within(diagnostics: &[Diagnostic], colour: bool, columns: usize) -> String {
     if diagnostics.is_empty() {
         return String::new();
     }
     let renderer = if colour { Renderer::styled().decor_style(DecorStyle::Unicode) } else { Renderer::plain() };
+    let renderer = renderer.term_width(columns);
     let mut text = String::new();
     for diagnostic in ordered(diagnostics) {
         text.push_str(&renderer.render(&[group(diagnostic)]));

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::style::{BAD, BOLD, DIM, GOOD, NAME, Paint, WARN};
+use super::style::{BAD, BOLD, DIM, GOOD, NAME, Paint, WARN, columns, padded};
 use crate::diagnostic::Severity;
 use crate::plan::{Action, ConnectionFacts, Finding, Node, Plan, Reach, StoreFacts, ToolFacts};
 use crate::postgres::ConnectionSpec;
@@ -13,13 +13,18 @@ use crate::secret::Presence;
 use crate::store::StoreSpec;
 use crate::words::count;
 
+/// The widest that the column of names gets, in columns of a terminal.
+const NAMES: usize = 24;
+
 /// A plan in a terminal.
 pub fn human(plan: &Plan, paint: Paint) -> String {
     let mut out = String::new();
     let about = plan.description.as_ref().map(|words| format!(" — {words}")).unwrap_or_default();
     let _ok = writeln!(out, "{}{about}", paint.on(BOLD, plan.pipeline.as_str()));
-    for (name, value) in head(plan) {
-        let _ok = writeln!(out, "  {} {value}", paint.on(DIM, &format!("{name:<12}")));
+    let head = head(plan);
+    let width = head.iter().map(|(name, _)| columns(name)).max().unwrap_or(0).clamp(11, NAMES);
+    for (name, value) in head {
+        let _ok = writeln!(out, "  {}  {value}", paint.on(DIM, &padded(&name, width)));
     }
     for node in &plan.nodes {
         out.push('\n');

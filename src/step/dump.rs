@@ -27,17 +27,17 @@ pub struct Dump {
     /// The form of the archive.
     #[serde(default)]
     pub format: Format,
-    /// Tables dumped at once; only with `format: directory`.
+    /// Tables dumped at once, each by a connection of its own; one unless given. Only with `format: directory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub jobs: Option<u16>,
-    /// Only these tables: exact names (`orders`, `Sales.Orders`, `주문`), `*` and `?` match any text and any character.
+    /// Only these tables; all unless given. Exact names (`orders`, `Sales.Orders`, `주문`), `*` and `?` match any text and any character.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<String>,
     /// Not these tables; names as in `tables`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_tables: Vec<String>,
-    /// Only these schemas; names as in `tables`.
+    /// Only these schemas; all unless given. Names as in `tables`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemas: Vec<String>,
     /// Not these schemas; names as in `tables`.
@@ -55,7 +55,7 @@ pub struct Dump {
     /// Leave out who may do what (GRANT and REVOKE).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_privileges: bool,
-    /// Only these sections of the archive.
+    /// Only these sections of the archive; all unless given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<Section>,
     /// How long to wait for a lock on a table before the dump fails; waits as long as it takes when not given.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::notify::{ArtifactFact, Delivery, Facts, Notify, Outcome};
+use super::notify::{ArtifactFact, Delivery, Facts, LITERAL_SECRET, Notify, Outcome};
 use super::{Cx, PerformEffect, Problem, References, StepError, StepKind};
 use crate::ids::{NodeId, StepId};
 use crate::runtime::Ledger;
@@ -22,7 +22,13 @@ impl StepKind for Notify {
 
     fn problems(&self) -> Vec<Problem> {
         let pointer = |field: String| if field.is_empty() { field } else { format!("/{field}") };
-        Notify::problems(self).into_iter().map(|(field, message)| Problem::error("bad-notification", pointer(field), message)).collect()
+        let code = |message: &str| if message == LITERAL_SECRET { "literal-secret" } else { "bad-notification" };
+        let said = |field: &str, message: &str| match field.rsplit('/').next() {
+            Some(name) if !name.is_empty() => format!("`{name}` {message}"),
+            _ => format!("it {message}"),
+        };
+        let problems = Notify::problems(self).into_iter();
+        problems.map(|(field, message)| Problem::error(code(&message), pointer(field.clone()), said(&field, &message))).collect()
     }
 }
 

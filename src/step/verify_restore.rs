@@ -17,20 +17,20 @@ pub struct VerifyRestore {
     /// The `upload` step whose object is verified; the one this step needs when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<StepId>,
-    /// The private key that decrypts: an age identity file's text, an OpenSSH private key, or an OpenPGP secret key.
+    /// The private key that decrypts; needed unless a passphrase does. An age identity file's text, an OpenSSH private key, or an OpenPGP secret key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<SecretRef>,
-    /// The passphrase that decrypts, or that opens the OpenPGP secret key.
+    /// The passphrase that decrypts, or that opens the OpenPGP secret key; none unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<SecretRef>,
-    /// A connection whose server takes a temporary database instead of a scratch server started here.
+    /// A connection whose server takes a temporary database; a scratch server is started here unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<RefName>,
     /// Tables restored at once; one a core unless given. Plain and tar dumps restore one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub jobs: Option<u16>,
-    /// The least number of tables that must have been restored.
+    /// The least number of tables that must have been restored; not looked at unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_tables: Option<u64>,
     /// What must hold in the restored database.
@@ -42,13 +42,13 @@ pub struct VerifyRestore {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
-    /// A query of one row and one column; it must answer true, or `equals`.
+    /// A query of one row and one column; it must answer true, or `equals`. Left out with `row_count`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
-    /// What the query must answer, compared as text.
+    /// What the query must answer, compared as text; true unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<Expected>,
-    /// Bounds on the rows of one table.
+    /// Bounds on the rows of one table. Left out with `sql`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_count: Option<RowCount>,
 }
@@ -82,10 +82,10 @@ impl std::fmt::Display for Expected {
 pub struct RowCount {
     /// The table, `orders` or `Sales.Orders`, in its own case; without a schema it may be in any.
     pub table: String,
-    /// The least number of rows.
+    /// The least number of rows; no bound unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<u64>,
-    /// The greatest number of rows.
+    /// The greatest number of rows; no bound unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u64>,
 }

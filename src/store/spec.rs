@@ -61,10 +61,10 @@ pub struct S3Spec {
     /// The storage class of new objects, such as `STANDARD_IA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<String>,
-    /// Encryption by the server.
+    /// Encryption by the server; what the bucket does by itself unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_side_encryption: Option<ServerSideEncryption>,
-    /// Tags of new objects.
+    /// Tags of new objects; none unless given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     /// Object lock of new objects; the bucket must have been created with it.

@@ -70,6 +70,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "runtime",
             "secret",
             "template",
+            "words",
         ],
         &[],
     ),

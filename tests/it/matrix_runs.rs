@@ -62,7 +62,7 @@ fn a_pipeline_that_can_not_start_does_not_hold_up_the_others() {
     let nowhere = json!({ "postgres": { "host": "/nowhere", "user": "x", "database": "y" } });
     let (lost, good) = (rig.pipeline(&backup("lost", &nowhere, &[])), rig.pipeline(&backup("good", &by_socket(&server, "orders"), &[])));
     let ran = rig.run(["apply".as_ref(), lost.as_path(), good.as_path(), "--format=json".as_ref()]);
-    assert!(matches!(ran.code, 69 | 75) && ran.stderr.contains("/nowhere"), "{} {}", ran.code, ran.stderr);
+    assert!(ran.code == 69 && ran.stderr.contains("/nowhere"), "{} {}", ran.code, ran.stderr);
     let answer = ran.json();
     assert_eq!([&answer["runs"][0]["outcome"], &answer["runs"][1]["outcome"]], ["failed", "done"]);
     assert_eq!(rig.files("store").iter().filter(|file| file.ends_with(".manifest.json")).count(), 1, "good was backed up: {}", ran.stderr);

@@ -114,7 +114,7 @@ fn header_problem(name: &str, value: &TextOrSecret) -> Option<&'static str> {
     }
     let lower = name.to_lowercase();
     let telltale = TELLTALE.iter().any(|word| lower.contains(word));
-    telltale.then_some("is a literal where a secret belongs: declare it under `secrets` and write `{ secret: name }`")
+    telltale.then_some(super::LITERAL_SECRET)
 }
 
 fn signature(key: &Secret, body: &[u8]) -> String {
