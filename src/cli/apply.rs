@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::output::{Output, Problem};
 use super::progress::{Told, Watcher, events_file};
 use super::{files, plan as planning};
+use crate::diagnostic::Failure;
 use crate::exec;
 use crate::ids::RunId;
 use crate::journal::Journal;
@@ -93,10 +94,18 @@ fn same_world(now: &Plan, then: &Plan) -> bool {
 
 fn apply(plan: &Plan, args: &ApplyArgs, output: &Output) -> Result<(Exit, Value), Problem> {
     Output::talk(&render::plan::human(plan, Output::talk_paint()));
-    if let Some(finding) = plan.blocked() {
-        let problem = Problem::new(Exit::of_class(finding.class), format!("{}: {}: {}", plan.pipeline, finding.subject, finding.message));
-        return Err(finding.help.iter().fold(problem, Problem::help));
+    let Some(finding) = plan.blocked() else { return execute(plan, args, output, None) };
+    let message = format!("{}: {}: {}", plan.pipeline, finding.subject, finding.message);
+    let problem = Problem::new(Exit::of_class(finding.class), message.clone());
+    if plan.tells_of_failure() {
+        let refused = Failure { class: finding.class, message, hint: finding.help.clone() };
+        execute(plan, args, output, Some(&refused))?;
     }
+    Err(finding.help.iter().fold(problem, Problem::help))
+}
+
+/// Runs a plan, or only what tells that it can not be applied.
+fn execute(plan: &Plan, args: &ApplyArgs, output: &Output, refused: Option<&Failure>) -> Result<(Exit, Value), Problem> {
     let tokio = planning::tokio_runtime()?;
     let scratch = std::env::temp_dir();
     for left in postgres::scratch::sweep_stale(&scratch) {
@@ -110,14 +119,14 @@ fn apply(plan: &Plan, args: &ApplyArgs, output: &Output) -> Result<(Exit, Value)
     let signal = watch_signals(&runtime);
     let mut told = told(plan, &runtime, args)?;
     let journal = told.journal.path().to_owned();
-    let options = exec::Options { parallel: args.parallel.into() };
+    let options = exec::Options { parallel: args.parallel.into(), refused: refused.cloned() };
     let ended = exec::run(plan, &runtime, options, &mut told).map_err(|error| {
         Problem::new(Exit::Other, format!("writing {}: {error}", journal.display())).help("the run was stopped; make room and run it again")
     })?;
     let summary = summary(&runtime, &ended);
     let said = runtime.ledger(|ledger| std::mem::take(&mut ledger.said));
     Output::talk(&format!("journal: {}", journal.display()));
-    if args.format == Format::Json {
+    if args.format == Format::Json || refused.is_some() {
         for text in &said {
             Output::talk(text);
         }

@@ -25,10 +25,12 @@ const TICK: Duration = Duration::from_millis(100);
 const PROGRESS: u32 = 5;
 
 /// How a plan is run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Nodes that may run at once.
     pub parallel: usize,
+    /// Why the plan can not be applied: then nothing is done but what runs after failures, so that somebody hears of it.
+    pub refused: Option<Failure>,
 }
 
 /// How a run ended.
@@ -71,6 +73,7 @@ pub fn run(plan: &Plan, runtime: &Runtime, options: Options, subscriber: &mut dy
             started: Instant::now(),
         };
         dispatch.tell_start();
+        dispatch.refuse();
         dispatch.run(scope, &take);
         dispatch.end()
     })
@@ -106,6 +109,21 @@ impl<'a> Dispatch<'a, '_> {
                     ticks = ticks.wrapping_add(1);
                     self.tick(ticks.is_multiple_of(PROGRESS));
                 }
+            }
+        }
+    }
+
+    /// Ends all that waits for success: the first node for the reason why nothing can be done, the rest because of it.
+    fn refuse(&mut self) {
+        let Some(refused) = self.options.refused.clone() else { return };
+        self.failure = Some(refused.clone());
+        let mut first = Some(refused);
+        for index in (0..self.plan.nodes.len()).filter(|index| self.plan.nodes[*index].when == When::Success).collect::<Vec<_>>() {
+            if let Some(refused) = first.take() {
+                self.node_ended(index, State::Failed, Some(refused));
+            } else {
+                let message = format!("the plan of {} can not be applied", self.plan.pipeline);
+                self.node_ended(index, State::NotRun, Some(Failure { class: Class::Failed, message, hint: None }));
             }
         }
     }

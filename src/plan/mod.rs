@@ -198,6 +198,11 @@ impl Plan {
         self.findings.iter().find(|finding| finding.severity == Severity::Error)
     }
 
+    /// Whether a node would tell of a failure.
+    pub fn tells_of_failure(&self) -> bool {
+        self.nodes.iter().any(|node| node.action == Action::Tell && node.when != When::Success)
+    }
+
     /// Whether applying it would change anything.
     pub fn has_changes(&self) -> bool {
         self.nodes.iter().any(|node| node.action != Action::Skip)

@@ -114,6 +114,23 @@ fn apply_without_a_secret_or_a_recipient_dumps_nothing() {
 }
 
 #[test]
+fn apply_that_can_not_even_start_is_told_to_those_who_are_told_of_failures() {
+    let server = guarded("right", 1);
+    let bench = Bench::new();
+    bench.program("pg_dump", "touch @/dumped; exec \"$REAL\" \"$@\"");
+    let tell = "  - { id: tell, uses: notify, when: always, with: { file: { path: @/told } } }
+  - { id: cheer, uses: notify, with: { file: { path: @/cheered } } }\n";
+    bench.text(&format!("{}{DUMP}{tell}", head(&server, "", "")));
+    bench.apply().is(77, &["secret db_password"]);
+    nothing_was_dumped(&bench);
+    let told = std::fs::read_to_string(bench.path("told")).unwrap();
+    assert!(told.contains("\"outcome\":\"failure\"") && told.contains("secret db_password"), "{told}");
+    assert!(!bench.path("cheered").exists(), "what waits for success does not run");
+    let journal = bench.story();
+    assert!(journal.contains("dump=Failed") && journal.contains("tell=Done"), "the run that could not be is in the journal: {journal}");
+}
+
+#[test]
 fn apply_with_the_wrong_key_stays_stored_and_its_receipt_says_why() {
     let server = shop(1);
     let ((_, recipient), (other, _)) = (age_key(), age_key());
