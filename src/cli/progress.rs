@@ -14,7 +14,7 @@ use super::output::Output;
 use crate::event::{Event, Subscriber, What};
 use crate::ids::NodeId;
 use crate::journal::{self, Journal};
-use crate::render::event::{counts, lines};
+use crate::render::event::{each_stage, lines};
 
 /// How often progress is told where nobody watches a bar.
 const PLAIN: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ fn bar(event: &Event, all: &MultiProgress, bars: &mut BTreeMap<NodeId, ProgressB
         What::Progress { node, stages } => {
             if let Some(bar) = bars.get(node) {
                 bar.set_position(stages.first().map_or(0, |stage| stage.bytes));
-                bar.set_message(counts(stages).unwrap_or_default());
+                bar.set_message(each_stage(stages).unwrap_or_default());
             }
             return;
         }

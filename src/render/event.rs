@@ -20,7 +20,7 @@ fn body(what: &What, paint: Paint) -> Option<String> {
             let again = if *attempt > 1 { format!(" (attempt {attempt} of {attempts})") } else { String::new() };
             format!("{} {node}{again}: {}", paint.on(NAME, "▶"), words.join(" → "))
         }
-        What::Progress { node, stages } => format!("  {node}: {}", counts(stages)?),
+        What::Progress { node, stages } => format!("  {node}: {}", each_stage(stages)?),
         What::AttemptFailed { node, attempt, error, retry_in } => {
             format!("{} {node}: attempt {attempt} failed, next in {}: {}", paint.on(WARN, "!"), brief(*retry_in), told(error))
         }
@@ -68,11 +68,41 @@ fn told(error: &Failure) -> String {
     format!("{}{hint}", error.message.replace('\n', "\n           "))
 }
 
+/// How far each stage of a flow is: `dump 812 MB → compress 203 MB → sent 197 MB`. Stages that change no size are left out.
+pub fn each_stage(stages: &[StageBytes]) -> Option<String> {
+    let (first, sent) = (stages.first()?, stages.last()?);
+    let between = stages.iter().zip(stages.iter().skip(1)).filter(|(before, stage)| before.bytes != stage.bytes).map(|(_, stage)| stage);
+    let changed = between.filter(|stage| stage.stage != sent.stage);
+    let told: Vec<String> =
+        std::iter::once(first).chain(changed).chain([sent]).map(|stage| format!("{} {}", stage.stage, bytes(stage.bytes))).collect();
+    Some(told.join(" → "))
+}
+
 /// The counts of a flow in one line: what came in, and what went out.
-pub fn counts(stages: &[StageBytes]) -> Option<String> {
+fn counts(stages: &[StageBytes]) -> Option<String> {
     let (first, last) = (stages.first()?, stages.iter().rev().find(|stage| stage.bytes > 0)?);
     if first.stage == last.stage {
         return Some(bytes(first.bytes));
     }
     Some(format!("{} → {}", bytes(first.bytes), bytes(last.bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_names_every_stage_that_changes_the_size() {
+        let stage = |stage: &str, bytes| StageBytes { stage: stage.to_owned(), bytes };
+        let stages = [
+            stage("dump", 812_000_000),
+            stage("compress", 203_000_000),
+            stage("checksum", 203_000_000),
+            stage("encrypt", 203_100_000),
+            stage("sent", 197_000_000),
+        ];
+        assert_eq!(each_stage(&stages).unwrap(), "dump 812 MB → compress 203 MB → encrypt 203 MB → sent 197 MB");
+        assert_eq!(counts(&stages).unwrap(), "812 MB → 197 MB");
+        assert_eq!(each_stage(&[]), None);
+    }
 }

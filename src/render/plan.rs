@@ -10,6 +10,7 @@ use crate::plan::{Action, ConnectionFacts, Finding, Node, Plan, Reach, StoreFact
 use crate::postgres::ConnectionSpec;
 use crate::quantity::bytes;
 use crate::secret::Presence;
+use crate::step::{Format, Sink, Source, Work};
 use crate::store::StoreSpec;
 use crate::words::count;
 
@@ -156,8 +157,8 @@ fn title(node: &Node) -> String {
 
 fn fused(node: &Node) -> &'static str {
     match &node.work {
-        crate::step::Work::Flow(_) => "   (one pass)",
-        crate::step::Work::Effect(_) => "",
+        Work::Flow(_) => "   (one pass)",
+        Work::Effect(_) => "",
     }
 }
 
@@ -169,6 +170,7 @@ fn details(node: &Node) -> Vec<(&'static str, String)> {
     if let Some(expected) = node.expected_bytes {
         details.push(("expects", format!("about {} or less", bytes(expected))));
     }
+    details.extend(scratch(node).map(|words| ("scratch", words)));
     let retry = count(node.retry.attempts.max(1), "attempt");
     let timeout = node.timeout.map(|timeout| format!(", each at most {timeout}")).unwrap_or_default();
     if node.action != Action::Skip {
@@ -176,6 +178,20 @@ fn details(node: &Node) -> Vec<(&'static str, String)> {
     }
     details.push(("because", node.reason.clone()));
     details
+}
+
+/// What a node keeps on scratch disk while it runs; a streamed dump keeps nothing.
+fn scratch(node: &Node) -> Option<String> {
+    let Work::Flow(flow) = &node.work else { return None };
+    let size =
+        |times: u64| node.expected_bytes.map_or_else(String::new, |expected| format!(", about {}", bytes(expected.saturating_mul(times))));
+    match (&flow.source.part, &flow.sink.part) {
+        (Source::Dump(dump), _) if dump.format == Format::Directory => {
+            Some(format!("the dump is staged there before it is sent{}", size(1)))
+        }
+        (_, Sink::Restore(_)) => Some(format!("the unpacked archive and the restored database{}", size(2))),
+        _ => None,
+    }
 }
 
 fn human_finding(finding: &Finding, paint: Paint) -> String {
