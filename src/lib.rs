@@ -1,5 +1,6 @@
 //! `runner`: declarative, reviewable PostgreSQL backups with proof of restore.
 
+pub mod archive;
 pub mod cli;
 pub mod diagnostic;
 pub mod document;

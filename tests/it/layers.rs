@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("event", &["diagnostic", "ids"], &["tokio", "clap"]),
     // Bytes, text, places.
     ("stream", &["secret"], &["clap"]),
+    ("archive", &["stream"], &["tokio", "clap", "std::fs"]),
     ("document", &["diagnostic"], &["tokio", "clap"]),
     ("store", &["ids", "secret", "stream"], &["clap"]),
     ("postgres", &["secret", "stream"], &["clap"]),
