@@ -107,7 +107,7 @@ fn objects(dumped: &Fingerprint, restored: &Fingerprint, same_words: bool, found
             found.push(Difference::Additional { object: object.clone() });
         } else if same_words && texts(was) != texts(is) {
             found.push(Difference::Definition { object: object.clone() });
-        } else if let Some((was, is)) = was.iter().zip(is).find(|(was, is)| was.owner != is.owner) {
+        } else if let Some((was, is)) = was.iter().zip(is).find(|(was, is)| was.owner.is_some() && was.owner != is.owner) {
             let (dumped, restored) = (was.owner.clone(), is.owner.clone());
             found.push(Difference::Owner { object: object.clone(), dumped, restored });
         }

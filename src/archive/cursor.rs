@@ -122,7 +122,7 @@ fn magnitude(bytes: &[u8]) -> u64 {
 }
 
 /// Text as UTF-8. An archive of another encoding keeps its ASCII, and every other byte shows as `\xNN`.
-pub(super) fn words(bytes: &[u8]) -> String {
+pub fn words(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_owned();
     }

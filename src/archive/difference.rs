@@ -147,7 +147,8 @@ impl fmt::Display for Difference {
                 let (by, word) = (dumped.abs_diff(*restored), if dumped > restored { "missing" } else { "too many" });
                 write!(f, "{table}: {} {word} ({dumped} dumped, {restored} restored)", counted(by, "row"))
             }
-            Self::Values { table, rows } => write!(f, "{table}: its {} do not hold what was dumped", counted(*rows, "row")),
+            Self::Values { table, rows: 1 } => write!(f, "{table}: its row does not hold what was dumped"),
+            Self::Values { table, rows } => write!(f, "{table}: its {rows} rows do not hold what was dumped"),
             Self::Sequence { sequence, dumped, restored } => sequence_words(f, sequence, *dumped, *restored),
             Self::LargeObjects { dumped, restored } => large_objects(f, dumped, restored),
         }

@@ -24,10 +24,11 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 pub use compare::{Comparison, compare};
+pub use cursor::words;
 pub use difference::{Difference, Object};
 pub use digest::ContentDigest;
 pub use model::{Entry, Facts, Fingerprint, Incomparable, LargeObjects, SequenceValue, Summary, TableDigest};
-pub use rows::Rows;
+pub use rows::{Counted, Rows};
 
 use crate::stream::{Chunk, Pull, Stopper, Stream, StreamError, fused};
 

@@ -32,6 +32,15 @@ pub struct Counted {
     pub digest: ContentDigest,
 }
 
+impl Counted {
+    /// Adds what was found in another part of the same table.
+    pub fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.digest.add(other.digest);
+    }
+}
+
 struct Open {
     pieces: Pieces,
     bytes: u64,

@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("archive", &["stream"], &["tokio", "clap", "std::fs"]),
     ("document", &["diagnostic"], &["tokio", "clap"]),
     ("store", &["ids", "secret", "stream"], &["clap"]),
-    ("postgres", &["secret", "stream"], &["clap"]),
+    ("postgres", &["archive", "secret", "stream"], &["clap"]),
     ("runtime", &["ids", "postgres", "secret", "store", "stream", "template"], &["clap"]),
     // What a pipeline is, and what becomes of it.
     ("step", &["diagnostic", "ids", "postgres", "quantity", "runtime", "secret", "store", "stream", "template"], &["clap", "crate::event"]),

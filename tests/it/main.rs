@@ -1,6 +1,7 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod archive_custom;
+mod archive_live;
 mod archive_seed;
 mod document_bad;
 mod document_check;
