@@ -70,6 +70,11 @@ impl Contents {
         }
     }
 
+    /// Facts that come to light on the way.
+    pub(super) fn facts(&mut self) -> &mut Facts {
+        &mut self.facts
+    }
+
     /// Takes in an entry.
     pub(super) fn declare(&mut self, item: Item) -> Result<(), StreamError> {
         match item.entry.kind.as_str() {

@@ -15,6 +15,7 @@ pub mod digest;
 mod header;
 pub mod model;
 mod objects;
+mod plain;
 pub mod rows;
 mod sql;
 mod toc;
@@ -41,6 +42,8 @@ const LAYER: &str = "archive";
 pub enum Form {
     /// `pg_dump --format=custom --compress=0`.
     Custom,
+    /// `pg_dump --format=plain`: a script for psql.
+    Plain,
 }
 
 /// Where the fingerprint of a stream appears once that stream reached its verified end.
@@ -76,6 +79,7 @@ struct Tap {
 pub fn fingerprint(input: Stream, form: Form) -> (Stream, Handle) {
     let reader: Box<dyn Reader> = match form {
         Form::Custom => Box::new(custom::Custom::default()),
+        Form::Plain => Box::new(plain::Plain::default()),
     };
     let handle = Handle::default();
     (fused(Tap { input, reader: Some(reader), handle: handle.clone() }), handle)

@@ -29,11 +29,12 @@ pub struct Fingerprint {
 pub struct Facts {
     /// The form of the archive.
     pub form: Form,
-    /// The version of the archive's format: `1.16`.
+    /// The version of the archive's format: `1.16`; empty for a script, which has none.
     pub version: String,
-    /// When it was made, in the local time of the machine that dumped: `2026-11-03 02:17:05`.
+    /// When it was made, in the local time of the machine that dumped: `2026-11-03 02:17:05`;
+    /// empty if the archive does not tell.
     pub created: String,
-    /// The database that was dumped.
+    /// The database that was dumped; empty if the archive does not tell.
     pub database: String,
     /// The version of the server it was dumped from: `16.4 (Debian 16.4-1)`.
     pub server_version: String,

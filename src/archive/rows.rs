@@ -69,43 +69,48 @@ impl Open {
 impl Rows {
     /// Takes in more bytes of the table's data.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        let read = self.feed_to_end(bytes);
+        // pg_dump writes blank lines behind the end mark, and nothing else.
+        if bytes[read..].iter().all(|byte| *byte == b'\n') { Ok(()) } else { Err(damaged("something follows the end mark of the rows")) }
+    }
+
+    /// Takes in bytes up to the line that ends the rows; answers how many. The bytes behind it are not the table's.
+    pub(super) fn feed_to_end(&mut self, bytes: &[u8]) -> usize {
         let mut from = 0;
+        if self.ended {
+            return from;
+        }
         for at in memchr_iter(b'\n', bytes) {
-            self.line(&bytes[from..at])?;
+            self.line(&bytes[from..at]);
             from = at + 1;
+            if self.ended {
+                return from;
+            }
         }
         match (&bytes[from..], &mut self.open) {
             ([], _) => {}
-            (_, _) if self.ended => return Err(after_end()),
             (rest, Some(open)) => open.more(rest),
             (rest, open) => *open = Some(Open::begin(rest)),
         }
-        Ok(())
+        bytes.len()
     }
 
     /// A line, or the last part of one.
-    fn line(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+    fn line(&mut self, bytes: &[u8]) {
         let (length, digest) = match self.open.take() {
+            None if bytes == END => return self.ended = true,
+            None => (bytes.len() as u64, ContentDigest::of(bytes)),
             Some(mut open) => {
                 open.more(bytes);
                 if open.is_end() {
-                    self.ended = true;
-                    return Ok(());
+                    return self.ended = true;
                 }
                 (open.bytes, open.pieces.digest())
             }
-            // pg_dump writes blank lines behind the end mark, and nothing else.
-            None if self.ended => return if bytes.is_empty() { Ok(()) } else { Err(after_end()) },
-            None if bytes == END => {
-                self.ended = true;
-                return Ok(());
-            }
-            None => (bytes.len() as u64, ContentDigest::of(bytes)),
         };
         self.found.rows += 1;
         self.found.bytes += length + 1;
         self.found.digest.add(digest);
-        Ok(())
     }
 
     /// Whether the line that ends the rows has come.
@@ -125,10 +130,6 @@ impl Rows {
         }
         Ok(self.found)
     }
-}
-
-fn after_end() -> StreamError {
-    damaged("something follows the end mark of the rows")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::model::Entry;
 use crate::stream::StreamError;
 
 /// Definitions up to this many bytes are kept for whoever needs their words; of longer ones only the digest is.
-const KEPT: usize = 64 * 1024;
+pub(super) const KEPT: usize = 64 * 1024;
 
 /// One entry.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 mod archive_custom;
 mod archive_live;
+mod archive_plain;
 mod archive_seed;
 mod document_bad;
 mod document_check;
