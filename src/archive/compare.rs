@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Form;
 use super::difference::{Difference, Object};
 use super::model::{Entry, Fingerprint, Incomparable, SequenceValue, TableDigest};
 
@@ -61,8 +62,8 @@ fn same_words(dumped: &Fingerprint, restored: &Fingerprint, incomparable: &mut V
     let (was, is) = (&dumped.facts, &restored.facts);
     let why = if major(&was.server_version) != major(&is.server_version) || major(&was.dump_version) != major(&is.dump_version) {
         "PostgreSQL words them differently in different versions"
-    } else if was.form != is.form {
-        "the two archives are of different forms"
+    } else if (was.form == Form::Plain) != (is.form == Form::Plain) {
+        "a script words them differently than an archive"
     } else {
         return true;
     };
@@ -164,4 +165,76 @@ fn sequences(dumped: &Fingerprint, restored: &Fingerprint, found: &mut Vec<Diffe
         }
     }
     // A sequence of which only the restored side knows the value shows among the objects, if it was not dumped at all.
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::digest::ContentDigest;
+    use super::super::model::{Facts, LargeObjects};
+    use super::*;
+
+    fn side(version: &str, form: Form, definition: &[u8]) -> Fingerprint {
+        let text = String::new;
+        let facts = Facts {
+            form,
+            version: text(),
+            created: text(),
+            database: text(),
+            server_version: version.to_owned(),
+            dump_version: version.to_owned(),
+            encoding: text(),
+        };
+        let definition = ContentDigest::of(definition);
+        let entry = |kind: &str, name: &str| Entry { kind: kind.into(), schema: None, name: name.into(), owner: None, definition };
+        Fingerprint {
+            facts,
+            inventory: vec![entry("VIEW", "v"), entry("DATABASE", version), entry("COMMENT", &format!("DATABASE {version}"))],
+            tables: Vec::new(),
+            sequences: Vec::new(),
+            large_objects: LargeObjects::default(),
+            incomparable: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn definitions_are_compared_only_where_both_sides_use_the_same_words() {
+        let dumped = side("16.4 (Debian 16.4-1)", Form::Custom, b"one");
+        let same = compare(&dumped, &side("16.9", Form::Tar, b"other"));
+        assert_eq!(same.differences.iter().map(ToString::to_string).collect::<Vec<_>>(), ["view v is defined differently"]);
+        assert!(same.incomparable.is_empty() && !same.equal());
+        for (other, why) in [(side("17.1", Form::Custom, b"other"), "different versions"), (side("16.9", Form::Plain, b"other"), "script")]
+        {
+            let found = compare(&dumped, &other);
+            assert!(found.equal() && found.incomparable[0].why.contains(why), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_gone_is_said_once() {
+        let mut dumped = side("16.4", Form::Custom, b"");
+        let sequence = |last_value| SequenceValue { schema: "public".into(), name: "s".into(), last_value, is_called: true };
+        let entry = |kind: &str, name: &str| Entry {
+            kind: kind.into(),
+            schema: Some("public".into()),
+            name: name.into(),
+            owner: None,
+            definition: ContentDigest::default(),
+        };
+        dumped.inventory.extend([entry("SEQUENCE", "s"), entry("TABLE", "t")]);
+        dumped.sequences = vec![sequence(5)];
+        dumped.tables = vec![TableDigest {
+            schema: "public".into(),
+            name: "t".into(),
+            columns: Vec::new(),
+            with_partitions: false,
+            rows: 1,
+            bytes: 1,
+            digest: ContentDigest::default(),
+        }];
+        let said = |restored: &Fingerprint| compare(&dumped, restored).differences.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let gone = side("16.4", Form::Custom, b"");
+        assert_eq!(said(&gone), ["sequence public.s is absent", "table public.t is missing with its 1 row"]);
+        let ahead = Fingerprint { sequences: vec![sequence(6)], ..dumped.clone() };
+        assert_eq!(said(&ahead), ["sequence public.s is ahead: 6 restored, 5 dumped"]);
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::cursor::Offset;
+use super::cursor::Place;
 use super::damaged;
 use super::digest::ContentDigest;
 use super::model::{Entry, Facts, Fingerprint, Incomparable, SequenceValue, TableDigest};
@@ -32,7 +32,7 @@ struct Promise {
     entry: Entry,
     copy: String,
     through_root: bool,
-    place: Offset,
+    place: Place,
     kept: bool,
 }
 
@@ -152,7 +152,7 @@ impl Contents {
         if std::mem::replace(&mut promise.kept, true) {
             return Err(damaged(format_args!("the data of {} comes twice", described(&promise.entry))));
         }
-        if let Offset::At(expected) = promise.place
+        if let Place::At(expected) = promise.place
             && expected != position
         {
             let what = described(&promise.entry);
@@ -160,6 +160,20 @@ impl Contents {
         }
         self.open -= 1;
         Ok(promise.data)
+    }
+
+    /// The entries whose data lies in files, with these files' names.
+    pub(super) fn files(&self) -> Vec<(i64, String)> {
+        let mut files: Vec<(i64, String)> = self
+            .promises
+            .iter()
+            .filter_map(|(id, promise)| match &promise.place {
+                Place::File(name) => Some((*id, name.clone())),
+                _ => None,
+            })
+            .collect();
+        files.sort();
+        files
     }
 
     /// Whether all promised data has come.

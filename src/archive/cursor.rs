@@ -83,23 +83,26 @@ impl<'a> Cursor<'a> {
     }
 
     /// A state and a position in the archive, which is known only if the archive was written to a file and not to a pipe.
-    pub(super) fn offset(&mut self) -> Result<Offset, Stop> {
+    pub(super) fn offset(&mut self) -> Result<Place, Stop> {
         let state = self.byte()?;
         let position = magnitude(self.take(self.widths.offset)?);
         match state {
-            1 => Ok(Offset::Unknown),
-            2 => Ok(Offset::At(position)),
-            3 => Ok(Offset::NoData),
+            1 => Ok(Place::Unknown),
+            2 => Ok(Place::At(position)),
+            3 => Ok(Place::NoData),
             other => Err(damaged(format_args!("a data position in its table of contents has the state {other}")).into()),
         }
     }
 }
 
 /// Where the data of an entry lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offset {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
     Unknown,
+    /// At this byte of the archive.
     At(u64),
+    /// In a file of this name.
+    File(String),
     NoData,
 }
 
@@ -139,7 +142,7 @@ mod tests {
         let widths = Widths { int: 4, offset: 8 };
         let mut cursor = Cursor::new(&[0, 5, 1, 0, 0, 1, 1, 0, 0, 0, 2, 9, 0, 0, 0, 0, 0, 0, 1], widths);
         assert_eq!((cursor.int().unwrap(), cursor.int().unwrap()), (261, -1));
-        assert_eq!((cursor.offset().unwrap(), cursor.read()), (Offset::At((1 << 56) + 9), 19));
+        assert_eq!((cursor.offset().unwrap(), cursor.read()), (Place::At((1 << 56) + 9), 19));
         assert!(matches!(cursor.byte(), Err(Stop::Short)));
         assert_eq!(Cursor::new(&[0, 1, 2], Widths { int: 2, offset: 2 }).int().unwrap(), 513);
     }

@@ -14,7 +14,7 @@ use twox_hash::XxHash3_128;
 /// A sum does not depend on the order and, unlike an exclusive or, counts duplicates. Of two tables that differ by
 /// accident, one in 2^128 pairs would look equal.
 /// Source: <https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md> (XXH3, seed 0).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ContentDigest(u128);
 
@@ -33,6 +33,12 @@ impl ContentDigest {
 impl fmt::Display for ContentDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for ContentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -79,6 +79,8 @@ fn created(cursor: &mut Cursor<'_>) -> Result<String, Stop> {
 fn number_of(form: Form) -> u8 {
     match form {
         Form::Custom => 1,
+        // The directory format calls its table of contents one of a tar.
+        Form::Tar | Form::Directory => 3,
         // A script has no such header; the number is that of a script all the same.
         Form::Plain => 4,
     }

@@ -18,6 +18,7 @@ mod objects;
 mod plain;
 pub mod rows;
 mod sql;
+mod tarred;
 mod toc;
 
 use std::sync::{Arc, OnceLock};
@@ -44,6 +45,10 @@ pub enum Form {
     Custom,
     /// `pg_dump --format=plain`: a script for psql.
     Plain,
+    /// `pg_dump --format=tar`.
+    Tar,
+    /// `pg_dump --format=directory --compress=0`, travelling as one tar (`stream::archive_tar`).
+    Directory,
 }
 
 /// Where the fingerprint of a stream appears once that stream reached its verified end.
@@ -80,6 +85,7 @@ pub fn fingerprint(input: Stream, form: Form) -> (Stream, Handle) {
     let reader: Box<dyn Reader> = match form {
         Form::Custom => Box::new(custom::Custom::default()),
         Form::Plain => Box::new(plain::Plain::default()),
+        Form::Tar | Form::Directory => Box::new(tarred::Tarred::new(form)),
     };
     let handle = Handle::default();
     (fused(Tap { input, reader: Some(reader), handle: handle.clone() }), handle)

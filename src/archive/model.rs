@@ -152,20 +152,26 @@ impl Fingerprint {
         }
     }
 
-    /// The sum over each part's text, so that the order of the parts does not matter.
+    /// The sum over each part's text, so that the order of the parts does not matter. It is stored: its text must stay as it is.
     fn digest(&self) -> ContentDigest {
         let mut sum = ContentDigest::default();
-        let mut take = |part: String| sum.add(ContentDigest::of(part.as_bytes()));
+        // No name holds a zero byte.
+        let mut take = |parts: &[&str]| sum.add(ContentDigest::of(parts.join("\0").as_bytes()));
         for entry in &self.inventory {
-            take(format!("{entry:?}"));
+            let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
+            let (schema, owner, definition) = (or_none(&entry.schema), or_none(&entry.owner), entry.definition.to_string());
+            take(&["entry", &entry.kind, &schema, &entry.name, &owner, &definition]);
         }
         for table in &self.tables {
-            take(format!("{table:?}"));
+            let (columns, rows, digest) = (table.columns.join("\0"), table.rows.to_string(), table.digest.to_string());
+            take(&["table", &table.schema, &table.name, &rows, &digest, &columns]);
         }
         for sequence in &self.sequences {
-            take(format!("{sequence:?}"));
+            let (value, called) = (sequence.last_value.to_string(), sequence.is_called.to_string());
+            take(&["sequence", &sequence.schema, &sequence.name, &value, &called]);
         }
-        take(format!("{:?}", self.large_objects));
+        let objects = self.large_objects;
+        take(&["large objects", &objects.count.to_string(), &objects.bytes.to_string(), &objects.digest.to_string()]);
         sum
     }
 }

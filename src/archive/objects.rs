@@ -50,6 +50,14 @@ impl Objects {
         }
     }
 
+    /// Whether exactly these were brought.
+    pub(super) fn check_listed(&mut self, listed: &mut [u32]) -> Result<(), StreamError> {
+        listed.sort_unstable();
+        self.brought.sort_unstable();
+        first_difference(listed, &self.brought)
+            .map_or(Ok(()), |oid| Err(damaged(format_args!("large object {oid} is not both listed and there"))))
+    }
+
     /// What was found. `both` says that the archive has both definitions and contents, which then must be of the same.
     pub(super) fn finish(mut self, both: bool) -> Result<LargeObjects, StreamError> {
         self.brought.sort_unstable();

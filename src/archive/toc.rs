@@ -3,11 +3,11 @@
 //! Source: PostgreSQL `pg_backup_archiver.c` `ReadToc`, `pg_backup_custom.c` `_ReadExtraToc`. Every field is read
 //! strictly, because whatever does not read as `pg_dump` writes it is damage. This module does not interpret definitions.
 
-use super::cursor::{Cursor, Offset, Stop, words};
-use super::damaged;
+use super::cursor::{Cursor, Place, Stop, words};
 use super::digest::ContentDigest;
 use super::header::Header;
 use super::model::Entry;
+use super::{Form, damaged};
 use crate::stream::StreamError;
 
 /// Definitions up to this many bytes are kept for whoever needs their words; of longer ones only the digest is.
@@ -28,7 +28,7 @@ pub(super) struct Item {
     /// `pg_class.relkind` from version 1.16 on, otherwise 0.
     pub(super) relkind: i64,
     /// Where its data begins, as far as the archive knows.
-    pub(super) place: Offset,
+    pub(super) place: Place,
 }
 
 /// Reads one entry.
@@ -48,11 +48,17 @@ pub(super) fn item(cursor: &mut Cursor<'_>, header: &Header) -> Result<Item, Sto
     let owner = cursor.text()?.map(words).filter(|owner| !owner.is_empty());
     let _with_oids = cursor.text()?;
     dependencies(cursor)?;
-    let place = cursor.offset()?;
-    check(id, data, place)?;
+    let place = if header.facts.form == Form::Custom { cursor.offset()? } else { file(cursor)? };
+    check(id, data, &place)?;
     let entry = Entry { kind, schema, name, owner, definition: ContentDigest::of(definition) };
     let definition = if definition.len() <= KEPT { words(definition) } else { String::new() };
     Ok(Item { id, data, entry, definition, copy, relkind, place })
+}
+
+/// The name of a file, empty if there is none: `_WriteExtraToc` of the tar and the directory format.
+fn file(cursor: &mut Cursor<'_>) -> Result<Place, Stop> {
+    let name = cursor.text()?.map(words).filter(|name| !name.is_empty());
+    Ok(name.map_or(Place::NoData, Place::File))
 }
 
 fn flag(value: i64, id: i64) -> Result<bool, StreamError> {
@@ -85,11 +91,11 @@ fn dependencies(cursor: &mut Cursor<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-fn check(id: i64, data: bool, place: Offset) -> Result<(), StreamError> {
+fn check(id: i64, data: bool, place: &Place) -> Result<(), StreamError> {
     if id <= 0 {
         return Err(damaged(format_args!("its table of contents has an entry {id}; numbers begin with 1")));
     }
-    if data == (place == Offset::NoData) {
+    if data == (*place == Place::NoData) {
         return Err(damaged(format_args!("entry {id} of its table of contents contradicts itself about having data")));
     }
     Ok(())

@@ -73,7 +73,8 @@ fn inventory(live: &Live<'_>, form: Form, snapshot: &str) -> Result<Fingerprint,
     let failed = |error| PgError::program("reading the definitions with pg_dump", error);
     let passfile = PassFile::create(live.info).map_err(|error| failed(StreamError::io("writing a password file", &error)))?;
     let program = live.info.equip(Program::new(live.tools.tool("pg_dump")).named("pg_dump"), &passfile).env(ENVIRONMENT.0, ENVIRONMENT.1);
-    let format = if form == Form::Plain { "--format=plain" } else { "--format=custom" };
+    // All archives word definitions alike; scripts have words of their own.
+    let (format, form) = if form == Form::Plain { ("--format=plain", form) } else { ("--format=custom", Form::Custom) };
     let arguments = [format, "--compress=0", "--exclude-table-data=*.*", "--no-password"];
     let source = program.args(arguments).arg(format!("--snapshot={snapshot}")).source(live.cancel).map_err(failed)?;
     let (stream, handle) = archive::fingerprint(source, form);

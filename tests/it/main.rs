@@ -4,6 +4,7 @@ mod archive_custom;
 mod archive_live;
 mod archive_plain;
 mod archive_seed;
+mod archive_tarred;
 mod document_bad;
 mod document_check;
 mod document_expand;

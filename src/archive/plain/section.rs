@@ -2,7 +2,7 @@
 //!
 //! Source: PostgreSQL `pg_backup_archiver.c` `_printTocEntry`. This module does not read rows.
 
-use crate::archive::cursor::{Offset, words};
+use crate::archive::cursor::{Place, words};
 use crate::archive::digest::{ContentDigest, Pieces};
 use crate::archive::model::Entry;
 use crate::archive::toc::{Item, KEPT};
@@ -80,7 +80,7 @@ impl Section {
         let made = self.is("BLOB METADATA").then(|| self.made.join(" "));
         let text = if self.text.len() <= KEPT { words(&self.text) } else { String::new() };
         let definition = made.unwrap_or(text);
-        Item { id, data, entry: self.entry, definition, copy: copy.unwrap_or_default(), relkind: 0, place: Offset::Unknown }
+        Item { id, data, entry: self.entry, definition, copy: copy.unwrap_or_default(), relkind: 0, place: Place::Unknown }
     }
 }
 
