@@ -157,3 +157,25 @@ fn a_cancelled_or_refused_reading_is_an_error() {
     let cancelled = read(&info);
     assert!(matches!(&cancelled, PgError::Program { source, .. } if matches!(**source, StreamError::Cancelled { .. })), "{cancelled}");
 }
+
+#[test]
+fn of_an_extensions_tables_only_the_users_rows_count() {
+    let server = TestServer::start(18);
+    let folder = server.socket_folder().join("extension");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("tuned.control"), "default_version = '1.0'\nrelocatable = true\n").unwrap();
+    let script = "create table settings (name text, own bool); insert into settings values ('shipped', false);
+        select pg_catalog.pg_extension_config_dump('settings', 'where own');";
+    std::fs::write(folder.join("tuned--1.0.sql"), script).unwrap();
+    let path = format!("{}:$system", server.socket_folder().display());
+    for database in ["source", "restored"] {
+        server.psql("postgres", &format!("create database {database}"));
+        server.psql("postgres", &format!("alter database {database} set extension_control_path = '{path}'"));
+    }
+    server.psql("source", "create extension tuned; insert into settings values ('mine', true)");
+    let dumped = dumped_and_restored(&server, 18, "source", "restored");
+    assert_eq!(dumped.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [1]);
+    assert_eq!(words(&server, 18, "restored", &dumped), "");
+    server.psql("restored", "update settings set name = 'other' where own");
+    assert_eq!(words(&server, 18, "restored", &dumped), "table public.settings: its row does not hold what was dumped");
+}
