@@ -43,6 +43,7 @@
 //!
 //! A new kind of step is one file in `src/step/`, one row in `kinds!`, its test, and the regenerated schema.
 
+pub mod archive;
 pub mod cli;
 pub mod diagnostic;
 pub mod document;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use futures_core::Stream as _;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage, config};
@@ -148,6 +149,18 @@ impl Client {
     /// Runs statements and throws their answers away.
     pub fn batch(&self, sql: &str) -> Result<(), PgError> {
         self.wait(sql, self.session.batch_execute(sql))
+    }
+
+    /// Runs a `COPY … TO STDOUT` and hands over what it sends, a row at a time, until its end or the first refusal.
+    pub fn copy_out(&self, sql: &str, mut each: impl FnMut(&[u8]) -> Result<(), PgError>) -> Result<(), PgError> {
+        let failed = |error: tokio_postgres::Error| of_statement(&self.info.describe(), &error, sql);
+        self.handle.block_on(async {
+            let mut rows = std::pin::pin!(self.session.copy_out(sql).await.map_err(failed)?);
+            while let Some(row) = std::future::poll_fn(|cx| rows.as_mut().poll_next(cx)).await {
+                each(&row.map_err(failed)?)?;
+            }
+            Ok(())
+        })
     }
 
     /// Refuses text that is not exactly one valid statement.

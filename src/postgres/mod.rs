@@ -10,6 +10,7 @@ mod create;
 pub mod embedded;
 pub mod error;
 pub mod facts;
+pub mod fingerprint;
 pub mod passfile;
 pub mod quote;
 pub mod restored;

@@ -18,8 +18,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     // Bytes, text, places.
     ("stream", &["secret"], &["clap"]),
     ("document", &["diagnostic", "template", "words"], &["tokio", "clap"]),
+    ("archive", &["stream"], &["tokio", "clap", "std::fs"]),
     ("store", &["ids", "secret", "stream"], &["clap"]),
-    ("postgres", &["secret", "stream"], &["clap"]),
+    ("postgres", &["archive", "secret", "stream"], &["clap"]),
     ("runtime", &["ids", "postgres", "secret", "store", "stream", "template"], &["clap"]),
     // What a pipeline is, and what becomes of it.
     (

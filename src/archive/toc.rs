@@ -1,0 +1,102 @@
+//! Entries of an archive's table of contents.
+//!
+//! Source: PostgreSQL `pg_backup_archiver.c` `ReadToc`, `pg_backup_custom.c` `_ReadExtraToc`. Every field is read
+//! strictly, because whatever does not read as `pg_dump` writes it is damage. This module does not interpret definitions.
+
+use super::cursor::{Cursor, Place, Stop, words};
+use super::digest::ContentDigest;
+use super::header::Header;
+use super::model::Entry;
+use super::{Form, damaged};
+use crate::stream::StreamError;
+
+/// Definitions up to this many bytes are kept for whoever needs their words; of longer ones only the digest is.
+pub(super) const KEPT: usize = 64 * 1024;
+
+/// One entry.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// What data blocks call it.
+    pub(super) id: i64,
+    /// Whether the archive holds data for it.
+    pub(super) data: bool,
+    pub(super) entry: Entry,
+    /// The definition; empty if it is long.
+    pub(super) definition: String,
+    /// The statement that loads its rows.
+    pub(super) copy: String,
+    /// `pg_class.relkind` from version 1.16 on, otherwise 0.
+    pub(super) relkind: i64,
+    /// Where its data begins, as far as the archive knows.
+    pub(super) place: Place,
+}
+
+/// Reads one entry.
+pub(super) fn item(cursor: &mut Cursor<'_>, header: &Header) -> Result<Item, Stop> {
+    let id = cursor.int()?;
+    let data = flag(cursor.int()?, id)?;
+    let _catalog = (cursor.digits("a catalog")?, cursor.digits("an OID")?);
+    let name = named(cursor.text()?, "name", id)?;
+    let kind = named(cursor.text()?, "kind", id)?;
+    section(cursor.int()?, id)?;
+    let definition = cursor.text()?.unwrap_or_default();
+    let _drop = cursor.text()?;
+    let copy = cursor.text()?.map(words).unwrap_or_default();
+    let schema = cursor.text()?.map(words).filter(|schema| !schema.is_empty());
+    let _tablespace_and_method = (cursor.text()?, cursor.text()?);
+    let relkind = if header.minor >= 16 { cursor.int()? } else { 0 };
+    let owner = cursor.text()?.map(words).filter(|owner| !owner.is_empty());
+    let _with_oids = cursor.text()?;
+    dependencies(cursor)?;
+    let place = if header.facts.form == Form::Custom { cursor.offset()? } else { file(cursor)? };
+    check(id, data, &place)?;
+    let entry = Entry { kind, schema, name, owner, definition: ContentDigest::of(definition) };
+    let definition = if definition.len() <= KEPT { words(definition) } else { String::new() };
+    Ok(Item { id, data, entry, definition, copy, relkind, place })
+}
+
+/// The name of a file, empty if there is none: `_WriteExtraToc` of the tar and the directory format.
+fn file(cursor: &mut Cursor<'_>) -> Result<Place, Stop> {
+    let name = cursor.text()?.map(words).filter(|name| !name.is_empty());
+    Ok(name.map_or(Place::NoData, Place::File))
+}
+
+fn flag(value: i64, id: i64) -> Result<bool, StreamError> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(damaged(format_args!("entry {id} of its table of contents says {value} where only 0 and 1 can stand"))),
+    }
+}
+
+fn named(text: Option<&[u8]>, what: &str, id: i64) -> Result<String, StreamError> {
+    text.map(words).ok_or_else(|| damaged(format_args!("entry {id} of its table of contents has no {what}")))
+}
+
+/// `enum teSection`: none, pre-data, data, post-data.
+fn section(value: i64, id: i64) -> Result<(), StreamError> {
+    if (1..=4).contains(&value) {
+        return Ok(());
+    }
+    Err(damaged(format_args!("entry {id} of its table of contents is in section {value}, which there is not")))
+}
+
+/// A list of numbers as texts, ended by no text.
+fn dependencies(cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+    while let Some(number) = cursor.text()? {
+        if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+            return Err(damaged(format_args!("an entry depends on {:?}, which is no number", words(number))).into());
+        }
+    }
+    Ok(())
+}
+
+fn check(id: i64, data: bool, place: &Place) -> Result<(), StreamError> {
+    if id <= 0 {
+        return Err(damaged(format_args!("its table of contents has an entry {id}; numbers begin with 1")));
+    }
+    if data == (*place == Place::NoData) {
+        return Err(damaged(format_args!("entry {id} of its table of contents contradicts itself about having data")));
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Rows, read over several connections and summed.
+//!
+//! This module does not keep rows; of each connection one is in memory at a time.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use super::Live;
+use super::catalog::{Name, Table};
+use super::session::Session;
+use crate::archive::{Counted, Rows, TableDigest};
+use crate::postgres::error::PgError;
+
+/// How many rows are read before it is asked again whether to stop.
+const BETWEEN_CHECKS: u32 = 10_000;
+
+/// A part of a table.
+struct Slice {
+    table: usize,
+    sql: String,
+    blocks: u64,
+}
+
+/// Reads the rows of tables over the lead's connection and `jobs - 1` more in the same snapshot.
+pub(super) fn read(live: &Live<'_>, lead: &Session, snapshot: &str, tables: &[Table]) -> Result<Vec<TableDigest>, PgError> {
+    let mut slices: Vec<Slice> = tables.iter().enumerate().flat_map(|(at, table)| sliced(at, table, live.slice)).collect();
+    // The largest first, so that the last to finish is a small one.
+    slices.sort_by_key(|slice| std::cmp::Reverse(slice.blocks));
+    let extra = live.jobs.get().min(slices.len()).saturating_sub(1);
+    let todo = Mutex::new(VecDeque::from(slices));
+    let lost = || PgError::Unexpected { server: live.info.describe(), detail: "a thread that read rows died".to_owned() };
+    let other = || {
+        let session = Session::open(live, lead.encoding(), Some(snapshot))?;
+        let found = work(live, &session, &todo)?;
+        session.close().map(|()| found)
+    };
+    let found = std::thread::scope(|scope| {
+        let others: Vec<_> = (0..extra).map(|_| scope.spawn(other)).collect();
+        let own = work(live, lead, &todo);
+        others.into_iter().map(|other| other.join().map_err(|_| lost()).flatten()).chain([own]).collect::<Result<Vec<_>, _>>()
+    })?;
+    Ok(summed(tables, found.concat()))
+}
+
+fn summed(tables: &[Table], found: Vec<(usize, Counted)>) -> Vec<TableDigest> {
+    let mut sums = vec![Counted::default(); tables.len()];
+    for (table, counted) in found {
+        sums[table].add(counted);
+    }
+    let digest = |(table, sum): (&Table, Counted)| TableDigest {
+        schema: table.schema.dumped(),
+        name: table.name.dumped(),
+        columns: table.columns.iter().map(Name::dumped).collect(),
+        with_partitions: table.with_partitions,
+        rows: sum.rows,
+        bytes: sum.bytes,
+        digest: sum.digest,
+    };
+    tables.iter().zip(sums).map(digest).collect()
+}
+
+/// How a table is read: by `COPY` as `pg_dump` does it, or a large one in slices of its blocks, which differ in nothing else.
+fn sliced(at: usize, table: &Table, slice: u64) -> Vec<Slice> {
+    let name = format!("{}.{}", table.schema.quoted(), table.name.quoted());
+    let columns = table.columns.iter().map(Name::quoted).collect::<Vec<_>>().join(", ");
+    let whole = |sql: String| vec![Slice { table: at, sql, blocks: table.blocks }];
+    if table.with_partitions {
+        return whole(format!("copy (select {columns} from {name}) to stdout"));
+    }
+    if let Some(condition) = &table.condition {
+        return whole(format!("copy (select {columns} from {name} {condition}) to stdout"));
+    }
+    let blocks = (slice / table.block.max(1)).max(1);
+    if table.blocks < 2 * blocks || !table.sliceable || columns.is_empty() {
+        return whole(format!("copy {name}{} to stdout", if columns.is_empty() { String::new() } else { format!(" ({columns})") }));
+    }
+    let last = table.blocks / blocks - 1;
+    let part = |part: u64| {
+        let from = format!("ctid >= '({},0)'::pg_catalog.tid", part * blocks);
+        let to = format!(" and ctid < '({},0)'::pg_catalog.tid", (part + 1) * blocks);
+        // The last one has no upper bound.
+        let range = if part == last { from } else { from + &to };
+        Slice { table: at, sql: format!("copy (select {columns} from only {name} where {range}) to stdout"), blocks }
+    };
+    (0..=last).map(part).collect()
+}
+
+fn work(live: &Live<'_>, session: &Session, todo: &Mutex<VecDeque<Slice>>) -> Result<Vec<(usize, Counted)>, PgError> {
+    let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let mut found = Vec::new();
+    while let Some(slice) = next() {
+        let counted = count(live, session, &slice.sql);
+        if counted.is_err() {
+            // The others need not go on for an answer that will be an error.
+            todo.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        found.push((slice.table, counted?));
+    }
+    Ok(found)
+}
+
+fn count(live: &Live<'_>, session: &Session, sql: &str) -> Result<Counted, PgError> {
+    let failed = |error| PgError::program("reading rows", error);
+    let (mut rows, mut unchecked) = (Rows::default(), 0);
+    session.copy(sql, |row| {
+        unchecked += 1;
+        if unchecked == BETWEEN_CHECKS {
+            unchecked = 0;
+            live.cancel.check().map_err(failed)?;
+        }
+        rows.feed(row).map_err(failed)
+    })?;
+    live.cancel.check().map_err(failed)?;
+    rows.finish_unmarked().map_err(failed)
+}

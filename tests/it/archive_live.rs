@@ -1,0 +1,181 @@
+//! A restored database has the fingerprint of its dump, and every change made to it is named.
+
+#![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
+
+use std::num::NonZeroUsize;
+
+use runner::archive::{Fingerprint, Form, compare};
+use runner::postgres::fingerprint::{ENVIRONMENT, Live, SLICE, fingerprint};
+use runner::postgres::{ConnInfo, PgError};
+use runner::stream::bytes::{collect, stream_of};
+use runner::stream::{Cancel, StreamError};
+
+use crate::archive_seed::{DATABASE, client, differences, read, seeded};
+use crate::servers::postgres::{TestServer, runtime, tools};
+
+/// Dumps a database as `runner` must, and restores it into another of the same server.
+fn dumped_and_restored(server: &TestServer, major: u16, from: &str, into: &str) -> Fingerprint {
+    let (program, _passfile) = client(server, major, "pg_dump", from);
+    let source = program.args(["-Fc", "-Z0"]).env(ENVIRONMENT.0, ENVIRONMENT.1).source(&Cancel::new()).unwrap();
+    let bytes = collect(source, 1 << 30).unwrap();
+    let (program, _passfile) = client(server, major, "pg_restore", into);
+    program.args(["--exit-on-error", "-Fc", "-d", into]).sink(stream_of(bytes.clone()), &Cancel::new()).unwrap();
+    (*read(&bytes, Form::Custom).unwrap()).clone()
+}
+
+fn live(info: &ConnInfo, major: u16, slice: u64, dumped: &Fingerprint) -> Result<Fingerprint, PgError> {
+    let (runtime, cancel) = (runtime(), Cancel::new());
+    let jobs = NonZeroUsize::new(3).unwrap();
+    fingerprint(&Live { info, handle: runtime.handle(), tools: &tools(major), jobs, slice, cancel: &cancel }, dumped)
+}
+
+fn words(server: &TestServer, major: u16, database: &str, dumped: &Fingerprint) -> String {
+    differences(&compare(dumped, &live(&server.conninfo(database), major, SLICE, dumped).unwrap()))
+}
+
+/// What the mutation test of a proof asks for, and what must be said of each.
+const CHANGES: &[(&str, &str, &str)] = &[
+    (
+        "update everything set d = d + 1e-12 where id = 7",
+        "update everything set d = d - 1e-12 where id = 7",
+        "table public.everything: its 53 rows do not hold what was dumped",
+    ),
+    (
+        "update everything set tsz = tsz + interval '1 microsecond' where id = 7",
+        "update everything set tsz = tsz - interval '1 microsecond' where id = 7",
+        "table public.everything: its 53 rows do not hold what was dumped",
+    ),
+    (
+        "delete from child where a = 4",
+        "insert into child (a, b, c, d) values (4, 'c', 5, 7)",
+        "table public.child: 1 row missing (2 dumped, 1 restored)",
+    ),
+    (
+        "update orders set total = 4.5 - total where id in (1, 2)",
+        "update orders set total = 4.5 - total where id in (1, 2)",
+        "table public.orders: its 200 rows do not hold what was dumped",
+    ),
+    ("insert into no_columns default values", "", "table public.no_columns: 1 row too many (2 dumped, 3 restored)"),
+    ("select setval('counting', 1)", "select setval('counting', 6)", "sequence public.counting is behind: 1 restored, 6 dumped"),
+    ("drop index orders_total", "create index orders_total on orders (total) where total > 10", "index public.orders_total is absent"),
+    ("create index more on orders (id)", "drop index more", "index public.more is there and was not dumped"),
+    ("drop policy mine on users", "create policy mine on users using (name = current_user)", "policy public.users mine is absent"),
+    (
+        "alter table orders alter total set default 1",
+        "alter table orders alter total drop default",
+        "table public.orders is defined differently",
+    ),
+    (
+        "revoke grant option for select on orders from owner_of_some",
+        "grant select on orders to owner_of_some with grant option",
+        "ACL public.TABLE orders is absent",
+    ),
+    (
+        "alter sequence untouched owner to owner_of_some",
+        "alter sequence untouched owner to postgres",
+        "sequence public.untouched belongs to owner_of_some instead of postgres",
+    ),
+    (
+        "alter table gone rename column c to d",
+        "alter table gone rename column d to c",
+        "table public.gone has the columns (a, d) instead of (a, c)",
+    ),
+    ("drop table events_2026", "", "table public.events_2026 is missing with its 8 rows"),
+    ("select lo_unlink(40002)", "", "2 large objects of 120001 bytes restored, 3 large objects of 120001 bytes dumped"),
+];
+
+fn proves(major: u16) {
+    let server = seeded(major);
+    // The zone of the server is not that of the dump, and rows come back in another order than they went.
+    server.psql("postgres", &format!("alter database \"{DATABASE}\" set timezone = 'Asia/Seoul'; create database restored"));
+    let dumped = dumped_and_restored(&server, major, DATABASE, "restored");
+    server.psql("restored", "alter database restored set timezone = 'America/New_York'; alter database restored set datestyle = 'German'");
+    server.psql("restored", "alter database restored set intervalstyle = 'iso_8601'; alter database restored set bytea_output = 'escape'");
+    server.psql("restored", "update users set name = name where id % 2 = 0");
+    assert_eq!(words(&server, major, "restored", &dumped), "", "PostgreSQL {major}");
+    // Smaller slices than any table: the same sums.
+    let sliced = live(&server.conninfo("restored"), major, 8192, &dumped).unwrap();
+    assert_eq!(sliced.tables, dumped.tables);
+    assert_eq!(sliced.sequences, dumped.sequences);
+    for (change, undo, expected) in CHANGES {
+        server.psql("restored", change);
+        let said = words(&server, major, "restored", &dumped);
+        assert!(said.lines().any(|line| line == *expected), "{change}: {said}");
+        server.psql("restored", undo);
+    }
+}
+
+#[test]
+fn a_restore_of_14_is_proven_and_every_change_of_it_named() {
+    proves(14);
+}
+
+#[test]
+fn a_restore_of_16_is_proven_and_every_change_of_it_named() {
+    proves(16);
+}
+
+#[test]
+fn a_restore_of_18_is_proven_and_every_change_of_it_named() {
+    proves(18);
+}
+
+#[test]
+fn a_database_in_another_encoding_is_compared_in_it() {
+    let server = TestServer::start(17);
+    let create = "encoding 'EUC_KR' locale 'C' template template0";
+    server.psql("postgres", &format!("create database source {create}"));
+    server.psql("postgres", &format!("create database restored {create}"));
+    server.psql(
+        "source",
+        r#"create table "주문\내역" ("번호" serial, "메모""" text); insert into "주문\내역" ("메모""") select '한글 ' || n from generate_series(1, 20) n;
+           create table "주문" (a text); insert into "주문" values ('가');"#,
+    );
+    let dumped = dumped_and_restored(&server, 17, "source", "restored");
+    assert_eq!((dumped.facts.encoding.as_str(), dumped.tables.len()), ("EUC_KR", 2));
+    assert_eq!(words(&server, 17, "restored", &dumped), "");
+    server.psql("restored", r#"update "주문" set a = '나'"#);
+    let said = words(&server, 17, "restored", &dumped);
+    assert!(said.starts_with(r"table public.\xC1\xD6") && said.ends_with("its row does not hold what was dumped"), "{said}");
+}
+
+#[test]
+fn a_cancelled_or_refused_reading_is_an_error() {
+    let server = TestServer::start(18);
+    server.psql("postgres", "create database restored; create role nobody login");
+    server.psql("postgres", "create table t as select n from generate_series(1, 100) n");
+    let dumped = dumped_and_restored(&server, 18, "postgres", "restored");
+    let (runtime, cancel, tools) = (runtime(), Cancel::new(), tools(18));
+    let info = server.conninfo("restored");
+    let read = |info: &ConnInfo| {
+        let live = Live { info, handle: runtime.handle(), tools: &tools, jobs: NonZeroUsize::MIN, slice: SLICE, cancel: &cancel };
+        fingerprint(&live, &dumped).unwrap_err()
+    };
+    let refused = read(&ConnInfo { user: "nobody".to_owned(), ..info.clone() });
+    assert!(refused.to_string().contains("permission denied for table t"), "{refused}");
+    cancel.cancel("SIGTERM", false);
+    let cancelled = read(&info);
+    assert!(matches!(&cancelled, PgError::Program { source, .. } if matches!(**source, StreamError::Cancelled { .. })), "{cancelled}");
+}
+
+#[test]
+fn of_an_extensions_tables_only_the_users_rows_count() {
+    let server = TestServer::start(18);
+    let folder = server.socket_folder().join("extension");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("tuned.control"), "default_version = '1.0'\nrelocatable = true\n").unwrap();
+    let script = "create table settings (name text, own bool); insert into settings values ('shipped', false);
+        select pg_catalog.pg_extension_config_dump('settings', 'where own');";
+    std::fs::write(folder.join("tuned--1.0.sql"), script).unwrap();
+    let path = format!("{}:$system", server.socket_folder().display());
+    for database in ["source", "restored"] {
+        server.psql("postgres", &format!("create database {database}"));
+        server.psql("postgres", &format!("alter database {database} set extension_control_path = '{path}'"));
+    }
+    server.psql("source", "create extension tuned; insert into settings values ('mine', true)");
+    let dumped = dumped_and_restored(&server, 18, "source", "restored");
+    assert_eq!(dumped.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [1]);
+    assert_eq!(words(&server, 18, "restored", &dumped), "");
+    server.psql("restored", "update settings set name = 'other' where own");
+    assert_eq!(words(&server, 18, "restored", &dumped), "table public.settings: its row does not hold what was dumped");
+}
