@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | [`diagnostic`], [`ids`], [`quantity`], [`secret`], [`template`], [`event`], [`words`] | the vocabulary | knows steps or the command line |
 //! | [`stream`] | bytes: checked ends, taps, codecs, child processes | knows steps or stores |
+//! | [`archive`] | what a dump holds, read as it flows: inventory, row digests, comparison | knows servers |
 //! | [`document`] | text, spans, expansion, schema errors | knows typed steps |
 //! | [`store`] | local and S3 objects, manifests, receipts | knows plans, prints |
 //! | [`postgres`] | connection facts, tool versions, throw-away servers | knows steps |

@@ -4,19 +4,23 @@
 //! what must outlive the run is in the manifest and the journal.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::archive::Fingerprint;
 use crate::ids::{NodeId, StepId};
 use crate::store::Stored;
-use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, TableCount, overall};
+use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Proof, TableCount, overall};
 
 /// What a run has done so far.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// The artifacts stored, by the step that stored them.
     pub artifacts: BTreeMap<StepId, Artifact>,
+    /// What each dump held, by the step that stored it.
+    pub fingerprints: BTreeMap<StepId, Arc<Fingerprint>>,
     /// The manifest, once it is made; kept so that a second attempt at the commit writes the same bytes.
     pub manifest: Option<Manifest>,
     /// The commit, once it is made.
@@ -63,6 +67,8 @@ pub struct Verification {
     pub tables: Vec<TableCount>,
     /// The checks.
     pub checks: Vec<CheckOutcome>,
+    /// How it compares with what was dumped.
+    pub proof: Option<Proof>,
 }
 
 impl Verification {
@@ -77,6 +83,7 @@ impl Verification {
             database_bytes: None,
             tables: Vec::new(),
             checks: Vec::new(),
+            proof: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::prove::{Restored, in_words as in_words_of, prove};
 use super::restore::{note, place};
 use super::verify_restore::{Check, RowCount, VerifyRestore};
 use super::{Cx, PerformEffect, StepError};
@@ -32,15 +33,28 @@ impl PerformEffect for VerifyRestore {
         let outcomes = self.outcomes(&tables, &ask);
         let failed: Vec<String> = outcomes.iter().filter(|outcome| !outcome.passed).map(in_words).collect();
         cx.reports.note(summary(&tables, &outcomes));
+        let artifact = cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).map(|found| found.artifact.clone()));
+        let restored = Restored { info: &info, major: facts.major(), jobs, tables: &tables };
+        let proof = match artifact.filter(|_| failed.is_empty()) {
+            Some(artifact) => prove(self.prove, &artifact, &restored, cx)?,
+            None => None,
+        };
+        let difference = proof.as_ref().and_then(in_words_of);
+        let proven = proof.as_ref().is_some_and(|proof| proof.whole && proof.differences.is_empty());
+        cx.reports.note_all(proof.iter().flat_map(|proof| proof.incomparable.iter().map(|left| format!("not compared: {left}"))));
         note(cx, cx.step, |verification| {
             verification.server_version = Some(facts.server_version_num);
             verification.database_bytes = Some(facts.database_bytes);
             verification.tables = tables;
             verification.checks = outcomes;
+            verification.proof = proof;
             if failed.is_empty() {
-                verification.level = verification.level.max(Level::Restored);
+                verification.level = verification.level.max(if proven { Level::Proven } else { Level::Restored });
             }
         });
+        if let Some(difference) = difference {
+            return Err(StepError::new(Class::Verification, difference).hint("this restore point does not give back what was dumped"));
+        }
         if failed.is_empty() {
             return Ok(());
         }

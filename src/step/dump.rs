@@ -6,8 +6,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cx, OpenSource, Problem, References, StepError, StepKind, origin};
+use super::{Cx, OpenSource, Opened, Problem, References, StepError, StepKind, origin};
+use crate::archive::{Form as Contents, fingerprint};
 use crate::ids::RefName;
+use crate::postgres::fingerprint::ENVIRONMENT;
 use crate::quantity::Duration;
 use crate::store::manifest::Origin;
 use crate::stream::Stream;
@@ -58,9 +60,22 @@ pub struct Dump {
     /// Only these sections of the archive; all unless given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<Section>,
+    /// Whether the dump is read as it flows: every row digested, every object noted, a malformed archive refused. A later
+    /// verification compares with it; without it nothing can be `proven`.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub fingerprint: bool,
     /// How long to wait for a lock on a table before the dump fails; waits as long as it takes when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock_timeout: Option<Duration>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// The form of a dump.
@@ -210,13 +225,14 @@ impl Dump {
 }
 
 impl OpenSource for Dump {
-    fn open(&self, cx: &Cx<'_>) -> Result<(Stream, Origin), StepError> {
+    fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
         let connection = cx.runtime.connection(&self.connection)?;
         let (origin, tools) = origin::of(&self.connection, &connection, cx, "pg_dump")?;
         let origin = Origin { kind: "dump".to_owned(), format: self.origin_format().to_owned(), ..origin };
-        let program = connection.program(&tools.tool("pg_dump")).args(self.arguments()).named("pg_dump");
+        let program = connection.program(&tools.tool("pg_dump")).args(self.arguments()).named("pg_dump").env(ENVIRONMENT.0, ENVIRONMENT.1);
         if self.format != Format::Directory {
-            return Ok((expected(program.wide_output().source(cx.cancel)?, self.format.form()), origin));
+            let stream = expected(program.wide_output().source(cx.cancel)?, self.format.form());
+            return Ok(self.fingerprinted(stream, origin));
         }
         let staged = origin::staging(cx)?;
         let folder = staged.path().join("dump");
@@ -225,7 +241,24 @@ impl OpenSource for Dump {
         let contents = folder.join("toc.dat");
         let contents = if contents.is_file() { read_file(&contents, None)? } else { stream_of("") };
         drain(expected(contents, self.format.form()))?;
-        Ok((keeping(archive(&folder)?, staged), origin))
+        Ok(self.fingerprinted(keeping(archive(&folder)?, staged), origin))
+    }
+}
+
+impl Dump {
+    /// Reads what the dump holds as it flows, unless that is not wanted.
+    fn fingerprinted(&self, stream: Stream, origin: Origin) -> Opened {
+        if !self.fingerprint {
+            return Opened { stream, origin, contents: None };
+        }
+        let form = match self.format {
+            Format::Custom => Contents::Custom,
+            Format::Plain => Contents::Plain,
+            Format::Tar => Contents::Tar,
+            Format::Directory => Contents::Directory,
+        };
+        let (stream, handle) = fingerprint(stream, form);
+        Opened { stream, origin, contents: Some(handle) }
     }
 }
 

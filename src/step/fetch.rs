@@ -5,11 +5,11 @@
 use jiff::Timestamp;
 
 use super::work::{Fetch, Undo};
-use super::{AfterFilter, ApplyFilter, Cx, OpenSource, StepError};
+use super::{AfterFilter, ApplyFilter, Cx, OpenSource, Opened, StepError};
 use crate::diagnostic::Class;
 use crate::ids::StepId;
 use crate::runtime::Verification;
-use crate::store::manifest::{Applied, Artifact, Origin};
+use crate::store::manifest::{Applied, Artifact};
 use crate::stream::crypt::openpgp::Unlock;
 use crate::stream::crypt::{Scheme, age, openpgp};
 use crate::stream::digest::{Algorithm, Digest, verified};
@@ -22,7 +22,7 @@ pub(super) fn artifact(step: &StepId, cx: &Cx<'_>) -> Result<Artifact, StepError
 }
 
 impl OpenSource for Fetch {
-    fn open(&self, cx: &Cx<'_>) -> Result<(Stream, Origin), StepError> {
+    fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
         let artifact = artifact(&self.artifact, cx)?;
         // A verification begins here, so that one whose key does not even parse leaves a receipt too.
         let verification = Verification::starting(self.artifact.clone(), Timestamp::now());
@@ -30,7 +30,7 @@ impl OpenSource for Fetch {
         let store = cx.runtime.store(&self.store)?;
         let stream = store.get(&artifact.object.key, cx.cancel)?;
         let expected = Digest { algorithm: Algorithm::Sha256, hex: artifact.object.sha256, bytes: artifact.object.bytes };
-        Ok((verified(stream, expected), artifact.origin))
+        Ok(Opened { stream: verified(stream, expected), origin: artifact.origin, contents: None })
     }
 }
 

@@ -36,7 +36,7 @@ impl Finish {
             step: cx.step.clone(),
             key: artifact(&self.artifact, cx)?.object.key,
             level: found.level,
-            failure: (found.level < Level::Restored).then(|| failure(cx)),
+            failure: failure(cx).or_else(|| (found.level < Level::Restored).then(|| "it was stopped before it was done".to_owned())),
             started: found.started,
             finished: Timestamp::now(),
             server_version: found.server_version,
@@ -44,14 +44,14 @@ impl Finish {
             database_bytes: found.database_bytes,
             tables: found.tables,
             checks: found.checks,
+            proof: found.proof,
         })
     }
 }
 
 /// Why this verification went no further, as the executor recorded it.
-fn failure(cx: &Cx<'_>) -> String {
+fn failure(cx: &Cx<'_>) -> Option<String> {
     let prefix = format!("{}:", cx.step);
     let own = |node: &crate::ids::NodeId| node.as_str() == cx.step.as_str() || node.as_str().starts_with(&prefix);
-    let error = cx.runtime.ledger(|ledger| ledger.nodes.iter().filter(|record| own(&record.node)).find_map(|record| record.error.clone()));
-    error.unwrap_or_else(|| "it was stopped before it was done".to_owned())
+    cx.runtime.ledger(|ledger| ledger.nodes.iter().filter(|record| own(&record.node)).find_map(|record| record.error.clone()))
 }

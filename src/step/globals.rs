@@ -5,10 +5,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cx, OpenSource, References, StepError, StepKind, origin};
+use super::{Cx, OpenSource, Opened, References, StepError, StepKind, origin};
 use crate::ids::RefName;
 use crate::store::manifest::Origin;
-use crate::stream::Stream;
 use crate::stream::expected::{Form, expected};
 
 /// Dumps roles and tablespaces with `pg_dumpall` and yields them as SQL.
@@ -83,11 +82,11 @@ const FORM: Form = Form {
 };
 
 impl OpenSource for Globals {
-    fn open(&self, cx: &Cx<'_>) -> Result<(Stream, Origin), StepError> {
+    fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
         let connection = cx.runtime.connection(&self.connection)?;
         let (origin, tools) = origin::of(&self.connection, &connection, cx, "pg_dumpall")?;
         let origin = Origin { kind: "globals".to_owned(), format: "globals-sql".to_owned(), database: None, ..origin };
         let program = connection.program(&tools.tool("pg_dumpall")).args(self.arguments()).named("pg_dumpall");
-        Ok((expected(program.source(cx.cancel)?, FORM), origin))
+        Ok(Opened { stream: expected(program.source(cx.cancel)?, FORM), origin, contents: None })
     }
 }

@@ -3,12 +3,13 @@
 //! The executor knows these traits and no kind. A source answers a stream, a filter a stream for a stream, a sink takes one
 //! to its verified end, an effect acts. What a part learned only at the end (a digest, a size) it says afterwards.
 
+use crate::archive::{self, Fingerprint};
 use crate::ids::StepId;
 use crate::runtime::Runtime;
 use crate::store::manifest::{Applied, Origin};
 use crate::stream::{Cancel, Stream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::StepError;
 
@@ -75,10 +76,20 @@ impl Reports {
 /// What a filter says after the verified end, given the bytes counted behind it; `None` if it left no trace.
 pub type AfterFilter = Box<dyn FnOnce(u64) -> Result<Option<Applied>, StepError> + Send>;
 
+/// A source that was opened.
+pub struct Opened {
+    /// Its bytes.
+    pub stream: Stream,
+    /// Where they come from; the byte count is filled in at the end.
+    pub origin: Origin,
+    /// Where the fingerprint of its content appears at the end, if one is taken.
+    pub contents: Option<archive::Handle>,
+}
+
 /// What begins a stream.
 pub trait OpenSource {
-    /// Opens it. The origin's byte count is filled in at the end.
-    fn open(&self, cx: &Cx<'_>) -> Result<(Stream, Origin), StepError>;
+    /// Opens it.
+    fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError>;
 }
 
 /// What passes a stream on.
@@ -94,8 +105,18 @@ pub trait ApplyFilter {
 
 /// What came before a sink, to be asked after the stream's verified end.
 pub trait Upstream {
-    /// The origin and the stages applied.
-    fn settle(&mut self) -> Result<(Origin, Vec<Applied>), StepError>;
+    /// What it learned.
+    fn settle(&mut self) -> Result<Settled, StepError>;
+}
+
+/// What the parts before a sink learned.
+pub struct Settled {
+    /// Where the bytes came from.
+    pub origin: Origin,
+    /// The stages applied, first to last.
+    pub stages: Vec<Applied>,
+    /// What the source held, if that was read as it flowed.
+    pub contents: Option<Arc<Fingerprint>>,
 }
 
 /// What ends a stream.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use jiff::Timestamp;
 
 use super::work::PlacedUpload;
-use super::{AcceptSink, Cx, References, StepError, StepKind, Upstream};
+use super::{AcceptSink, Cx, References, Settled, StepError, StepKind, Upstream};
+use crate::archive::Summary;
 use crate::ids::RefName;
 use crate::store::manifest::{Applied, Artifact};
 use crate::store::{ObjectStore, PutOptions};
@@ -14,6 +15,7 @@ use crate::stream::Stream;
 use crate::stream::crypt::Scheme;
 use crate::stream::digest::sidecar_line;
 use crate::template::Template;
+use crate::words::count;
 
 /// Stores the stream as a new object; an existing one is never overwritten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,14 +44,27 @@ impl AcceptSink for PlacedUpload {
         let (store, key) = (cx.runtime.store(&self.store)?, cx.runtime.render(&self.key)?);
         let options = self.options(cx);
         let object = store.put(&key, input, &options, cx.cancel, sent)?;
-        let rest = upstream.settle().and_then(|(origin, stages)| Ok((origin, self.sidecars(&*store, &key, stages, cx)?)));
-        let (origin, stages) = rest.inspect_err(|_| take_back(&*store, &key, cx))?;
+        let settled =
+            upstream.settle().and_then(|settled| Ok(Settled { stages: self.sidecars(&*store, &key, settled.stages, cx)?, ..settled }));
+        let Settled { origin, stages, contents } = settled.inspect_err(|_| take_back(&*store, &key, cx))?;
         cx.reports.note(format!("{key} ({}) in {}", crate::quantity::bytes(object.bytes), store.describe()));
         let finished = Timestamp::now();
-        let artifact = Artifact { step: cx.step.clone(), store: self.store.clone(), object, origin, stages, started, finished };
-        cx.runtime.ledger(|ledger| ledger.artifacts.insert(cx.step.clone(), artifact));
+        let summary = contents.as_ref().map(|contents| contents.summary());
+        cx.reports.note_all(summary.as_ref().map(held));
+        let (step, store) = (cx.step.clone(), self.store.clone());
+        let artifact = Artifact { step, store, object, origin, stages, contents: summary, started, finished };
+        cx.runtime.ledger(|ledger| {
+            ledger.fingerprints.extend(contents.map(|contents| (cx.step.clone(), contents)));
+            ledger.artifacts.insert(cx.step.clone(), artifact);
+        });
         Ok(())
     }
+}
+
+/// What a dump held, in a line.
+fn held(contents: &Summary) -> String {
+    let (tables, rows, objects) = (count(contents.tables, "table"), count(contents.rows, "row"), count(contents.objects, "object"));
+    format!("fingerprint {}: {tables}, {rows}, {objects}", contents.digest)
 }
 
 /// Removes an object that this attempt wrote and can not vouch for.

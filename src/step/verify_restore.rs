@@ -30,12 +30,28 @@ pub struct VerifyRestore {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub jobs: Option<u16>,
+    /// How what was restored is compared with what was dumped: `full` unless given.
+    #[serde(default)]
+    pub prove: Prove,
     /// The least number of tables that must have been restored; not looked at unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_tables: Option<u64>,
     /// What must hold in the restored database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+}
+
+/// How what was restored is compared with what was dumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Prove {
+    /// Every row of every table, every definition, sequence and large object: only this earns `proven`.
+    #[default]
+    Full,
+    /// The number of rows of every table.
+    Counts,
+    /// Not at all.
+    Off,
 }
 
 /// Something that must hold in the restored database: exactly one of `sql` and `row_count`.
@@ -116,10 +132,15 @@ impl VerifyRestore {
 
     /// What it checks, for the reader.
     pub fn words_of_checks(&self) -> String {
+        let proof = match self.prove {
+            Prove::Full => "compare everything with what was dumped",
+            Prove::Counts => "compare the rows of each table with what was dumped",
+            Prove::Off => "count rows",
+        };
         match self.checks.len() + usize::from(self.min_tables.is_some()) {
-            0 => "count rows".to_owned(),
-            1 => "count rows, 1 check".to_owned(),
-            many => format!("count rows, {many} checks"),
+            0 => proof.to_owned(),
+            1 => format!("{proof}, 1 check"),
+            many => format!("{proof}, {many} checks"),
         }
     }
 }

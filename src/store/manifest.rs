@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Stored;
+use crate::archive::Summary;
 use crate::ids::{NodeId, PipelineName, RefName, RunId, StepId};
 
 /// The version this program writes.
@@ -135,6 +136,9 @@ pub struct Artifact {
     pub origin: Origin,
     /// The stages applied, first to last: the way back is the reverse.
     pub stages: Vec<Applied>,
+    /// What the dump held, read from its stream as it flowed; `None` for globals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Summary>,
     /// When its first byte was asked for.
     pub started: Timestamp,
     /// When the store confirmed it.
@@ -192,6 +196,19 @@ pub struct CheckOutcome {
     pub found: String,
 }
 
+/// How what was restored compares with what was dumped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Whether contents and definitions were compared, and not only rows counted.
+    pub whole: bool,
+    /// Every difference, in words that name the object; empty when everything compared is equal.
+    pub differences: Vec<String>,
+    /// What could not be compared, and why.
+    pub incomparable: Vec<String>,
+    /// What the dump held.
+    pub compared: Summary,
+}
+
 /// What a verification found out about a committed restore point: a further immutable object beside its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -223,6 +240,9 @@ pub struct Receipt {
     pub tables: Vec<TableCount>,
     /// The checks.
     pub checks: Vec<CheckOutcome>,
+    /// How what was restored compares with what was dumped; `None` when nobody compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// The level of a restore point: the lowest among its dumps, each at the highest that a verification of it earned. Globals can

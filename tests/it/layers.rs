@@ -19,13 +19,13 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("stream", &["secret"], &["clap"]),
     ("document", &["diagnostic", "template", "words"], &["tokio", "clap"]),
     ("archive", &["stream"], &["tokio", "clap", "std::fs"]),
-    ("store", &["ids", "secret", "stream"], &["clap"]),
+    ("store", &["archive", "ids", "secret", "stream"], &["clap"]),
     ("postgres", &["archive", "secret", "stream"], &["clap"]),
-    ("runtime", &["ids", "postgres", "secret", "store", "stream", "template"], &["clap"]),
+    ("runtime", &["archive", "ids", "postgres", "secret", "store", "stream", "template"], &["clap"]),
     // What a pipeline is, and what becomes of it.
     (
         "step",
-        &["diagnostic", "ids", "postgres", "quantity", "runtime", "secret", "store", "stream", "template", "words"],
+        &["archive", "diagnostic", "ids", "postgres", "quantity", "runtime", "secret", "store", "stream", "template", "words"],
         &["clap", "crate::event"],
     ),
     (
@@ -45,7 +45,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "exec",
-        &["diagnostic", "event", "ids", "pipeline", "plan", "quantity", "runtime", "step", "store", "stream"],
+        &["archive", "diagnostic", "event", "ids", "pipeline", "plan", "quantity", "runtime", "step", "store", "stream"],
         &["clap", "serde_yaml"],
     ),
     ("journal", &["event", "ids"], &["tokio", "clap"]),

@@ -38,6 +38,7 @@ mod plan_offline;
 mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
+mod prove_mutations;
 mod schema_file;
 mod schema_verdicts;
 mod servers;

@@ -118,7 +118,7 @@ fn prove(server: &TestServer, row: &Row, by_password: bool) {
     let (rig, keys) = (Rig::new().env("PHRASE", PASSPHRASE).env("DB_PASSWORD", PASSWORD), Keys::new(row.lock));
     let ran = rig.apply(&rig.pipeline(&declared(server, row, &keys, by_password))).ended(0);
     let answer = &ran.json()["runs"][0];
-    assert_eq!(answer["level"], "restored", "{row:?}");
+    assert_eq!(answer["level"], "proven", "{row:?}");
     let manifest = rig.manifest(answer);
     assert_eq!(manifest.level, Level::Stored, "the manifest is the commit; receipts raise it");
     let [artifact] = manifest.artifacts.as_slice() else { panic!("{row:?}: {manifest:?}") };
@@ -168,7 +168,7 @@ fn declared(server: &TestServer, row: &Row, keys: &Keys, by_password: bool) -> V
 }
 
 fn same_rows(server: &TestServer, receipt: &Receipt) {
-    assert_eq!((receipt.level, &receipt.failure), (Level::Restored, &None));
+    assert_eq!((receipt.level, &receipt.failure), (Level::Proven, &None));
     let counted: Vec<_> = receipt.tables.iter().map(|count| (count.schema.clone(), count.table.clone(), count.rows)).collect();
     let mut expected = rows(server, DATABASE);
     expected.sort();

@@ -77,19 +77,19 @@ fn a_bucket_keeps_what_a_folder_keeps_and_is_restored_from() {
     let answer = &ran.json()["runs"][0];
     let manifest = local.manifest(answer);
     right(&manifest, &std::fs::read(local.object(&manifest.artifacts[0])).unwrap(), answer["run"].as_str().unwrap());
-    assert_eq!(local.receipts(answer)[0].level, Level::Restored);
+    assert_eq!(local.receipts(answer)[0].level, Level::Proven);
 
     let rig = with_credentials();
     let ran = rig.apply(&rig.pipeline(&declared(&server, &keys, &s3(&s3_server)))).ended(0);
     let answer = &ran.json()["runs"][0];
-    assert_eq!(answer["level"], "restored");
+    assert_eq!(answer["level"], "proven");
     let (client, run) = (Client::new(), answer["run"].as_str().unwrap());
     let store = client.store(&spec(&s3_server.endpoint()));
     let manifest = read_manifest(&store.get_bytes(answer["manifest"].as_str().unwrap(), 1 << 20).unwrap()).unwrap();
     let key = right(&manifest, &store.get_bytes(&manifest.artifacts[0].object.key, 1 << 27).unwrap(), run);
     let keys = listed(&store);
     let receipt = keys.iter().find(|key| key.contains(".verified-drill-")).unwrap();
-    assert_eq!(read_receipt(&store.get_bytes(receipt, 1 << 20).unwrap()).unwrap().level, Level::Restored);
+    assert_eq!(read_receipt(&store.get_bytes(receipt, 1 << 20).unwrap()).unwrap().level, Level::Proven);
     let mut expected = vec![answer["manifest"].as_str().unwrap().to_owned(), receipt.clone(), key.clone(), format!("{key}.sha256")];
     expected.sort();
     assert_eq!(keys, expected, "nothing else is in the bucket");

@@ -46,7 +46,7 @@ fn a_server_that_runs_already_lends_a_database_and_gets_it_back() {
     pipeline["connections"]["drill"] = by_socket(&drill, "postgres");
     let ran = rig.apply(&rig.pipeline(&pipeline)).ended(0);
     let receipts = rig.receipts(&ran.json()["runs"][0]);
-    assert_eq!(receipts.iter().map(|receipt| receipt.level).collect::<Vec<_>>(), [Level::Restored; 2]);
+    assert_eq!(receipts.iter().map(|receipt| receipt.level).collect::<Vec<_>>(), [Level::Proven; 2]);
     let expected: u64 = rows(&source, DATABASE).iter().map(|(.., rows)| rows).sum();
     assert!(receipts.iter().all(|receipt| receipt.tables.iter().map(|table| table.rows).sum::<u64>() == expected));
     assert_eq!(databases(&drill), Vec::<String>::new(), "the databases are dropped");

@@ -1,0 +1,83 @@
+//! The proof: what was restored is fingerprinted as the dump was, and the two are compared by name.
+//!
+//! The dump's fingerprint was taken from the stream as it flowed, and that stream is the snapshot, so nothing that has
+//! changed in the source since can excuse a difference. This file restores nothing; what can not be compared is told.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::verify_restore::Prove;
+use super::{Cx, StepError};
+use crate::archive::{Comparison, Fingerprint, compare};
+use crate::ids::StepId;
+use crate::postgres::fingerprint::{Live, SLICE, fingerprint};
+use crate::postgres::{ConnInfo, Installed, PgError};
+use crate::store::manifest::{Proof, TableCount};
+
+/// How many differences a message names.
+const NAMED: usize = 20;
+
+/// Compares a restored database with what was dumped; `None` when nothing was asked or the dump left no fingerprint.
+pub(super) fn prove(how: Prove, artifact: &StepId, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<Option<Proof>, StepError> {
+    let Some(dumped) = cx.runtime.ledger(|ledger| ledger.fingerprints.get(artifact).cloned()) else {
+        return Ok(None);
+    };
+    match how {
+        Prove::Off => Ok(None),
+        Prove::Counts => Ok(Some(counts(&dumped, restored.tables))),
+        Prove::Full => full(&dumped, restored, cx).map(Some),
+    }
+}
+
+/// A restored database and what is known of it already.
+pub(super) struct Restored<'a> {
+    pub(super) info: &'a ConnInfo,
+    pub(super) major: u16,
+    pub(super) jobs: NonZeroUsize,
+    pub(super) tables: &'a [TableCount],
+}
+
+fn full(dumped: &Arc<Fingerprint>, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<Proof, StepError> {
+    let tools = Installed::here().for_server(restored.major).map_err(PgError::from)?;
+    let live = Live { info: restored.info, handle: cx.runtime.handle(), tools, jobs: restored.jobs, slice: SLICE, cancel: cx.cancel };
+    let found = fingerprint(&live, dumped)?;
+    let Comparison { differences, incomparable } = compare(dumped, &found);
+    Ok(Proof {
+        whole: true,
+        differences: differences.iter().map(ToString::to_string).collect(),
+        incomparable: incomparable.into_iter().map(|left| format!("{}: {}", left.what, left.why)).collect(),
+        compared: dumped.summary(),
+    })
+}
+
+/// Only the number of rows of each table. What partitions took over from their root can not be told apart so.
+fn counts(dumped: &Fingerprint, restored: &[TableCount]) -> Proof {
+    let count =
+        |schema: &str, name: &str| restored.iter().find(|table| table.schema == schema && table.table == name).map(|table| table.rows);
+    let (routed, own): (Vec<_>, Vec<_>) = dumped.tables.iter().partition(|table| table.with_partitions);
+    let differences = own.into_iter().filter_map(|table| match count(&table.schema, &table.name) {
+        Some(rows) if rows == table.rows => None,
+        Some(rows) => Some(format!("table {}.{}: {} rows were dumped, {rows} are there", table.schema, table.name, table.rows)),
+        None => Some(format!("table {}.{} is absent", table.schema, table.name)),
+    });
+    let rest = "contents, definitions and sequences: only rows were counted".to_owned();
+    let routed = routed
+        .into_iter()
+        .map(|table| format!("table {}.{}: its rows are loaded through the root of its partitions", table.schema, table.name));
+    Proof {
+        whole: false,
+        differences: differences.collect(),
+        incomparable: std::iter::once(rest).chain(routed).collect(),
+        compared: dumped.summary(),
+    }
+}
+
+/// What is wrong, by name; `None` when everything compared is equal.
+pub(super) fn in_words(proof: &Proof) -> Option<String> {
+    let named = proof.differences.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    match proof.differences.len() {
+        0 => None,
+        many if many > NAMED => Some(format!("the restored data is not what was dumped: {named}; and {} more", many - NAMED)),
+        _ => Some(format!("the restored data is not what was dumped: {named}")),
+    }
+}

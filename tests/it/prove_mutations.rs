@@ -1,0 +1,88 @@
+//! The proof itself on trial: between a restore and its proof one thing is changed, and exactly that must be named.
+
+#![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
+
+use runner::store::manifest::Level;
+
+use crate::apply_support::{Bench, MAJOR, shop};
+use crate::servers::postgres::bin;
+
+const STEPS: &str = "steps:
+  - { id: dump, uses: dump, with: { connection: shop } }
+  - { id: compress, uses: compress, with: { level: 1 } }
+  - { id: upload, uses: upload, with: { store: vault, key: \"{{ run.id }}.dump.zst\" } }
+  - { id: verify, uses: verify-restore, with: { WITH } }
+";
+
+/// A bench whose `pg_restore` restores and then runs this SQL in the restored database.
+fn with_change(sql: &str) -> Bench {
+    let bench = Bench::new();
+    let psql = bin(MAJOR).join("psql");
+    std::fs::write(bench.path("keys/change.sql"), sql).unwrap();
+    let list = "case \"$*\" in *--list*) exec \"$REAL\" \"$@\";; esac";
+    bench.program(
+        "pg_restore",
+        &format!(
+            "{list}\n\"$REAL\" \"$@\" || exit $?\nexec '{}' -X -q -v ON_ERROR_STOP=1 -d restored -f @/keys/change.sql",
+            psql.display()
+        ),
+    );
+    bench
+}
+
+#[test]
+fn apply_proves_what_is_untouched_and_names_each_thing_that_is_not() {
+    let server = shop(1);
+    server.psql("shop", "create sequence \"번호\"; select setval('\"번호\"', 42); create index lines_twice on lines ((id * 2))");
+    let table = [
+        ("select 1", 0, ""),
+        ("update \"주문\" set 이름 = '다른 고객' where id = 7", 11, "table public.주문: "),
+        ("delete from lines where id = 50", 11, "table public.lines: "),
+        ("update \"주문\" a set payload = b.payload from \"주문\" b where (a.id, b.id) in ((1, 2), (2, 1))", 11, "table public.주문: "),
+        ("drop index lines_twice", 11, "lines_twice is absent"),
+        ("select setval('\"번호\"', 41)", 11, "sequence public.번호"),
+    ];
+    for (change, code, words) in table {
+        let bench = with_change(change);
+        bench.pipeline(&server, &STEPS.replace("WITH", ""));
+        let ran = bench.apply();
+        assert_eq!(ran.code, code, "{change}\n{}", ran.stderr);
+        let receipt = bench.receipt();
+        let proof = receipt.proof.as_ref().unwrap();
+        if code == 0 {
+            assert_eq!((receipt.level, proof.differences.len()), (Level::Proven, 0));
+            assert!(ran.stdout.contains("level          proven"), "{}", ran.stdout);
+            continue;
+        }
+        assert_eq!((receipt.level, proof.differences.len()), (Level::Restored, 1), "{change}: {:?}", proof.differences);
+        assert!(proof.differences[0].contains(words) && ran.stderr.contains(words), "{change}: {:?}", proof.differences);
+        assert!(receipt.failure.as_ref().unwrap().contains(words) && !ran.stdout.contains("proven"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn apply_compares_only_as_much_as_it_is_told_to() {
+    let server = shop(1);
+    let change = "update \"주문\" set 이름 = '다른 고객' where id = 7";
+    for (with, change, code, level) in [
+        ("prove: counts", change, 0, Level::Restored),
+        ("prove: counts", "delete from lines where id = 50", 11, Level::Restored),
+        ("prove: off", "delete from lines where id = 50", 0, Level::Restored),
+    ] {
+        let bench = with_change(change);
+        bench.pipeline(&server, &STEPS.replace("WITH", with));
+        let ran = bench.apply();
+        assert_eq!((ran.code, bench.receipt().level), (code, level), "{with}: {}", ran.stderr);
+        assert_eq!(bench.receipt().proof.is_some(), with != "prove: off");
+        assert!(code == 0 || ran.stderr.contains("table public.lines: 100 rows were dumped, 99 are there"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn apply_without_a_fingerprint_stays_restored() {
+    let server = shop(1);
+    let bench = Bench::new();
+    bench.pipeline(&server, &STEPS.replace("WITH", "").replace("connection: shop }", "connection: shop, fingerprint: false }"));
+    let ran = bench.apply();
+    assert_eq!((ran.code, bench.receipt().level), (0, Level::Restored), "{}", ran.stderr);
+}
