@@ -66,6 +66,15 @@ pub fn sweep_killed(parent: &Path) -> Vec<PathBuf> {
     [parent, Path::new(owned::IN_MEMORY)].into_iter().flat_map(owned::sweep_stale).collect()
 }
 
+impl Scratch {
+    /// Stops a server of its own at once, so that whoever waits for its answer is told. A server that runs already is left alone.
+    pub fn interrupt(&self) {
+        if let Self::Server(server, _) = self {
+            server.interrupt();
+        }
+    }
+}
+
 /// The live things of one run.
 pub struct Runtime {
     /// Who and what the run is.

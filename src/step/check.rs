@@ -3,15 +3,16 @@
 //! Each check that fails is told, not only the first. This file restores nothing and judges nothing by age or size.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::prove::{Restored, in_words as in_words_of, prove};
+use super::prove::{Restored, differences_in_words, prove};
 use super::restore::{note, place};
 use super::verify_restore::{Check, RowCount, VerifyRestore};
 use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
-use crate::postgres::Facts;
 use crate::postgres::restored::{self, TableRows};
+use crate::postgres::{ConnInfo, Facts};
 use crate::store::manifest::{CheckOutcome, Level, TableCount};
 use crate::words::count;
 
@@ -20,46 +21,68 @@ const CHECK_LIMIT: Duration = Duration::from_mins(10);
 
 impl PerformEffect for VerifyRestore {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
-        let scratch =
-            cx.runtime.scratch(cx.step).ok_or_else(|| StepError::new(Class::Failed, "nothing was restored that could be checked"))?;
-        let (info, handle) = (place(&scratch), cx.runtime.handle());
-        let jobs = self.jobs.and_then(|jobs| NonZeroUsize::new(jobs.into()));
-        let jobs = jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-        let counted = restored::row_counts(&info, handle, jobs)?;
-        let tables: Vec<TableCount> =
-            counted.into_iter().map(|TableRows { schema, table, rows }| TableCount { schema, table, rows }).collect();
-        let facts = Facts::read(&info, handle)?;
-        let ask = |sql: &str| restored::scalar(&info, handle, sql, CHECK_LIMIT).map_err(|error| error.to_string());
-        let outcomes = self.outcomes(&tables, &ask);
-        let failed: Vec<String> = outcomes.iter().filter(|outcome| !outcome.passed).map(in_words).collect();
-        cx.reports.note(summary(&tables, &outcomes));
-        let artifact = cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).map(|found| found.artifact.clone()));
+        let nothing = || StepError::new(Class::Failed, "nothing was restored that could be checked");
+        let scratch = cx.runtime.scratch(cx.step).ok_or_else(nothing)?;
+        // Counting a large table would not hear a request to stop; a server that is gone ends it.
+        let stopped = Arc::clone(&scratch);
+        let _on_cancel = cx.cancel.on_cancel(move || stopped.interrupt());
+        let (info, jobs) = (place(&scratch), self.jobs());
+        let tables = counted(&info, jobs, cx)?;
+        let facts = Facts::read(&info, cx.runtime.handle())?;
+        self.judge(&info, &facts, &tables, cx)?;
         let restored = Restored { info: &info, major: facts.major(), jobs, tables: &tables };
-        let proof = match artifact.filter(|_| failed.is_empty()) {
-            Some(artifact) => prove(self.prove, &artifact, &restored, cx)?,
-            None => None,
-        };
-        let difference = proof.as_ref().and_then(in_words_of);
-        let proven = proof.as_ref().is_some_and(|proof| proof.whole && proof.differences.is_empty());
-        cx.reports.note_all(proof.iter().flat_map(|proof| proof.incomparable.iter().map(|left| format!("not compared: {left}"))));
+        self.compare(&restored, cx)
+    }
+}
+
+fn counted(info: &ConnInfo, jobs: NonZeroUsize, cx: &Cx<'_>) -> Result<Vec<TableCount>, StepError> {
+    let counted = restored::row_counts(info, cx.runtime.handle(), jobs)?;
+    Ok(counted.into_iter().map(|TableRows { schema, table, rows }| TableCount { schema, table, rows }).collect())
+}
+
+impl VerifyRestore {
+    fn jobs(&self) -> NonZeroUsize {
+        let asked = self.jobs.and_then(|jobs| NonZeroUsize::new(jobs.into()));
+        asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    /// Tries every check, notes what was found, and fails if one does not hold.
+    fn judge(&self, info: &ConnInfo, facts: &Facts, tables: &[TableCount], cx: &Cx<'_>) -> Result<(), StepError> {
+        let ask = |sql: &str| restored::scalar(info, cx.runtime.handle(), sql, CHECK_LIMIT).map_err(|error| error.to_string());
+        let outcomes = self.outcomes(tables, &ask);
+        let failed: Vec<String> = outcomes.iter().filter(|outcome| !outcome.passed).map(in_words).collect();
+        cx.reports.note(summary(tables, &outcomes));
         note(cx, cx.step, |verification| {
             verification.server_version = Some(facts.server_version_num);
             verification.database_bytes = Some(facts.database_bytes);
-            verification.tables = tables;
+            verification.tables = tables.to_vec();
             verification.checks = outcomes;
-            verification.proof = proof;
             if failed.is_empty() {
-                verification.level = verification.level.max(if proven { Level::Proven } else { Level::Restored });
+                verification.level = verification.level.max(Level::Restored);
             }
         });
-        if let Some(difference) = difference {
-            return Err(StepError::new(Class::Verification, difference).hint("this restore point does not give back what was dumped"));
-        }
         if failed.is_empty() {
             return Ok(());
         }
-        Err(StepError::new(Class::Verification, failed.join("; "))
-            .hint("the data was restored without an error, but it is not what the checks expect"))
+        let hint = "the data was restored without an error, but it is not what the checks expect";
+        Err(StepError::new(Class::Verification, failed.join("; ")).hint(hint))
+    }
+
+    /// Compares what was restored with what was dumped; equality earns the highest level, a difference fails.
+    fn compare(&self, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
+        let artifact = cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).map(|found| found.artifact.clone()));
+        let proof = artifact.map(|artifact| prove(self.prove, &artifact, restored, cx)).transpose()?.flatten();
+        let Some(proof) = proof else { return Ok(()) };
+        let difference = differences_in_words(&proof);
+        cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
+        note(cx, cx.step, |verification| {
+            if proof.whole && difference.is_none() {
+                verification.level = Level::Proven;
+            }
+            verification.proof = Some(proof);
+        });
+        let hint = "this restore point does not give back what was dumped";
+        difference.map_or(Ok(()), |difference| Err(StepError::new(Class::Verification, difference).hint(hint)))
     }
 }
 

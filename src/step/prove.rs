@@ -73,7 +73,7 @@ fn counts(dumped: &Fingerprint, restored: &[TableCount]) -> Proof {
 }
 
 /// What is wrong, by name; `None` when everything compared is equal.
-pub(super) fn in_words(proof: &Proof) -> Option<String> {
+pub(super) fn differences_in_words(proof: &Proof) -> Option<String> {
     let named = proof.differences.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
     match proof.differences.len() {
         0 => None,

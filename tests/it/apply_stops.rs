@@ -234,3 +234,27 @@ fn apply_stopped_twice_waits_for_nobody() {
     bench.left_nothing();
     assert!(matches!(bench.journal().last().unwrap().what, What::RunEnded { outcome: Outcome::Cancelled, .. }));
 }
+
+#[test]
+fn apply_that_is_told_to_stop_while_a_check_runs_does_not_wait_for_the_answer() {
+    let server = shop(1);
+    let bench = Bench::new();
+    bench.pipeline(
+        &server,
+        "steps:
+  - { id: dump, uses: dump, with: { connection: shop } }
+  - { id: upload, uses: upload, with: { store: vault } }
+  - { id: verify, uses: verify-restore, with: { checks: [ { sql: \"select pg_sleep(300) is not null\" } ] } }
+",
+    );
+    let mut running = bench.start();
+    running.wait_until("the check", |events| holds(events, "node-started", "verify:check"));
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    running.signal(Signal::TERM);
+    let ran = running.end();
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    ran.is(143, &["SIGTERM"]);
+    assert_eq!(bench.points().len(), 1, "what was committed before stays");
+    bench.is_clean();
+}

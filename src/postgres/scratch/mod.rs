@@ -131,6 +131,12 @@ impl ScratchServer {
         Ok((self.conninfo(name), created?))
     }
 
+    /// Stops the server at once; whoever waits for an answer of it is told that it is gone. Its folder goes when it is dropped.
+    pub fn interrupt(&self) {
+        // A server that is gone already is what was wanted.
+        let _gone = self.running.signal(Signal::QUIT);
+    }
+
     /// Stops the server and removes its folder.
     pub fn stop(mut self) -> Result<(), PgError> {
         self.shut_down().map_err(|error| PgError::program("stopping a scratch server", error))
