@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::event::outcome_words;
 use super::recover;
-use super::style::{BOLD, GOOD, Paint};
+use super::style::{BOLD, GOOD, Paint, columns, padded};
 use crate::diagnostic::Failure;
 use crate::event::Outcome;
 use crate::ids::RunId;
@@ -40,6 +40,9 @@ pub struct Summary {
     pub restore_took: Option<std::time::Duration>,
 }
 
+/// How many tables are told by name.
+const SHOWN: usize = 20;
+
 /// The summary in a terminal.
 pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
     let mut out = String::new();
@@ -67,10 +70,29 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
         let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
         let took = summary.restore_took.map(|took| format!(" in {}", brief(took))).unwrap_or_default();
         let _ok = writeln!(out, "  restored       {}, {}{took}", count(summary.tables.len(), "table"), count(rows, "row"));
+        out.push_str(&largest(&summary.tables));
     }
     if let Some(failure) = &summary.failure {
         let _ok = writeln!(out, "  error          {}", failure.message.replace('\n', "\n                 "));
         out.extend(failure.hint.as_ref().map(|hint| format!("  help           {hint}\n")));
+    }
+    out
+}
+
+/// The rows of each table, the largest first; of many tables only the first.
+fn largest(tables: &[TableCount]) -> String {
+    let mut sorted: Vec<&TableCount> = tables.iter().collect();
+    sorted.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| (&a.schema, &a.table).cmp(&(&b.schema, &b.table))));
+    let named: Vec<(String, String)> =
+        sorted.iter().take(SHOWN).map(|table| (format!("{}.{}", table.schema, table.table), table.rows.to_string())).collect();
+    let name = named.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
+    let digits = named.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
+    let mut out = String::new();
+    for (table, rows) in &named {
+        let _ok = writeln!(out, "                 {}  {rows:>digits$}", padded(table, name));
+    }
+    if tables.len() > SHOWN {
+        let _ok = writeln!(out, "                 … and {}", count(tables.len() - SHOWN, "more table"));
     }
     out
 }
@@ -111,4 +133,19 @@ pub fn json(summary: &Summary, plan: &Plan) -> Value {
         "tables": summary.tables,
         "restore_without_runner": commands,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up_whatever_their_script_and_many_are_cut() {
+        let table = |schema: &str, table: &str, rows| TableCount { schema: schema.to_owned(), table: table.to_owned(), rows };
+        let few = [table("public", "lines", 7), table("물류", "배송", 12_000)];
+        assert_eq!(largest(&few), "                 물류.배송     12000\n                 public.lines      7\n");
+        let many: Vec<TableCount> = (0..23).map(|n| table("s", &format!("t{n:02}"), n)).collect();
+        let told = largest(&many);
+        assert!(told.starts_with("                 s.t22  22\n") && told.ends_with("… and 3 more tables\n"), "{told}");
+    }
 }
