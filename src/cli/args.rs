@@ -52,6 +52,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --format json --events events.ndjson\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
     )]
     Apply(ApplyArgs),
+    /// List restore points: when, how large, how good, where
+    #[command(
+        after_help = "Examples:\n  runner list orders-nightly\n  runner list                            every pipeline in pipelines/\n  runner list orders-nightly --most 100 --format json"
+    )]
+    List(ListArgs),
     /// Print a pipeline's graph for Graphviz or Mermaid
     #[command(after_help = "Examples:\n  runner graph orders | dot -Tsvg > orders.svg\n  runner graph orders --format mermaid")]
     Graph(GraphArgs),
@@ -142,6 +147,20 @@ pub(super) struct ApplyArgs {
     pub(super) state_dir: Option<PathBuf>,
 }
 
+/// `list`
+#[derive(Debug, ClapArgs)]
+pub(super) struct ListArgs {
+    /// Files, folders, or names of pipelines in pipelines/; all of it unless given
+    #[arg(value_name = "PIPELINE")]
+    pub(super) paths: Vec<PathBuf>,
+    /// How many restore points of each pipeline are read and shown, newest first
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) most: u16,
+    /// The form of the answer
+    #[arg(long, value_parser = one_of(&[Format::Human, Format::Json]), default_value = "human")]
+    pub(super) format: Format,
+}
+
 /// `graph`
 #[derive(Debug, ClapArgs)]
 pub(super) struct GraphArgs {
@@ -219,6 +238,7 @@ impl Command {
             Self::Validate(args) => args.format,
             Self::Plan(args) => args.format,
             Self::Apply(args) => args.format,
+            Self::List(args) => args.format,
             Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,
         }
     }

@@ -8,6 +8,7 @@ mod args;
 mod exit;
 mod files;
 mod graph;
+mod list;
 mod output;
 mod plan;
 mod progress;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args, &output),
         Command::Plan(args) => plan::run(&args, &output),
         Command::Apply(args) => apply::run(&args, &output),
+        Command::List(args) => list::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => completions(shell),

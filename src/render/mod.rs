@@ -6,6 +6,7 @@ pub mod diagnostics;
 pub mod event;
 pub mod graph;
 pub mod plan;
+pub mod points;
 pub mod recover;
 pub mod style;
 pub mod summary;

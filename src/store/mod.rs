@@ -5,6 +5,7 @@
 //! a failed or dropped `put` leaves nothing under the key and no unfinished upload behind. All keys here are relative to the
 //! store's prefix, use `/` and are UTF-8. This module does not know plans, does not print, and does not choose keys for artifacts.
 
+pub mod catalog;
 pub mod commit;
 pub mod key;
 pub mod local;

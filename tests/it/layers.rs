@@ -70,6 +70,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "render",
             "runtime",
             "secret",
+            "step",
+            "store",
             "template",
             "words",
         ],
