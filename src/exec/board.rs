@@ -70,7 +70,7 @@ impl<'a> Board<'a> {
 
     fn verdict(&self, index: usize, before: &[State], cancelled: bool) -> Verdict {
         let node = &self.plan.nodes[index];
-        let culprit = before.iter().zip(&self.before[index]).find(|(state, _)| !state.lets_others_run());
+        let culprit = before.iter().zip(&self.before[index]).find(|(state, (_, edge))| holds_up(**state, *edge));
         let name = culprit.map(|(_, (from, _))| self.plan.nodes[*from].id.to_string()).unwrap_or_default();
         match (node.when, culprit) {
             _ if node.action == Action::Skip => Verdict::End(State::Skipped, node.reason.clone()),
@@ -86,5 +86,13 @@ impl<'a> Board<'a> {
     pub(super) fn due(&self, now: Instant) -> Vec<(usize, u32)> {
         let due = |stand: &Stand| if let Stand::Retry(at, number) = stand { (*at <= now).then_some(*number) } else { None };
         self.stands.iter().enumerate().filter_map(|(node, stand)| Some((node, due(stand)?))).collect()
+    }
+}
+
+/// Whether a node that ended so keeps one from running that waits for it so.
+const fn holds_up(state: State, edge: Edge) -> bool {
+    match edge {
+        Edge::OnProduct => !matches!(state, State::Done),
+        Edge::OnSuccess | Edge::Always => !state.lets_others_run(),
     }
 }

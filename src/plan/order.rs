@@ -73,7 +73,7 @@ fn part_before<'a>(node: &Node, nodes: &'a [Node]) -> Option<(&'a NodeId, Edge)>
         "finish" => NodeId::part(step, "check"),
         _ => return None,
     };
-    let edge = if node.when == When::Success { Edge::OnSuccess } else { Edge::Always };
+    let edge = if node.when == When::Success { Edge::OnProduct } else { Edge::Always };
     nodes.iter().find(|other| other.id == before).map(|other| (&other.id, edge))
 }
 

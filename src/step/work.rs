@@ -24,8 +24,10 @@ pub enum Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Edge {
-    /// It runs only if the other succeeded.
+    /// It runs only if the other succeeded, or failed in a way that is only a warning.
     OnSuccess,
+    /// It works on what the other made, and runs only if that is there: a warning is not enough.
+    OnProduct,
     /// It runs once the other has ended, however it ended.
     Always,
 }

@@ -86,3 +86,18 @@ fn apply_without_a_fingerprint_stays_restored() {
     let ran = bench.apply();
     assert_eq!((ran.code, bench.receipt().level), (0, Level::Restored), "{}", ran.stderr);
 }
+
+#[test]
+fn apply_gives_no_level_to_a_restore_that_failed_half_way_even_if_that_is_only_a_warning() {
+    let server = shop(1);
+    let bench = Bench::new();
+    let list = "case \"$*\" in *--list*) exec \"$REAL\" \"$@\";; esac";
+    bench.program("pg_restore", &format!("{list}\n\"$REAL\" --section=pre-data \"$@\"; echo 'pg_restore: error: gave up' >&2; exit 1"));
+    let steps = STEPS.replace("WITH", "min_tables: 2").replace("connection: shop }", "connection: shop, fingerprint: false }");
+    bench.pipeline(&server, &steps.replace("uses: verify-restore,", "uses: verify-restore, on_failure: warn,"));
+    let ran = bench.apply();
+    let receipt = bench.receipt();
+    assert_eq!((ran.code, receipt.level), (12, Level::Decoded), "{}", ran.stderr);
+    assert!(receipt.failure.as_ref().unwrap().contains("gave up"), "{receipt:?}");
+    assert!(bench.story().contains("verify:check=NotRun"), "{}", bench.story());
+}
