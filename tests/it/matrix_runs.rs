@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::matrix_rig::{Rig, by_socket, pipeline, step};
 use crate::matrix_source::create;
-use crate::servers::postgres::{TestServer, free_port};
+use crate::servers::ports;
+use crate::servers::postgres::TestServer;
 
 fn source(major: u16) -> TestServer {
     let server = TestServer::start(major);
@@ -120,7 +121,7 @@ fn notifications_follow_the_outcome() {
 #[test]
 fn a_notification_that_nobody_takes_is_a_warning_unless_told_otherwise() {
     let server = source(18);
-    let url = format!("http://127.0.0.1:{}/hook", free_port());
+    let url = format!("http://127.0.0.1:{}/hook", ports::one());
     let tell = step("tell", "notify", &json!({ "webhook": { "url": url } }));
     let rig = Rig::new();
     let ran = rig.apply(&rig.pipeline(&backup("warned", &by_socket(&server, "orders"), std::slice::from_ref(&tell)))).ended(12);

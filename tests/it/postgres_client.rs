@@ -13,7 +13,8 @@ use runner::secret::Secret;
 use runner::stream::Cancel;
 use runner::stream::child::Program;
 
-use crate::servers::postgres::{Certificates, MAJORS, Options, SUPERUSER, TestServer, bin, free_port, runtime};
+use crate::servers::ports;
+use crate::servers::postgres::{Certificates, MAJORS, Options, SUPERUSER, TestServer, bin, runtime};
 
 /// With the two characters that a password file must escape.
 const PASSWORD: &str = r"ca:na\ry-비밀";
@@ -196,7 +197,7 @@ fn a_server_that_is_down_full_or_without_the_database_says_so() {
     assert!(lost.transient(), "{lost}");
     let down = Client::connect(&server.conninfo("postgres"), runtime.handle()).err().unwrap();
     assert!(matches!(down, PgError::Unreachable { .. }) && down.transient(), "{down}");
-    let closed = ConnInfo { hosts: vec![Host { host: "127.0.0.1".into(), address: None, port: free_port() }], ..app };
+    let closed = ConnInfo { hosts: vec![Host { host: "127.0.0.1".into(), address: None, port: ports::one() }], ..app };
     let refused = Client::connect(&closed, runtime.handle()).err().unwrap().to_string();
     assert!(refused.contains("app@127.0.0.1:") && refused.contains("refused"), "{refused}");
 }
@@ -216,7 +217,7 @@ fn a_silent_server_is_given_up_after_the_connect_timeout() {
 #[test]
 fn of_several_servers_the_first_that_answers_and_fits_is_taken() {
     let (runtime, server) = (runtime(), TestServer::start(17));
-    let dead = Host { host: "127.0.0.1".into(), address: None, port: free_port() };
+    let dead = Host { host: "127.0.0.1".into(), address: None, port: ports::one() };
     let live = server.conninfo("postgres");
     let both = ConnInfo { hosts: vec![dead, live.hosts[0].clone()], session: "read-write".into(), ..live.clone() };
     let client = Client::connect(&both, runtime.handle()).unwrap();

@@ -295,7 +295,10 @@ fn a_bucket_that_is_not_there_is_unreachable() {
 #[test]
 fn a_server_that_is_not_there_is_unreachable() {
     let client = Client::new();
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Held and not listened on: nobody else gets the port while the test runs.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = held.local_addr().unwrap();
     let store = client.store(&spec(&format!("http://{gone}")));
     let error = store.reach().unwrap_err();
     assert_eq!(refusal(&error), Refusal::Unreachable, "{error}");

@@ -2,6 +2,7 @@
 
 pub(crate) mod faulty_s3;
 pub(crate) mod http;
+pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod seaweed;
 pub(crate) mod small_disk;

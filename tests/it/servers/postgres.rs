@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a server that can not be set up should fail the test right there")]
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,6 +14,8 @@ use runner::postgres::{ConnInfo, Installed, PassFile, ToolSet};
 use runner::stream::Cancel;
 use runner::stream::child::{Program, Running};
 use rustix::process::Signal;
+
+use super::ports;
 
 /// Every major that must work.
 pub(crate) const MAJORS: [u16; 5] = [14, 15, 16, 17, 18];
@@ -88,7 +89,7 @@ impl TestServer {
         let program = run_as(tools.tool("initdb"), account.as_ref()).args(initdb).arg(&data);
         program.run(&Cancel::new()).unwrap();
         configure(&data, options, account.as_ref());
-        let port = free_port();
+        let port = ports::one();
         let listen = if options.hba.is_empty() { "listen_addresses=" } else { "listen_addresses=127.0.0.1" };
         let settings = [listen, "fsync=off", "log_min_messages=warning"].into_iter().chain(options.settings.iter().copied());
         let program = run_as(tools.tool("postgres"), account.as_ref())
@@ -174,10 +175,6 @@ fn give(path: &Path, account: Option<&Account>) {
 
 fn run_as(program: PathBuf, account: Option<&Account>) -> Program {
     Program::new(program).cwd("/tmp").env("LC_ALL", "C").run_as(account.map(|a| (a.uid, a.gid)))
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A certificate authority, a certificate for `localhost` of it, one for the role `backup`, and an authority nobody trusts.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test server that does not start fails its test")]
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +14,8 @@ use runner::store::spec::S3Spec;
 use runner::store::{ObjectStore as _, PutOptions};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use super::ports;
 
 pub(crate) const BUCKET: &str = "backups";
 pub(crate) const ACCESS_KEY: &str = "tester";
@@ -67,7 +69,7 @@ impl Drop for S3Server {
 
 fn start_seaweed() -> Option<S3Server> {
     let folder = TempDir::new().unwrap();
-    let ports = free_ports(14);
+    let ports = ports::free(14);
     let mut weed = command("weed");
     weed.arg("mini").arg(format!("-dir={}", folder.path().display()));
     weed.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-webdav=false", "-admin.ui=false"]);
@@ -101,7 +103,7 @@ const PORTS: [&str; 13] = [
 fn start_rclone() -> Option<S3Server> {
     let folder = TempDir::new().unwrap();
     std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
-    let port = free_ports(1)[0];
+    let port = ports::one();
     let mut rclone = command("rclone");
     rclone.args(["serve", "s3", "--config", "/dev/null", "--addr", &format!("127.0.0.1:{port}")]);
     rclone.args(["--auth-key", &format!("{ACCESS_KEY},{SECRET_KEY}"), "--vfs-cache-mode", "off"]).arg(folder.path());
@@ -134,12 +136,6 @@ fn is_ready(server: &S3Server) -> bool {
     let client = Client::new();
     let store = client.store(&spec(&server.endpoint()));
     store.reach().is_ok() && store.put_bytes("ready", b"x", &PutOptions::default()).is_ok() && store.delete("ready").is_ok()
-}
-
-/// Ports nobody listens on now. All are held at once, so that they differ.
-fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 /// The options of a store on a server.
