@@ -103,7 +103,11 @@ impl Lower<'_> {
         let Params::Upload(upload) = &steps[chain.sink].params else { return None };
         let globals = matches!(steps[chain.source].params.kind(), Kind::Source(Source::Globals(_)));
         let key = upload.key.clone().unwrap_or_else(|| default_key(chain, steps));
-        Some(PlacedUpload { store: upload.store.clone(), key, secret: globals })
+        let seal = chain.filters.iter().filter_map(|index| match &steps[*index].params {
+            Params::Encrypt(encrypt) => Some(encrypt.clone()),
+            _ => None,
+        });
+        Some(PlacedUpload { store: upload.store.clone(), key, secret: globals, seal: seal.collect() })
     }
 
     /// A key as a plan shows it.

@@ -6,14 +6,17 @@ use serde::{Deserialize, Serialize};
 use jiff::Timestamp;
 
 use super::work::PlacedUpload;
-use super::{AcceptSink, Cx, References, Settled, StepError, StepKind, Upstream};
-use crate::archive::Summary;
+use super::{AcceptSink, ApplyFilter, CodecChoice, Compress, Cx, Encrypt, References, Settled, StepError, StepKind, Upstream};
+use crate::archive::{Fingerprint, Summary};
+use crate::diagnostic::Class;
 use crate::ids::RefName;
-use crate::store::manifest::{Applied, Artifact};
+use crate::store::manifest::{Applied, Artifact, Sidecar};
 use crate::store::{ObjectStore, PutOptions};
 use crate::stream::Stream;
+use crate::stream::bytes::stream_of;
 use crate::stream::crypt::Scheme;
 use crate::stream::digest::sidecar_line;
+use crate::stream::meter::{Meter, metered};
 use crate::template::Template;
 use crate::words::count;
 
@@ -42,22 +45,49 @@ impl AcceptSink for PlacedUpload {
     fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
         let started = Timestamp::now();
         let (store, key) = (cx.runtime.store(&self.store)?, cx.runtime.render(&self.key)?);
-        let options = self.options(cx);
-        let object = store.put(&key, input, &options, cx.cancel, sent)?;
-        let settled =
-            upstream.settle().and_then(|settled| Ok(Settled { stages: self.sidecars(&*store, &key, settled.stages, cx)?, ..settled }));
-        let Settled { origin, stages, contents } = settled.inspect_err(|_| take_back(&*store, &key, cx))?;
+        let object = store.put(&key, input, &self.options(cx), cx.cancel, sent)?;
+        let mut written = Written { store: &*store, keys: vec![key.clone()], cx };
+        let (settled, fingerprint) = upstream
+            .settle()
+            .and_then(|settled| {
+                let fingerprint = settled.contents.as_deref().map(|contents| self.fingerprint(contents, &mut written)).transpose()?;
+                Ok((Settled { stages: self.sidecars(&key, settled.stages, &mut written)?, ..settled }, fingerprint))
+            })
+            .inspect_err(|_| written.take_back())?;
+        let Settled { origin, stages, contents } = settled;
         cx.reports.note(format!("{key} ({}) in {}", crate::quantity::bytes(object.bytes), store.describe()));
         let finished = Timestamp::now();
         let summary = contents.as_ref().map(|contents| contents.summary());
         cx.reports.note_all(summary.as_ref().map(held));
         let (step, store) = (cx.step.clone(), self.store.clone());
-        let artifact = Artifact { step, store, object, origin, stages, contents: summary, started, finished };
+        let artifact = Artifact { step, store, object, origin, stages, contents: summary, fingerprint, started, finished };
         cx.runtime.ledger(|ledger| {
             ledger.fingerprints.extend(contents.map(|contents| (cx.step.clone(), contents)));
             ledger.artifacts.insert(cx.step.clone(), artifact);
         });
         Ok(())
+    }
+}
+
+/// The objects that an attempt has written; without all of them it can not vouch for any.
+struct Written<'a> {
+    store: &'a dyn ObjectStore,
+    keys: Vec<String>,
+    cx: &'a Cx<'a>,
+}
+
+impl Written<'_> {
+    /// The key of the artifact itself.
+    fn artifact(&self) -> &str {
+        self.keys.first().map_or("", String::as_str)
+    }
+
+    fn take_back(&self) {
+        for key in &self.keys {
+            if let Err(error) = self.store.delete(key) {
+                self.cx.reports.note(format!("{key} was left behind, and is no restore point: {error}"));
+            }
+        }
     }
 }
 
@@ -67,13 +97,6 @@ fn held(contents: &Summary) -> String {
     format!("fingerprint {}: {tables}, {rows}, {objects}", contents.digest)
 }
 
-/// Removes an object that this attempt wrote and can not vouch for.
-fn take_back(store: &dyn ObjectStore, key: &str, cx: &Cx<'_>) {
-    if let Err(error) = store.delete(key) {
-        cx.reports.note(format!("{key} was left behind, and is no restore point: {error}"));
-    }
-}
-
 impl PlacedUpload {
     fn options(&self, cx: &Cx<'_>) -> PutOptions {
         let facts = &cx.runtime.facts;
@@ -81,25 +104,40 @@ impl PlacedUpload {
         PutOptions { estimate: cx.expected_bytes, secret: self.secret, content_type: None, metadata }
     }
 
-    /// Writes the sidecars that were asked for, and notes their keys.
-    fn sidecars(&self, store: &dyn ObjectStore, key: &str, mut stages: Vec<Applied>, cx: &Cx<'_>) -> Result<Vec<Applied>, StepError> {
-        let mut written: Vec<String> = Vec::new();
+    /// Writes the digests that were asked for, as files that `sha256sum -c` and the like read, and notes their keys.
+    fn sidecars(&self, key: &str, mut stages: Vec<Applied>, written: &mut Written<'_>) -> Result<Vec<Applied>, StepError> {
         for index in 0..stages.len() {
             let name = name_before(key, &stages[index + 1..]);
             let Applied::Checksum { algorithm, digest, sidecar: Some(place), .. } = &mut stages[index] else { continue };
             let (file, sidecar) = (name.rsplit('/').next().unwrap_or(&name), format!("{name}.{}", algorithm.name()));
-            let options = PutOptions { content_type: Some("text/plain; charset=utf-8".to_owned()), ..self.options(cx) };
-            let result = store.put_bytes(&sidecar, sidecar_line(digest, file).as_bytes(), &options);
-            if let Err(error) = result {
-                for sidecar in &written {
-                    take_back(store, sidecar, cx);
-                }
-                return Err(error.into());
-            }
-            written.push(sidecar.clone());
+            let options = PutOptions { content_type: Some("text/plain; charset=utf-8".to_owned()), ..self.options(written.cx) };
+            written.store.put_bytes(&sidecar, sidecar_line(digest, file).as_bytes(), &options)?;
+            written.keys.push(sidecar.clone());
             *place = sidecar;
         }
         Ok(stages)
+    }
+
+    /// Writes the whole fingerprint beside the artifact, so that a later run can prove a restore without the source: compressed,
+    /// and protected as the artifact is, for it names every table.
+    fn fingerprint(&self, contents: &Fingerprint, written: &mut Written<'_>) -> Result<Sidecar, StepError> {
+        let json =
+            serde_json::to_vec(contents).map_err(|error| StepError::new(Class::Internal, format!("writing a fingerprint: {error}")))?;
+        let key = format!("{}.fingerprint.json.zst{}", written.artifact(), self.seal.iter().map(Encrypt::suffix).collect::<String>());
+        let compress = Compress { codec: CodecChoice::Zstd, level: None, threads: Some(1), long: false };
+        let filters = std::iter::once(&compress as &dyn ApplyFilter).chain(self.seal.iter().map(|seal| seal as &dyn ApplyFilter));
+        let (mut stream, mut afters) = (stream_of(json), Vec::new());
+        for filter in filters {
+            let (next, after) = filter.apply(stream, written.cx)?;
+            let meter = Meter::new();
+            stream = metered(next, &meter);
+            afters.push((after, meter));
+        }
+        let options = PutOptions { estimate: None, ..self.options(written.cx) };
+        let object = written.store.put(&key, stream, &options, written.cx.cancel, &|_| {})?;
+        written.keys.push(key);
+        let stages = afters.into_iter().map(|(after, meter)| after(meter.bytes())).collect::<Result<Vec<_>, _>>()?;
+        Ok(Sidecar { object, stages: stages.into_iter().flatten().collect() })
     }
 }
 

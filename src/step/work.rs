@@ -120,6 +120,9 @@ pub struct PlacedUpload {
     pub key: Template,
     /// Whether the bytes are secret material whatever the store's modes say.
     pub secret: bool,
+    /// What protects the bytes, and so what protects everything told of their content: the encryptions of the stream, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seal: Vec<Encrypt>,
 }
 
 /// The artifact that a step of the same run stored.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::manifest::{Applied, Artifact, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, overall, receipt_key};
-use super::{ObjectStore, PutOptions, Refusal, StoreError, Stored, key};
+use super::{ObjectStore, PutOptions, Refusal, StoreError, Stored, key, sealed};
 use crate::ids::{PipelineName, RunId};
 
 /// The largest manifest in bytes: some thousand artifacts.
@@ -42,6 +42,12 @@ pub enum ManifestError {
         pointer: String,
         /// What is wrong there.
         detail: String,
+    },
+    /// It was changed after it was written.
+    #[error("it was edited: {detail}")]
+    Edited {
+        /// How that shows.
+        detail: &'static str,
     },
     /// It contradicts itself.
     #[error("{detail}")]
@@ -175,10 +181,8 @@ fn refused(store: &dyn ObjectStore, doing: String, detail: String) -> StoreError
     StoreError::Refused { store: store.describe(), doing, detail, kind: Refusal::Other }
 }
 
-/// Pretty JSON with a newline: `cat` and `git diff` are tools too.
 fn publish(store: &dyn ObjectStore, key: &str, document: &impl Serialize, limit: u64) -> Result<Stored, StoreError> {
-    let mut bytes = serde_json::to_vec_pretty(document).map_err(|error| refused(store, format!("writing {key}"), error.to_string()))?;
-    bytes.push(b'\n');
+    let bytes = sealed::seal(document).map_err(|error| refused(store, format!("writing {key}"), error.to_string()))?;
     if bytes.len() as u64 > limit {
         return Err(refused(store, format!("writing {key}"), format!("it would have {} bytes; the most is {limit}", bytes.len())));
     }
@@ -220,7 +224,9 @@ fn read<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, ManifestErro
     if found != u64::from(VERSION) {
         return Err(ManifestError::Version { found });
     }
-    parse(bytes)
+    let read = parse(bytes)?;
+    sealed::check(&parse(bytes)?)?;
+    Ok(read)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ManifestError> {
@@ -253,10 +259,12 @@ fn check_manifest(manifest: &Manifest) -> Result<(), ManifestError> {
 }
 
 fn check_artifact(artifact: &Artifact) -> Result<(), String> {
-    key::check(&artifact.object.key).map_err(|error| error.to_string())?;
     let is_hex = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_hex(&artifact.object.sha256, 64) {
-        return Err(format!("{:?} is not a SHA-256", artifact.object.sha256));
+    for object in std::iter::once(&artifact.object).chain(artifact.fingerprint.iter().map(|sidecar| &sidecar.object)) {
+        key::check(&object.key).map_err(|error| error.to_string())?;
+        if !is_hex(&object.sha256, 64) {
+            return Err(format!("{:?} is not a SHA-256", object.sha256));
+        }
     }
     let mut size = artifact.origin.bytes;
     for stage in &artifact.stages {

@@ -139,10 +139,22 @@ pub struct Artifact {
     /// What the dump held, read from its stream as it flowed; `None` for globals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contents: Option<Summary>,
+    /// The whole of it, as an object beside this one; `None` where nothing was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Sidecar>,
     /// When its first byte was asked for.
     pub started: Timestamp,
     /// When the store confirmed it.
     pub finished: Timestamp,
+}
+
+/// The whole fingerprint of a dump as JSON: names of tables and their row counts, so it is protected as the dump itself is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// Key, size and digest as confirmed.
+    pub object: Stored,
+    /// The stages applied to the JSON, first to last.
+    pub stages: Vec<Applied>,
 }
 
 /// The commit of a run.

@@ -12,6 +12,7 @@ pub mod local;
 pub mod manifest;
 mod probe;
 pub mod s3;
+pub mod sealed;
 pub mod spec;
 mod whole;
 

@@ -122,7 +122,11 @@ fn apply_tries_again_only_what_may_pass() {
     let points = bench.points();
     assert_eq!(points.len(), 1);
     let manifest = bench.manifest(&points[0]);
-    assert_eq!(files(&bench.path("store")).len(), 3, "the object, its digest and the manifest: nothing of the first attempt");
+    assert_eq!(
+        files(&bench.path("store")).len(),
+        4,
+        "the object, its digest, its fingerprint and the manifest: nothing of the first attempt"
+    );
     assert!(
         manifest.artifacts[0].origin.bytes > 1_000_000,
         "the second attempt's own bytes are counted: {}",
@@ -309,7 +313,7 @@ fn apply_to_s3_whose_manifest_is_refused_has_no_restore_point() {
     bench.apply().is(77, &["AccessDenied", "stored but not committed, so it is no restore point"]);
     assert_eq!(bench.story(), "run dump#1 dump=Done :commit#1 :commit=Failed Failed");
     let left: Vec<String> = direct.list("").unwrap().into_iter().map(|object| object.key).collect();
-    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left.len(), 2, "the object and its fingerprint: {left:?}");
     assert!(Path::new(&left[0]).extension().is_some_and(|ending| ending == "dump"), "{left:?}");
     assert_eq!(runner::store::commit::points(&direct, &NAME.parse().unwrap()).unwrap(), []);
     assert!(

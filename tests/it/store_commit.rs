@@ -6,6 +6,7 @@ use runner::ids::{PipelineName, RunId};
 use runner::store::commit::{ManifestError, add_receipt, commit, last_failure, level, points, read_manifest, receipts};
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, Manifest, Receipt, manifest_key};
+use runner::store::sealed::seal;
 use runner::store::{ObjectStore, PutOptions, StoreError};
 use tempfile::TempDir;
 
@@ -100,7 +101,7 @@ fn a_manifest_that_contradicts_itself_is_neither_committed_nor_read() {
         spoil(&mut spoiled);
         let error = commit(&store, &spoiled).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains("committing"), "{error}");
-        let error = read_manifest(&serde_json::to_vec(&spoiled).unwrap()).unwrap_err().to_string();
+        let error = read_manifest(&seal(&spoiled).unwrap()).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
     assert_eq!(store.list("").unwrap(), []);
@@ -111,12 +112,31 @@ fn later_versions_are_refused_and_later_fields_are_not() {
     let mut value = serde_json::to_value(manifest(AT)).unwrap();
     value["a_later_field"] = serde_json::json!({ "x": 1 });
     value["artifacts"][0]["later"] = true.into();
-    assert_eq!(read_manifest(value.to_string().as_bytes()).unwrap(), manifest(AT));
+    assert_eq!(read_manifest(&seal(&value).unwrap()).unwrap(), manifest(AT));
     value["version"] = 2.into();
     value["artifacts"] = "of another form".into();
     let error = read_manifest(value.to_string().as_bytes()).unwrap_err();
     assert_eq!(error, ManifestError::Version { found: 2 });
     assert!(error.to_string().contains("use a `runner` at least as new"));
+}
+
+#[test]
+fn a_manifest_or_receipt_edited_by_hand_is_noticed() {
+    let (folder, store) = store();
+    let stored = commit(&store, &manifest(AT)).unwrap();
+    let text = std::fs::read_to_string(folder.path().join(&stored.key)).unwrap();
+    for (from, to) in [("\"db1\"", "\"db2\""), ("\"bytes\": 100", "\"bytes\": 101"), ("\"digest\": \"", "\"digest\": \"0")] {
+        let edited = text.replacen(from, to, 1);
+        assert!(edited != text, "{from}");
+        // The digest of a stage is checked by what it digests; the manifest's own is the last.
+        assert!(matches!(read_manifest(edited.as_bytes()), Err(ManifestError::Edited { .. })), "{from}");
+    }
+    add_receipt(&store, &receipt(AT, "2026-11-20T03:00:00Z", Level::Restored, None)).unwrap();
+    let key = store.list("").unwrap().into_iter().find(|object| object.key.contains("verified")).unwrap().key;
+    let text = std::fs::read_to_string(folder.path().join(&key)).unwrap();
+    std::fs::write(folder.path().join(&key), text.replace("\"restored\"", "\"proven\"")).unwrap();
+    let found = receipts(&store, &pipeline(), &run(AT)).unwrap();
+    assert!(found.read.is_empty() && matches!(found.unreadable[0].1, ManifestError::Edited { .. }), "{found:?}");
 }
 
 #[test]
@@ -192,7 +212,7 @@ fn receipts_that_can_not_be_read_are_shown_and_raise_nothing() {
     let stored = add_receipt(&store, &receipt(AT, "2026-11-20T03:00:00Z", Level::Decoded, None)).unwrap();
     let later = stored.key.replace("T030000Z", "T040000Z");
     store.put_bytes(&later, b"{\"version\": 9, \"level\": \"proven\"}", &PutOptions::default()).unwrap();
-    let foreign = serde_json::to_vec(&receipt("2026-11-21T02:17:00Z", AT, Level::Proven, None)).unwrap();
+    let foreign = seal(&receipt("2026-11-21T02:17:00Z", AT, Level::Proven, None)).unwrap();
     store.put_bytes(&stored.key.replace("T030000Z", "T050000Z"), &foreign, &PutOptions::default()).unwrap();
     let found = receipts(&store, &pipeline(), &manifest.run).unwrap();
     assert_eq!(level(&manifest, &found.read), Level::Decoded);
