@@ -129,6 +129,13 @@ name_type!(
     RefName
 );
 
+impl StepId {
+    /// The id of a part that no step of a file made; the planner puts the right one in its place.
+    pub fn nameless() -> Self {
+        Self("_".to_owned())
+    }
+}
+
 /// The id of a node of a plan: the id of the first step fused into it, with `:part` behind it where one step
 /// was lowered to several nodes (`verify:checks`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 
 use crate::ids::{PipelineName, RefName, RunId, StepId};
+use crate::postgres::target::Target;
 use crate::postgres::{ConnectionSpec, PgError, ScratchServer, TempDatabase};
 use crate::secret::Secrets;
 use crate::store::{ObjectStore, StoreError, StoreSpec};
@@ -20,7 +21,7 @@ use crate::stream::{Cancel, owned};
 use crate::template::{Bindings, RunWords, Template, TemplateError};
 
 pub use connection::Connection;
-pub use ledger::{Ledger, NodeRecord, Verification};
+pub use ledger::{Landed, Ledger, NodeRecord, Verification};
 
 /// Who and what a run is, as its manifest and its messages say it.
 #[derive(Debug, Clone)]
@@ -89,6 +90,7 @@ pub struct Runtime {
     connections: Mutex<BTreeMap<RefName, Arc<Connection>>>,
     stores: Mutex<BTreeMap<RefName, Arc<dyn ObjectStore>>>,
     scratch: Mutex<BTreeMap<StepId, Arc<Scratch>>>,
+    targets: Mutex<BTreeMap<StepId, Arc<Target>>>,
     ledger: Mutex<Ledger>,
 }
 
@@ -127,6 +129,7 @@ impl Runtime {
             connections: Mutex::default(),
             stores: Mutex::default(),
             scratch: Mutex::default(),
+            targets: Mutex::default(),
             ledger: Mutex::default(),
         }
     }
@@ -188,6 +191,22 @@ impl Runtime {
     /// Lets go of the place that a step restored to; it is stopped and removed.
     pub fn remove_scratch(&self, step: &StepId) {
         let removed = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
+        drop(removed);
+    }
+
+    /// Keeps the place that a step restores into, and with it the lock on it.
+    pub fn keep_target(&self, step: &StepId, target: Arc<Target>) {
+        drop(self.targets.lock().unwrap_or_else(PoisonError::into_inner).insert(step.clone(), target));
+    }
+
+    /// The place that a step restores into.
+    pub fn target(&self, step: &StepId) -> Option<Arc<Target>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned()
+    }
+
+    /// Lets go of the place that a step restores into; the lock on it ends.
+    pub fn remove_target(&self, step: &StepId) {
+        let removed = self.targets.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
         drop(removed);
     }
 

@@ -42,6 +42,13 @@ pub struct SecretDecl {
     pub optional: bool,
 }
 
+impl SecretDecl {
+    /// A secret that a file holds.
+    pub fn in_file(path: &Path) -> Self {
+        Self { env: None, file: Some(path.to_owned()), credential: None, optional: false }
+    }
+}
+
 /// The value of a secret. Wiped when dropped; `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+use serde::de::DeserializeOwned;
 
+use crate::ids::{RefName, StepId};
+use crate::step::{Prove, Section};
+use crate::store::recall::At;
 use crate::{document, pipeline};
 
 /// Declarative PostgreSQL backups: reviewed as a plan, run in one pass, proven by a restore.
@@ -18,6 +22,8 @@ use crate::{document, pipeline};
   runner validate               what is wrong with pipelines/*.yaml
   runner plan orders            what a run of pipelines/orders.yaml would do
   runner apply orders           run it
+  runner list orders            the restore points there are
+  runner restore orders --to …  make a database of one
 
 Exit codes:
    0  done, or nothing to do        64  wrong use of the program
@@ -27,7 +33,8 @@ Exit codes:
   10  a step failed                 70  a defect of runner
   11  a verification failed         75  it may work later
   12  only warnings                 77  a secret or a permission is missing
-  13  the plan is stale        130/143  stopped by SIGINT or SIGTERM"
+  13  the plan is stale        130/143  stopped by SIGINT or SIGTERM
+  14  somebody else is at work"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -52,6 +59,16 @@ pub(super) enum Command {
         after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --format json --events events.ndjson\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
     )]
     Apply(ApplyArgs),
+    /// Restore a restore point into a database, proven before it gets its name
+    #[command(
+        after_help = "Examples:\n  runner restore orders --to drill --database orders_copy\n  runner restore orders --at 2026-11-20T02:17+09:00 --to postgresql://admin@db2/orders\n  runner restore orders --to orders --replace        what is there is dumped first, and kept\n  runner restore /backups/.runner/orders/2026-11/….manifest.json --to postgresql:///orders --identity key.txt\n\nShows what it will do first, each line that takes something away with `!`, and asks."
+    )]
+    Restore(Box<RestoreArgs>),
+    /// Prove a restore point that there is: restore it into a scratch server and compare
+    #[command(
+        after_help = "Examples:\n  runner verify orders                     the latest\n  runner verify orders --at 20261120T021700Z-4f3a9c\n  runner verify /backups/.runner/orders/2026-11/….manifest.json --identity key.txt\n\nWrites a receipt beside the manifest. Exit code 11: it is not what was dumped."
+    )]
+    Verify(Box<VerifyArgs>),
     /// List restore points: when, how large, how good, where
     #[command(
         after_help = "Examples:\n  runner list orders-nightly\n  runner list                            every pipeline in pipelines/\n  runner list orders-nightly --most 100 --format json"
@@ -91,6 +108,14 @@ pub(super) enum Format {
 /// Reads one of the forms that a command has.
 fn one_of(forms: &'static [Format]) -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(forms.iter().filter_map(ValueEnum::to_possible_value)).try_map(|word| Format::from_str(&word, true))
+}
+
+const PROVE: &[&str] = &["full", "counts", "off"];
+const SECTIONS: &[&str] = &["pre-data", "data", "post-data"];
+
+/// Reads one of the words that a pipeline takes too.
+fn word<T: DeserializeOwned + Clone + Send + Sync + 'static>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words).try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
 }
 
 /// `validate`
@@ -133,6 +158,13 @@ pub(super) struct ApplyArgs {
     /// Files or names of pipelines, or one plan file
     #[arg(value_name = "PIPELINE", required = true)]
     pub(super) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+}
+
+/// What every command that runs a plan takes.
+#[derive(Debug, ClapArgs)]
+pub(super) struct RunArgs {
     /// The form of the answer
     #[arg(long, value_parser = one_of(&[Format::Human, Format::Json]), default_value = "human")]
     pub(super) format: Format,
@@ -145,6 +177,93 @@ pub(super) struct ApplyArgs {
     /// Where journals are kept
     #[arg(long, value_name = "FOLDER", env = "RUNNER_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,
+}
+
+/// Which restore point is meant, and what opens it.
+#[derive(Debug, ClapArgs)]
+pub(super) struct PointArgs {
+    /// The pipeline that made it (a file, or a name in pipelines/), or its manifest: a path, or `s3://BUCKET/KEY`
+    #[arg(value_name = "PIPELINE|MANIFEST")]
+    pub(super) source: PathBuf,
+    /// Which: latest, an id, or a time with its zone (the newest whose data is no younger)
+    #[arg(long, value_name = "latest|ID|TIME", default_value = "latest")]
+    pub(super) at: At,
+    /// The store to read from; the first that the pipeline uploads to unless given
+    #[arg(long, value_name = "STORE")]
+    pub(super) store: Option<RefName>,
+    /// The step whose artifact is meant, where a run stores several dumps
+    #[arg(long, value_name = "STEP")]
+    pub(super) artifact: Option<StepId>,
+    /// A file with the private key; the pipeline's own verify-restore says where one is unless given
+    #[arg(long, value_name = "FILE")]
+    pub(super) identity: Option<PathBuf>,
+    /// A file with the passphrase
+    #[arg(long, value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+}
+
+/// `verify`
+#[derive(Debug, ClapArgs)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    pub(super) point: PointArgs,
+    /// Tables restored at once; one a core unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) jobs: Option<u16>,
+    /// How what is restored is compared with what was dumped
+    #[arg(long, value_parser = word::<Prove>(PROVE))]
+    pub(super) prove: Option<Prove>,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+}
+
+/// `restore`
+#[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(super) struct RestoreArgs {
+    #[command(flatten)]
+    pub(super) point: PointArgs,
+    /// Where to: a connection of the pipeline, or postgresql://USER@HOST:PORT/DATABASE without a password
+    #[arg(long, value_name = "CONNECTION|URL")]
+    pub(super) to: String,
+    /// The database to make; that of the connection unless given
+    #[arg(long, value_name = "NAME")]
+    pub(super) database: Option<String>,
+    /// Replace the database if it exists: it is dumped to the safety store first, and kept under another name
+    #[arg(long)]
+    pub(super) replace: bool,
+    /// Where the safety dump goes: a store of the pipeline, or a folder; the store that is restored from unless given
+    #[arg(long, value_name = "STORE|FOLDER", requires = "replace")]
+    pub(super) safety: Option<String>,
+    /// Drop the replaced database in the end
+    #[arg(long, requires = "replace")]
+    pub(super) drop_old: bool,
+    /// Tables restored at once; one a core unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) jobs: Option<u16>,
+    /// Give everything to the role that restores
+    #[arg(long)]
+    pub(super) no_owner: bool,
+    /// Leave out who may do what (GRANT and REVOKE)
+    #[arg(long)]
+    pub(super) no_privileges: bool,
+    /// Only this section of the archive; may be given several times
+    #[arg(long, value_name = "SECTION", value_parser = word::<Section>(SECTIONS))]
+    pub(super) section: Vec<Section>,
+    /// Definitions without data
+    #[arg(long)]
+    pub(super) schema_only: bool,
+    /// Do not gather statistics at the end
+    #[arg(long)]
+    pub(super) no_analyze: bool,
+    /// How what is restored is compared with what was dumped, before the database gets its name
+    #[arg(long, value_parser = word::<Prove>(PROVE), default_value = "full")]
+    pub(super) prove: Prove,
+    /// Do it without asking
+    #[arg(long)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
 }
 
 /// `list`
@@ -237,7 +356,9 @@ impl Command {
         match self {
             Self::Validate(args) => args.format,
             Self::Plan(args) => args.format,
-            Self::Apply(args) => args.format,
+            Self::Apply(args) => args.run.format,
+            Self::Restore(args) => args.run.format,
+            Self::Verify(args) => args.run.format,
             Self::List(args) => args.format,
             Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,
         }

@@ -22,6 +22,8 @@ pub enum Exit {
     Warned,
     /// The plan file no longer fits the world.
     Stale,
+    /// Somebody else is at work on the same thing.
+    Locked,
     /// The program was used wrongly.
     Usage,
     /// A pipeline is invalid.
@@ -51,6 +53,7 @@ impl Exit {
             Self::Verification => 11,
             Self::Warned => 12,
             Self::Stale => 13,
+            Self::Locked => 14,
             Self::Usage => 64,
             Self::Invalid => 65,
             Self::NoFile => 66,
@@ -69,6 +72,7 @@ impl Exit {
             Class::Verification => Self::Verification,
             Class::Unreachable => Self::Unreachable,
             Class::Denied => Self::Denied,
+            Class::Locked => Self::Locked,
             Class::Transient => Self::Transient,
             Class::Internal => Self::Internal,
             Class::Cancelled => Self::Signal(2),

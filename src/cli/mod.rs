@@ -11,9 +11,13 @@ mod graph;
 mod list;
 mod output;
 mod plan;
+mod point;
 mod progress;
+mod restore;
+mod run;
 mod schema;
 mod validate;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -34,6 +38,8 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args, &output),
         Command::Plan(args) => plan::run(&args, &output),
         Command::Apply(args) => apply::run(&args, &output),
+        Command::Restore(args) => restore::run(&args, &output),
+        Command::Verify(args) => verify::run(&args, &output),
         Command::List(args) => list::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),

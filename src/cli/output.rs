@@ -95,6 +95,12 @@ impl Output {
         let _unheard = writeln!(std::io::stderr().lock(), "{}", text.trim_end_matches('\n'));
     }
 
+    /// A question; the answer is expected on the same line.
+    pub(super) fn ask(text: &str) {
+        let mut err = std::io::stderr().lock();
+        let _unheard = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
     /// Tells of a problem, in the form asked for, and answers its exit code.
     pub(super) fn problem(&self, problem: &Problem) -> Exit {
         if self.format == Format::Json {

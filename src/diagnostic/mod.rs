@@ -143,6 +143,8 @@ pub enum Class {
     Unreachable,
     /// A secret is missing or permission is refused (exit 77).
     Denied,
+    /// Somebody else is at work on the same thing (exit 14).
+    Locked,
     /// Likely to pass when tried again later (exit 75).
     Transient,
     /// A defect in this program (exit 70).

@@ -103,6 +103,7 @@ impl<'a> Dispatch<'a, '_> {
         let mut ticks = 0_u32;
         while !self.board.is_done() {
             self.start_ready(scope);
+            self.unstick();
             match take.recv_timeout(TICK) {
                 Ok(done) => self.attempt_ended(done),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -153,6 +154,22 @@ impl<'a> Dispatch<'a, '_> {
         }
         for (node, number) in self.board.due(Instant::now()) {
             self.start(node, number, scope);
+        }
+    }
+
+    /// Ends what can never start: a plan in which nodes wait for each other is a defect, and must not hang.
+    fn unstick(&mut self) {
+        let moving = self.board.stands.iter().any(|stand| matches!(stand, Stand::Running | Stand::Retry(..)));
+        if moving || self.board.is_done() {
+            return;
+        }
+        for index in 0..self.plan.nodes.len() {
+            if self.board.stands[index] == Stand::Waiting {
+                let message = format!("`{}` waits for itself in this plan", self.plan.nodes[index].id);
+                let failure = Failure { class: Class::Internal, message, hint: None };
+                self.failure.get_or_insert_with(|| failure.clone());
+                self.node_ended(index, State::Failed, Some(failure));
+            }
         }
     }
 

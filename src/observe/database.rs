@@ -4,7 +4,8 @@ use tokio::runtime::Handle;
 
 use crate::plan::{ConnectionFacts, ToolFacts};
 use crate::postgres::spec::{EmbeddedSpec, PostgresSpec};
-use crate::postgres::{ConnInfo, Facts, Installed, PgError};
+use crate::postgres::target::{self, Existing, TargetFacts};
+use crate::postgres::{ConnInfo, ConnectionSpec, Facts, Installed, PgError};
 use crate::secret::Secrets;
 
 /// A server that runs already.
@@ -54,4 +55,31 @@ fn tools(major: u16) -> (ToolFacts, Option<String>) {
         Err(error) => ToolFacts::Missing(error.to_string()),
     };
     (tools, installed.server(major).err().map(|error| error.to_string()))
+}
+
+/// The place that a restore goes to; the database need not be there.
+pub(super) fn target(spec: &ConnectionSpec, database: Option<&str>, secrets: &Secrets, handle: &Handle) -> Result<TargetFacts, PgError> {
+    match spec {
+        ConnectionSpec::Postgres(spec) => {
+            let info = ConnInfo::resolve(spec, secrets)?;
+            target::look(&info, database.unwrap_or(&info.database), handle)
+        }
+        // It will be started for the run, and has nothing but its own database.
+        ConnectionSpec::Embedded(spec) => {
+            let facts = embedded(spec)?;
+            let database = database.unwrap_or(&spec.database).to_owned();
+            let existing = (database == spec.database).then_some(Existing { bytes: 0, sessions: 0 });
+            let ConnectionFacts { place, server_version, .. } = facts;
+            Ok(TargetFacts {
+                place,
+                database,
+                server_version,
+                system_identifier: None,
+                existing,
+                left: None,
+                may_create: true,
+                superuser: true,
+            })
+        }
+    }
 }

@@ -11,12 +11,15 @@ use std::path::Path;
 
 use tokio::runtime::Handle;
 
-use crate::ids::RefName;
+use crate::diagnostic::Class;
+use crate::ids::{RefName, StepId};
 use crate::pipeline::Pipeline;
 use crate::plan::{ConnectionFacts, Observed, Reach, StoreFacts, Trouble};
 use crate::postgres::ConnectionSpec;
+use crate::postgres::target::TargetFacts;
 use crate::secret::{Presence, SecretRef, Secrets};
-use crate::step::StepError;
+use crate::step::{Params, PointRef, StepError};
+use crate::store::recall::{Recalled, recall};
 use crate::store::{self, StoreError, StoreSpec};
 
 /// How closely to look.
@@ -34,9 +37,9 @@ pub fn offline() -> Observed {
 /// Looks at everything that a pipeline names, all of it at once.
 pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observed {
     let secrets = Secrets::new(pipeline.secrets.clone());
+    let looked = pipeline.connections.iter().filter(|(name, _)| !only_restored(pipeline, name));
     let (connections, stores) = std::thread::scope(|scope| {
-        let connections: Vec<_> =
-            pipeline.connections.iter().map(|(name, spec)| (name.clone(), scope.spawn(|| connection(spec, &secrets, handle)))).collect();
+        let connections: Vec<_> = looked.map(|(name, spec)| (name.clone(), scope.spawn(|| connection(spec, &secrets, handle)))).collect();
         let stores: Vec<_> =
             pipeline.stores.iter().map(|(name, spec)| (name.clone(), scope.spawn(|| store_facts(spec, handle, options)))).collect();
         (joined(connections), joined(stores))
@@ -46,10 +49,54 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         git_commit: git::commit(Path::new(&pipeline.source.path)),
         connections,
         stores,
+        points: points(pipeline, handle),
+        targets: targets(pipeline, &secrets, handle),
         secrets: presence(pipeline, &secrets),
         scratch_free: free(&std::env::temp_dir()),
         troubles: troubles(pipeline),
     }
+}
+
+/// The restore points that steps name, each found in its store.
+fn points(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<StepId, Reach<Box<Recalled>>> {
+    let named = pipeline.steps.iter().filter_map(|step| Some((step.id.clone(), step.params.facts().point()?)));
+    named
+        .map(|(step, point)| {
+            (step, recalled(pipeline, point, handle).map_or_else(|error| failed(&error), |found| Reach::Reached(Box::new(found))))
+        })
+        .collect()
+}
+
+fn recalled(pipeline: &Pipeline, point: &PointRef, handle: &Handle) -> Result<Recalled, StepError> {
+    let undeclared = || StepError::new(Class::Internal, format!("store `{}` is not declared", point.store));
+    let store = store::open(pipeline.stores.get(&point.store).ok_or_else(undeclared)?, handle)?;
+    let maker = point.pipeline.as_ref().unwrap_or(&pipeline.name);
+    let mut found = recall(&*store, maker, &point.at, point.artifact.as_ref())?;
+    // Whoever made it may have called the store by another name.
+    for artifact in std::iter::once(&mut found.artifact).chain(&mut found.globals) {
+        artifact.store = point.store.clone();
+    }
+    Ok(found)
+}
+
+/// The places that steps restore into.
+fn targets(pipeline: &Pipeline, secrets: &Secrets, handle: &Handle) -> BTreeMap<StepId, Reach<TargetFacts>> {
+    let restores =
+        pipeline.steps.iter().filter_map(|step| if let Params::Restore(restore) = &step.params { Some((step, restore)) } else { None });
+    let looked = restores.map(|(step, restore)| {
+        let spec = pipeline.connections.get(&restore.connection);
+        let found = spec.map(|spec| database::target(spec, restore.database.as_deref(), secrets, handle));
+        let undeclared = || Err(StepError::new(Class::Internal, format!("connection `{}` is not declared", restore.connection)));
+        let found = found.map_or_else(undeclared, |found| Ok(found?));
+        (step.id.clone(), found.map_or_else(|error| failed(&error), Reach::Reached))
+    });
+    looked.collect()
+}
+
+/// Whether a connection only says where to restore to: then its database need not be there.
+fn only_restored(pipeline: &Pipeline, name: &RefName) -> bool {
+    let mut using = pipeline.steps.iter().filter(|step| step.params.facts().references().connections.contains(&name)).peekable();
+    using.peek().is_some() && using.all(|step| step.params.facts().makes_database())
 }
 
 type Looks<'scope, T> = Vec<(RefName, std::thread::ScopedJoinHandle<'scope, Reach<T>>)>;

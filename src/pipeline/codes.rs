@@ -28,6 +28,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-key", "an upload's key that the store does not take"),
     ("fixed-key", "an upload's key that is the same in every run, so that the second run finds it taken"),
     ("same-key", "two uploads under one key of one store"),
+    ("not-a-way-back", "a `restore` without a `fetch`, or a `fetch` that goes anywhere else"),
+    ("nothing-to-restore", "parameters that together leave nothing to restore"),
     ("unclear-artifact", "a verification that could mean several uploads, or none"),
     ("no-key", "a verification without the key to what was encrypted"),
     ("jobs-without-directory", "`jobs` for a dump that one connection writes"),

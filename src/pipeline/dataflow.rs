@@ -13,7 +13,7 @@ use super::model::{Chain, Head, Step};
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::ids::StepId;
-use crate::step::{CodecChoice, Filter, Kind, Params, Source, VerifyRestore};
+use crate::step::{CodecChoice, Filter, Kind, Landing, Params, Source, VerifyRestore};
 use crate::store::StoreSpec;
 
 /// The streams of steps whose references resolve; problems are added to `out`.
@@ -30,6 +30,7 @@ pub(super) fn chains(document: &Document, head: &Head, steps: &[Step], out: &mut
     for chain in &chains {
         flow.stages(chain);
         flow.exposure(chain);
+        flow.way_back(chain);
     }
     flow.verifications(&chains);
     chains
@@ -40,7 +41,8 @@ pub fn artifact_of(steps: &[Step], step: &Step, verify: &VerifyRestore) -> Resul
     if let Some(of) = &verify.of {
         return Ok(of.clone());
     }
-    let is_sink = |id: &&StepId| steps.iter().any(|other| other.id == **id && matches!(other.params.kind(), Kind::Sink(_)));
+    let is_sink =
+        |id: &&StepId| steps.iter().any(|other| other.id == **id && matches!(other.params.kind(), Kind::Sink(Landing::Upload(_))));
     let direct: Vec<StepId> = step.needs.iter().filter(is_sink).cloned().collect();
     let candidates = if direct.is_empty() { ancestors(steps, step).into_iter().filter(|id| is_sink(&id)).collect() } else { direct };
     match candidates.as_slice() {
@@ -272,9 +274,60 @@ impl Dataflow<'_> {
         }
     }
 
+    /// What a `fetch` reads goes into a `restore`, untouched, and nothing else does.
+    fn way_back(&mut self, chain: &Chain) {
+        let fetched = matches!(self.steps[chain.source].params, Params::Fetch(_));
+        let restored = matches!(self.steps[chain.sink].params, Params::Restore(_));
+        let (source, sink) = (&self.steps[chain.source], &self.steps[chain.sink]);
+        let (index, message, help) = match (fetched, restored, chain.filters.first()) {
+            (false, true, _) => {
+                let message =
+                    format!("`{}` restores what `{}` yields, and a `restore` takes only what a `fetch` reads", sink.id, source.id);
+                (chain.sink, message, "put a `fetch` before it")
+            }
+            (true, false, _) => {
+                let message = format!("what `{}` reads goes into `{}`, and it can only be restored", source.id, sink.id);
+                (chain.sink, message, "put a `restore` behind the `fetch`")
+            }
+            (true, true, Some(filter)) => {
+                let message = format!(
+                    "`{}` stands between `{}`, which undoes all that was done, and `{}`",
+                    self.steps[*filter].id, source.id, sink.id
+                );
+                (*filter, message, "remove it: the manifest knows what is to be undone")
+            }
+            (true, true, None) => {
+                self.one_manifest(chain);
+                return;
+            }
+            (false, false, _) => return,
+        };
+        self.error("not-a-way-back", index, "/uses", message).help = Some(help.to_owned());
+    }
+
+    /// A run makes one restore point: either of what it dumps, or of what it is about to replace.
+    fn one_manifest(&mut self, chain: &Chain) {
+        let replaces = matches!(&self.steps[chain.sink].params, Params::Restore(restore) if restore.replace.is_some());
+        let other = (0..self.steps.len()).find(|index| match &self.steps[*index].params {
+            Params::Upload(_) => true,
+            Params::Restore(restore) => *index < chain.sink && restore.replace.is_some(),
+            _ => false,
+        });
+        if let (true, Some(other)) = (replaces, other) {
+            let (message, range) = (
+                format!("`{}` makes a safety dump, and a run makes only one restore point", self.steps[chain.sink].id),
+                self.id_range(other),
+            );
+            let diagnostic = self.error("not-a-way-back", chain.sink, "/with/replace", message);
+            *diagnostic = diagnostic.clone().label(range, "this makes one too").help("put it into a pipeline of its own");
+        }
+    }
+
     fn verifications(&mut self, chains: &[Chain]) {
         for (index, step) in self.steps.iter().enumerate() {
-            if let Params::VerifyRestore(verify) = &step.params {
+            if let Params::VerifyRestore(verify) = &step.params
+                && verify.from.is_none()
+            {
                 match artifact_of(self.steps, step, verify) {
                     Ok(artifact) => self.verification(index, verify, &artifact, chains),
                     Err(candidates) => self.unclear_artifact(index, &candidates),

@@ -23,7 +23,8 @@ pub(super) fn check(document: &Document, steps: &[Step], chains: &[Chain], out: 
         }
     }
     out.extend(circles.iter().map(|circle| fused.explain(circle)));
-    if chains.is_empty() && !steps.iter().any(|step| matches!(step.params.kind(), Kind::Sink(_))) {
+    let recalls = steps.iter().any(|step| step.params.facts().point().is_some());
+    if chains.is_empty() && !recalls && !steps.iter().any(|step| matches!(step.params.kind(), Kind::Sink(_))) {
         let message = "this pipeline stores nothing: it has no `upload`";
         out.push(at(document, "stores-nothing", "/steps", message).warning().help("add a `dump` and an `upload`"));
     }

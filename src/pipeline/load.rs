@@ -13,12 +13,8 @@ use super::model::{Chain, Head, OnFailure, Pipeline, SourceFacts, Step, StepHead
 use super::{check, dataflow, fusing, keys};
 use crate::diagnostic::{Diagnostic, SourceText};
 use crate::document::{self, Document, Placeholders, Schema, Scope};
-use crate::quantity::Duration;
 use crate::step::{KINDS, Params, Row};
 use crate::stream::digest::{Algorithm, Digester};
-
-/// How long a stream may stand still when nothing is said.
-const STALL: Duration = Duration::seconds(600);
 
 /// What loading a file gave.
 #[derive(Debug)]
@@ -216,7 +212,7 @@ fn settle(draft: &Draft, drafts: &[Draft], head: &Head) -> Option<Step> {
         needs,
         when: own.when,
         timeout: own.timeout.or(head.defaults.timeout),
-        stall: own.stall.or(head.defaults.stall).unwrap_or(STALL),
+        stall: own.stall.or(head.defaults.stall).unwrap_or(super::model::STALL),
         retry: own.retry.or(head.defaults.retry).unwrap_or_default(),
         on_failure,
     })

@@ -195,6 +195,26 @@ pub struct Step {
     pub on_failure: OnFailure,
 }
 
+/// How long a stream may stand still when nothing is said.
+pub(super) const STALL: Duration = Duration::seconds(600);
+
+impl Step {
+    /// A step that says nothing but what it is and what it waits for.
+    pub fn plain(id: StepId, params: Params, needs: Vec<StepId>) -> Self {
+        Self {
+            id,
+            description: None,
+            params,
+            needs,
+            when: When::Success,
+            timeout: None,
+            stall: STALL,
+            retry: Retry::default(),
+            on_failure: OnFailure::Fail,
+        }
+    }
+}
+
 /// A stream through the steps: the indexes, in [`Pipeline::steps`], of its source, its filters in order, and its sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {

@@ -8,9 +8,11 @@ use crate::diagnostic::{Class, Severity};
 use crate::ids::RefName;
 use crate::pipeline::{Pipeline, Step};
 use crate::plan::{ConnectionFacts, ToolFacts};
+use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
 use crate::secret::Presence;
-use crate::step::{Format, Params};
+use crate::step::{Format, Params, Restore};
+use crate::store::manifest::Origin;
 
 /// All findings, errors first.
 pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
@@ -21,6 +23,8 @@ pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
     secrets(pipeline, observed, &mut found);
     connections(pipeline, observed, &mut found);
     stores(observed, &mut found);
+    points(observed, &mut found);
+    targets(pipeline, observed, &mut found);
     space(pipeline, observed, &mut found);
     for trouble in &observed.troubles {
         let finding = Finding::new(Severity::Error, trouble.class, trouble.subject.clone(), trouble.message.clone());
@@ -98,6 +102,72 @@ fn stores(observed: &Observed, found: &mut Vec<Finding>) {
             Reach::Reached(_) => {}
         }
     }
+}
+
+/// Restore points that steps name and that are not there, or can not be used.
+fn points(observed: &Observed, found: &mut Vec<Finding>) {
+    for (step, reach) in &observed.points {
+        if let Reach::Failed { message, class } = reach {
+            found.push(
+                Finding::new(Severity::Error, *class, format!("step {step}"), message.clone())
+                    .help("`runner list` shows the restore points there are"),
+            );
+        }
+    }
+}
+
+/// Places to restore into that are taken, or that a restore can not be made in.
+fn targets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
+    for step in &pipeline.steps {
+        let Params::Restore(restore) = &step.params else { continue };
+        let subject = format!("step {}", step.id);
+        match observed.targets.get(&step.id) {
+            Some(Reach::Failed { message, class }) => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
+            Some(Reach::Reached(facts)) => {
+                let origin = recalled_by(pipeline, step, observed);
+                found.extend(target(restore, facts, origin).into_iter().map(|finding| Finding { subject: subject.clone(), ..finding }));
+            }
+            None => {}
+        }
+    }
+}
+
+/// Where the artifact came from that a restore takes.
+fn recalled_by<'a>(pipeline: &Pipeline, step: &Step, observed: &'a Observed) -> Option<&'a Origin> {
+    let fetch = &pipeline.steps[pipeline.chain_into(&step.id)?.source];
+    Some(&observed.points.get(&fetch.id)?.facts()?.artifact.origin)
+}
+
+fn target(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Vec<Finding> {
+    let refuse = |class, message: String| Finding::new(Severity::Error, class, String::new(), message);
+    let mut found = Vec::new();
+    let database = &facts.database;
+    let is_source = origin.is_some_and(|origin| {
+        origin.database.as_ref() == Some(database)
+            && origin.system_identifier.is_some()
+            && origin.system_identifier == facts.system_identifier
+    });
+    let replace = "restore into another name, or say `replace` (--replace on the command line): what is there is dumped first, and kept";
+    if restore.replace.is_none() && is_source {
+        found.push(refuse(Class::Failed, format!("{} is the very database that was dumped", facts.place)).help(replace));
+    } else if restore.replace.is_none() && facts.existing.is_some() {
+        found.push(refuse(Class::Failed, format!("database {database:?} exists already at {}", facts.place)).help(replace));
+    }
+    if let Some(left) = facts.left.as_ref().filter(|left| !left.ours) {
+        let message = format!("database {:?} is in the way, and no restore made it", left.name);
+        found.push(refuse(Class::Failed, message).help("rename or drop it"));
+    }
+    if !facts.may_create {
+        found.push(
+            refuse(Class::Denied, format!("the role of {} may not create databases", restore.connection)).help("alter role … createdb"),
+        );
+    }
+    let major = |version: u32| version / 10_000;
+    if let Some(origin) = origin.filter(|origin| major(origin.server_version) > major(facts.server_version)) {
+        let message = format!("a dump of PostgreSQL {} may not restore on {}", major(origin.server_version), major(facts.server_version));
+        found.push(Finding::new(Severity::Warning, Class::Failed, String::new(), message).help("restore on the same major or a newer one"));
+    }
+    found
 }
 
 /// Room for what is staged on scratch disk: a directory dump, and what a verification restores.

@@ -2,34 +2,72 @@
 //!
 //! This file decides what each node is. The order between nodes is the neighbour's.
 
-use super::{Action, Node, Observed, StepWords, Target};
-use crate::ids::{NodeId, StepId};
+use super::{Action, Node, Observed, Reach, StepWords, Target};
+use crate::ids::{NodeId, RefName, StepId};
 use crate::pipeline::{Chain, OnFailure, Pipeline, Step, When};
-use crate::secret::Presence;
-use crate::step::work::{Commit, Fetch, Finish, PlacedUpload, RestoreScratch};
+use crate::secret::{Presence, SecretRef};
+use crate::step::work::{Commit, Finish, PlacedUpload, ReadBack, RestoreScratch};
 use crate::step::{
-    Checksum, CodecChoice, Effect, Encrypt, Filter, Flow, Kind, Params, Sink, Source, Stage, Staged, Undo, VerifyRestore, Work,
-    checksum_word,
+    Checksum, CodecChoice, Edge, Effect, Encrypt, Filter, Flow, Kind, Landing, Params, PointRef, Sink, Source, Stage, Staged, Undo,
+    VerifyRestore, Work, checksum_word,
 };
+use crate::store::manifest::Applied;
+use crate::stream::crypt::Scheme;
 use crate::template::{Bindings, RunWords, Template};
 
 /// The name of the node that commits.
 pub const COMMIT: &str = "commit";
 
+/// A node, and what it waits for beside or instead of what its steps need.
+pub(super) struct Lowered {
+    pub(super) node: Node,
+    /// The nodes it waits for itself.
+    pub(super) after: Vec<(NodeId, Edge)>,
+    /// The steps it waits for; what the steps in it need when not given.
+    pub(super) needs: Option<Vec<StepId>>,
+}
+
+impl From<Node> for Lowered {
+    fn from(node: Node) -> Self {
+        Self { node, after: Vec::new(), needs: None }
+    }
+}
+
+impl Lowered {
+    /// A further part of a step: it waits for the parts before it, and what they waited for has been waited for.
+    pub(super) fn part(node: Node, after: Vec<(NodeId, Edge)>) -> Self {
+        Self { node, after, needs: Some(Vec::new()) }
+    }
+}
+
 /// The nodes of a pipeline, in the order of its file.
-pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed) -> Vec<Node> {
+pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed) -> Vec<Lowered> {
     let lower = Lower { pipeline, observed };
-    let last_sink = pipeline.chains.iter().map(|chain| chain.sink).max();
+    let last_sink = pipeline.chains.iter().filter(|chain| lower.stores(chain)).map(|chain| chain.sink).max();
     let mut nodes = Vec::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
         match step.params.kind() {
             Kind::Source(_) | Kind::Filter(_) => {}
-            Kind::Sink(_) => nodes.extend(pipeline.chains.iter().filter(|chain| chain.sink == index).filter_map(|chain| lower.flow(chain))),
-            Kind::Effect(effect) => nodes.push(lower.effect(step, effect)),
+            Kind::Sink(landing) => {
+                for chain in pipeline.chains.iter().filter(|chain| chain.sink == index) {
+                    match &landing {
+                        Landing::Upload(_) => nodes.extend(lower.flow(chain).map(Lowered::from)),
+                        Landing::Restore(restore) => nodes.extend(lower.restoration(chain, restore)),
+                    }
+                }
+            }
+            Kind::Effect(effect) => nodes.push(lower.effect(step, effect).into()),
             Kind::Composite(verify) => nodes.extend(lower.verification(step, &verify)),
         }
         if last_sink == Some(index) {
-            nodes.push(lower.commit(step));
+            let uploads: Vec<_> = pipeline.chains.iter().filter_map(|chain| lower.placed(chain)).collect();
+            let artifacts = pipeline.chains.iter().filter(|chain| lower.stores(chain)).map(|chain| pipeline.steps[chain.sink].id.clone());
+            let after = nodes
+                .iter()
+                .filter(|lowered| lowered.node.action == Action::Store)
+                .map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess));
+            let after = after.collect();
+            nodes.push(Lowered::part(lower.commit(step, uploads.iter().map(|upload| &upload.store), artifacts.collect()), after));
         }
     }
     nodes
@@ -40,27 +78,28 @@ pub(super) fn bindings(pipeline: &Pipeline) -> Bindings {
     Bindings { pipeline: pipeline.name.clone(), vars: pipeline.vars.clone(), env: pipeline.env.clone() }
 }
 
-struct Lower<'a> {
-    pipeline: &'a Pipeline,
-    observed: &'a Observed,
+pub(super) struct Lower<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) observed: &'a Observed,
 }
 
 fn words(step: &Step) -> StepWords {
     StepWords { id: step.id.clone(), uses: step.params.uses().to_owned(), words: step.params.facts().words() }
 }
 
-fn staged<T>(step: &Step, part: T) -> Staged<T> {
+pub(super) fn staged<T>(step: &Step, part: T) -> Staged<T> {
     Staged { step: step.id.clone(), part }
 }
 
 /// A node of this step, with the step's own policy.
-fn node(id: NodeId, step: &Step, action: Action, work: Work) -> Node {
+pub(super) fn node(id: NodeId, step: &Step, action: Action, work: Work) -> Node {
     Node {
         id,
         action,
         reason: String::new(),
         steps: vec![words(step)],
         target: None,
+        destroys: Vec::new(),
         expected_bytes: None,
         when: step.when,
         timeout: step.timeout,
@@ -72,6 +111,11 @@ fn node(id: NodeId, step: &Step, action: Action, work: Work) -> Node {
 }
 
 impl Lower<'_> {
+    /// Whether a chain ends in an object of a store.
+    fn stores(&self, chain: &Chain) -> bool {
+        matches!(self.pipeline.steps[chain.sink].params, Params::Upload(_))
+    }
+
     /// Fuses a chain: one pass from its source through its filters into its sink.
     fn flow(&self, chain: &Chain) -> Option<Node> {
         let steps = &self.pipeline.steps;
@@ -111,7 +155,7 @@ impl Lower<'_> {
     }
 
     /// A key as a plan shows it.
-    fn shown(&self, key: &Template) -> String {
+    pub(super) fn shown(&self, key: &Template) -> String {
         key.render(&bindings(self.pipeline), &RunWords::blank()).unwrap_or_else(|_| key.0.clone())
     }
 
@@ -137,15 +181,13 @@ impl Lower<'_> {
     }
 
     /// The commit: one manifest in every store that keeps an artifact, after all of them are there.
-    fn commit(&self, last: &Step) -> Node {
-        let steps = &self.pipeline.steps;
-        let mut stores = Vec::new();
-        for upload in self.pipeline.chains.iter().filter_map(|chain| self.placed(chain)) {
-            if !stores.contains(&upload.store) {
-                stores.push(upload.store);
+    pub(super) fn commit<'s>(&self, last: &Step, kept_in: impl Iterator<Item = &'s RefName>, artifacts: Vec<StepId>) -> Node {
+        let mut stores: Vec<RefName> = Vec::new();
+        for store in kept_in {
+            if !stores.contains(store) {
+                stores.push(store.clone());
             }
         }
-        let artifacts: Vec<StepId> = self.pipeline.chains.iter().map(|chain| steps[chain.sink].id.clone()).collect();
         let target = stores.first().map(|store| Target {
             store: store.clone(),
             key: format!(".runner/{}/<run.month>/<run.id>.manifest.json", self.pipeline.name),
@@ -166,36 +208,83 @@ impl Lower<'_> {
     }
 
     /// `verify-restore`: the way back as a flow, the checks, and a finish that runs whatever happened.
-    fn verification(&self, step: &Step, verify: &VerifyRestore) -> Vec<Node> {
-        let Ok(artifact) = crate::pipeline::artifact_of(&self.pipeline.steps, step, verify) else { return Vec::new() };
-        let Some((chain, upload)) = self.pipeline.chain_into(&artifact).and_then(|chain| Some((chain, self.placed(chain)?))) else {
-            return Vec::new();
-        };
-        let target = Target { store: upload.store.clone(), key: self.shown(&upload.key) };
-        let fetch = Source::Fetch(Fetch { artifact: artifact.clone(), store: upload.store.clone() });
+    fn verification(&self, step: &Step, verify: &VerifyRestore) -> Vec<Lowered> {
+        let Some(back) = self.way_back(step, verify) else { return Vec::new() };
+        let WayBack { read, stages, target, expected } = back;
+        let (artifact, store) = (read.artifact.clone(), read.store.clone());
         let sink = Sink::Restore(RestoreScratch { artifact: artifact.clone(), server: verify.server.clone(), jobs: verify.jobs });
-        let stages = undo(chain, &self.pipeline.steps, verify, &artifact).into_iter().map(|undo| staged(step, Stage::Undo(undo)));
-        let flow = Flow { source: staged(step, fetch), stages: stages.collect(), sink: staged(step, sink) };
+        let stages = stages.into_iter().map(|undo| staged(step, Stage::Undo(undo)));
+        let flow = Flow { source: staged(step, Source::Fetch(read)), stages: stages.collect(), sink: staged(step, sink) };
         let part = |name: &str, words: String| StepWords { id: step.id.clone(), uses: name.to_owned(), words };
 
         let mut restore = node(NodeId::of(&step.id), step, Action::Verify, Work::Flow(Box::new(flow)));
-        restore.reason = format!("tries out what `{artifact}` stored");
-        restore.steps = way_back(step, &restore.work, &verify.words_of_place());
+        restore.reason = match &verify.from {
+            Some(point) => format!("tries out {}", point.words()),
+            None => format!("tries out what `{artifact}` stored"),
+        };
+        restore.steps = steps_back(step, &restore.work, &verify.words_of_place());
         restore.target = Some(target);
-        restore.expected_bytes = self.expected(&self.pipeline.steps[chain.source]);
+        restore.expected_bytes = expected;
 
-        let mut check =
-            node(NodeId::part(&step.id, "check"), step, Action::Verify, Work::Effect(staged(step, Effect::Check(verify.clone()))));
+        let mut check = node(
+            NodeId::part(&step.id, "check"),
+            step,
+            Action::Verify,
+            Work::Effect(staged(step, Effect::Check(Box::new(verify.clone())))),
+        );
         "a restore nobody looked at proves little".clone_into(&mut check.reason);
         check.steps = vec![part("check", verify.words_of_checks())];
 
-        let finish = Effect::Finish(Finish { artifact, store: upload.store });
+        let finish = Effect::Finish(Finish { artifact, store });
         let mut finish = node(NodeId::part(&step.id, "finish"), step, Action::Verify, Work::Effect(staged(step, finish)));
         "always: nothing scratch may stay behind".clone_into(&mut finish.reason);
         finish.steps = vec![part("finish", "receipt beside the manifest, scratch removed".to_owned())];
         finish.when = When::Always;
-        vec![restore, check, finish]
+        let checked = Lowered::part(check, vec![(restore.id.clone(), Edge::OnProduct)]);
+        let finished = Lowered::part(finish, vec![(restore.id.clone(), Edge::Always), (checked.node.id.clone(), Edge::Always)]);
+        vec![restore.into(), checked, finished]
     }
+
+    /// What a verification reads back and how it is undone: by the record of an earlier run, or by the steps of this one.
+    fn way_back(&self, step: &Step, verify: &VerifyRestore) -> Option<WayBack> {
+        let keys = (verify.identity.as_ref(), verify.passphrase.as_ref());
+        if let Some(point) = &verify.from {
+            return Some(self.recalled(step, point, keys));
+        }
+        let artifact = crate::pipeline::artifact_of(&self.pipeline.steps, step, verify).ok()?;
+        let chain = self.pipeline.chain_into(&artifact)?;
+        let upload = self.placed(chain)?;
+        Some(WayBack {
+            target: Target { store: upload.store.clone(), key: self.shown(&upload.key) },
+            stages: undo(&artifact, applied_by(chain, &self.pipeline.steps), keys),
+            expected: self.expected(&self.pipeline.steps[chain.source]),
+            read: ReadBack { artifact, store: upload.store, recalled: None },
+        })
+    }
+
+    /// The way back from a restore point of an earlier run; a plan that nobody looked for it shows no stages.
+    pub(super) fn recalled(&self, step: &Step, point: &PointRef, keys: Lent<'_>) -> WayBack {
+        let found = self.observed.points.get(&step.id).and_then(Reach::facts);
+        let key = found.map_or_else(|| "<chosen when somebody looks>".to_owned(), |found| found.artifact.object.key.clone());
+        let stages = found.map(|found| found.artifact.stages.iter().map(word_of_stage).collect()).unwrap_or_default();
+        WayBack {
+            target: Target { store: point.store.clone(), key },
+            stages: undo(&step.id, stages, keys),
+            expected: found.map(|found| found.artifact.origin.bytes),
+            read: ReadBack { artifact: step.id.clone(), store: point.store.clone(), recalled: found.cloned() },
+        }
+    }
+}
+
+/// The keys that a step was lent: an identity and a passphrase.
+pub(super) type Lent<'a> = (Option<&'a SecretRef>, Option<&'a SecretRef>);
+
+/// What is read back, and how.
+pub(super) struct WayBack {
+    pub(super) read: ReadBack,
+    pub(super) stages: Vec<Undo>,
+    pub(super) target: Target,
+    pub(super) expected: Option<u64>,
 }
 
 /// The shortest timeout of the steps in a chain: the node is the unit that is timed.
@@ -204,7 +293,7 @@ fn strictest(chain: &Chain, steps: &[Step]) -> Option<crate::quantity::Duration>
 }
 
 /// The steps of a verification's flow, for the reader.
-fn way_back(step: &Step, work: &Work, place: &str) -> Vec<StepWords> {
+pub(super) fn steps_back(step: &Step, work: &Work, place: &str) -> Vec<StepWords> {
     let Work::Flow(flow) = work else { return Vec::new() };
     let part = |uses: &str, words: String| StepWords { id: step.id.clone(), uses: uses.to_owned(), words };
     let undone = flow.stages.iter().filter_map(|stage| match &stage.part {
@@ -223,26 +312,46 @@ fn verb(what: &str) -> &'static str {
     }
 }
 
-/// The stages of a chain, undone last to first.
-fn undo(chain: &Chain, steps: &[Step], verify: &VerifyRestore, artifact: &StepId) -> Vec<Undo> {
-    let applied = chain.filters.iter().filter_map(|index| match steps[*index].params.kind() {
+/// What a stage did, and whether it takes a key to undo it.
+type Done = (String, bool);
+
+/// What the filters of a chain will do, first to last.
+fn applied_by(chain: &Chain, steps: &[Step]) -> Vec<Done> {
+    let filters = chain.filters.iter().filter_map(|index| match steps[*index].params.kind() {
         Kind::Filter(Filter::Compress(compress)) if compress.codec == CodecChoice::None => None,
         Kind::Filter(filter) => Some(filter),
         _ => None,
     });
-    let undone = applied.enumerate().map(|(stage, filter)| {
-        let (what, keys) = match &filter {
-            Filter::Compress(compress) => (compress.codec.suffix().trim_start_matches('.').to_owned(), false),
-            Filter::Checksum(Checksum { algorithm, .. }) => (checksum_word(*algorithm).to_owned(), false),
-            Filter::Encrypt(Encrypt::Age(_)) => ("age".to_owned(), true),
-            Filter::Encrypt(Encrypt::OpenPgp(_)) => ("gpg".to_owned(), true),
-        };
-        let key = |reference: &Option<crate::secret::SecretRef>| reference.clone().filter(|_| keys);
-        Undo { artifact: artifact.clone(), stage, what, identity: key(&verify.identity), passphrase: key(&verify.passphrase) }
+    let done = filters.map(|filter| match &filter {
+        Filter::Compress(compress) => (compress.codec.suffix().trim_start_matches('.').to_owned(), false),
+        Filter::Checksum(Checksum { algorithm, .. }) => (checksum_word(*algorithm).to_owned(), false),
+        Filter::Encrypt(Encrypt::Age(_)) => ("age".to_owned(), true),
+        Filter::Encrypt(Encrypt::OpenPgp(_)) => ("gpg".to_owned(), true),
     });
-    let mut undone: Vec<Undo> = undone.collect();
-    undone.reverse();
-    undone
+    done.collect()
+}
+
+/// What a stage of an earlier run did.
+fn word_of_stage(stage: &Applied) -> Done {
+    match stage {
+        Applied::Compress { codec, .. } => (codec.extension().to_owned(), false),
+        Applied::Checksum { algorithm, .. } => (checksum_word(*algorithm).to_owned(), false),
+        Applied::Encrypt { scheme: Scheme::Age, .. } => ("age".to_owned(), true),
+        Applied::Encrypt { scheme: Scheme::OpenPgp, .. } => ("gpg".to_owned(), true),
+    }
+}
+
+/// The undoing of what was done, last to first.
+fn undo(artifact: &StepId, done: Vec<Done>, (identity, passphrase): Lent<'_>) -> Vec<Undo> {
+    let lent = |reference: Option<&SecretRef>, keyed: bool| reference.filter(|_| keyed).cloned();
+    let undone = done.into_iter().enumerate().rev().map(|(stage, (what, keyed))| Undo {
+        artifact: artifact.clone(),
+        stage,
+        what,
+        identity: lent(identity, keyed),
+        passphrase: lent(passphrase, keyed),
+    });
+    undone.collect()
 }
 
 /// `{{ pipeline }}/{{ run.date }}/{{ run.id }}-<source>` and the endings of what was done to the bytes.

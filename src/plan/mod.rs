@@ -8,6 +8,7 @@ mod findings;
 mod lower;
 mod observed;
 mod order;
+mod restoration;
 
 use std::collections::BTreeMap;
 
@@ -100,6 +101,9 @@ pub struct Node {
     /// The object it makes or reads, its key settled but for the run's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// What of the world it destroys or takes away, in words; nothing for almost every node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destroys: Vec<String>,
     /// About how many bytes its source will yield, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_bytes: Option<u64>,
@@ -148,6 +152,10 @@ pub enum Action {
     Commit,
     /// It reads what is stored and tries it out in a place that is thrown away.
     Verify,
+    /// It makes a database that stays.
+    Restore,
+    /// It takes something away that is there; what, the node says.
+    Replace,
     /// It tells somebody.
     Tell,
     /// It does nothing this time; the reason says why.
@@ -201,6 +209,11 @@ impl Plan {
     /// Whether a node would tell of a failure.
     pub fn tells_of_failure(&self) -> bool {
         self.nodes.iter().any(|node| node.action == Action::Tell && node.when != When::Success)
+    }
+
+    /// Whether it commits a restore point.
+    pub fn makes_point(&self) -> bool {
+        self.nodes.iter().any(|node| node.action == Action::Commit)
     }
 
     /// Whether applying it would change anything.

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::Class;
-use crate::ids::RefName;
+use crate::ids::{RefName, StepId};
+use crate::postgres::target::TargetFacts;
 use crate::secret::Presence;
+use crate::store::recall::Recalled;
 
 /// What was found out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,12 @@ pub struct Observed {
     /// The secrets; unknown offline.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<RefName, Presence>,
+    /// The restore points of earlier runs that steps work on, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub points: BTreeMap<StepId, Reach<Box<Recalled>>>,
+    /// The places that steps restore into, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub targets: BTreeMap<StepId, Reach<TargetFacts>>,
     /// Free bytes where scratch servers and staged dumps live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch_free: Option<u64>,

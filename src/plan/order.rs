@@ -1,22 +1,24 @@
 //! Which node waits for which, and an order in which they may run.
 //!
 //! A step's `needs` become edges between the nodes it ended up in. Whoever needs an upload waits for the commit: only then
-//! is there something to verify or to tell. Only another upload does not: the commit is waiting for that one too. This file
-//! looks into no node.
+//! is there something to verify or to tell. Only another upload does not: the commit is waiting for that one too. Whoever needs a
+//! step of several nodes waits for all of them, so that a clean-up that went well hides no failure. This file looks into no node.
 
 use std::collections::BTreeMap;
 
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
 
+use super::lower::Lowered;
 use super::{COMMIT, Link, Node};
 use crate::ids::{NodeId, StepId};
 use crate::pipeline::{Pipeline, When};
 use crate::step::{Edge, Work};
 
 /// The nodes in an order in which they may run (the file's order where there is a choice), and the edges between them.
-pub(super) fn ordered(nodes: Vec<Node>, pipeline: &Pipeline) -> (Vec<Node>, Vec<Link>) {
-    let links = links(&nodes, pipeline);
+pub(super) fn ordered(lowered: Vec<Lowered>, pipeline: &Pipeline) -> (Vec<Node>, Vec<Link>) {
+    let (nodes, waits): (Vec<Node>, Vec<Waits>) = lowered.into_iter().map(|Lowered { node, after, needs }| (node, (after, needs))).unzip();
+    let links = links(&nodes, &waits, pipeline);
     let position: BTreeMap<&NodeId, usize> = nodes.iter().enumerate().map(|(index, node)| (&node.id, index)).collect();
     let mut graph: DiGraph<usize, ()> = DiGraph::new();
     // petgraph's sort answers later nodes first among equals, so they are added last to first.
@@ -32,7 +34,10 @@ pub(super) fn ordered(nodes: Vec<Node>, pipeline: &Pipeline) -> (Vec<Node>, Vec<
     (order.into_iter().filter_map(|index| slots[index].take()).collect(), links)
 }
 
-fn links(nodes: &[Node], pipeline: &Pipeline) -> Vec<Link> {
+/// The nodes that a node waits for itself, and the steps, if they are not those that its own steps need.
+type Waits = (Vec<(NodeId, Edge)>, Option<Vec<StepId>>);
+
+fn links(nodes: &[Node], waits: &[Waits], pipeline: &Pipeline) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
     let mut add = |from: &NodeId, to: &NodeId, edge: Edge| {
         let known = links.iter().any(|link| link.from == *from && link.to == *to);
@@ -40,21 +45,15 @@ fn links(nodes: &[Node], pipeline: &Pipeline) -> Vec<Link> {
             links.push(Link { from: from.clone(), to: to.clone(), edge });
         }
     };
-    for node in nodes {
+    for (node, (after, needs)) in nodes.iter().zip(waits) {
+        for (before, edge) in after {
+            add(before, &node.id, *edge);
+        }
         let edge = if node.when == When::Success { Edge::OnSuccess } else { Edge::Always };
-        if node.id == NodeId::implicit(COMMIT) {
-            for flow in nodes.iter().filter(|other| stores(other)) {
-                add(&flow.id, &node.id, Edge::OnSuccess);
+        for need in needs.clone().unwrap_or_else(|| outer_needs(node, pipeline)) {
+            for before in ends(&need, stores(node), nodes) {
+                add(&before, &node.id, edge);
             }
-            continue;
-        }
-        if let Some((before, edge)) = part_before(node, nodes) {
-            add(before, &node.id, edge);
-            continue;
-        }
-        for need in outer_needs(node, pipeline) {
-            let before = if stores(node) { storing(&need, nodes).map(|flow| flow.id.clone()) } else { None };
-            add(&before.unwrap_or_else(|| last_node_of(&need, nodes)), &node.id, edge);
         }
     }
     links
@@ -63,18 +62,6 @@ fn links(nodes: &[Node], pipeline: &Pipeline) -> Vec<Link> {
 /// Whether a node is a chain that stores an object.
 fn stores(node: &Node) -> bool {
     node.action == super::Action::Store
-}
-
-/// Within a lowered composite: the part before this one, and how it is waited for.
-fn part_before<'a>(node: &Node, nodes: &'a [Node]) -> Option<(&'a NodeId, Edge)> {
-    let step = &node.steps.first()?.id;
-    let before = match node.id.as_str().rsplit_once(':')?.1 {
-        "check" => NodeId::of(step),
-        "finish" => NodeId::part(step, "check"),
-        _ => return None,
-    };
-    let edge = if node.when == When::Success { Edge::OnProduct } else { Edge::Always };
-    nodes.iter().find(|other| other.id == before).map(|other| (&other.id, edge))
 }
 
 /// The steps outside a node that the steps in it need.
@@ -95,14 +82,15 @@ fn storing<'a>(step: &StepId, nodes: &'a [Node]) -> Option<&'a Node> {
     nodes.iter().find(|node| stores(node) && node.steps.iter().any(|words| words.id == *step))
 }
 
-/// The node after which a step is done: the commit for steps of a stored chain, the finish for a verification.
-fn last_node_of(step: &StepId, nodes: &[Node]) -> NodeId {
-    let finish = NodeId::part(step, "finish");
-    if storing(step, nodes).is_some() {
-        NodeId::implicit(COMMIT)
-    } else if nodes.iter().any(|node| node.id == finish) {
-        finish
-    } else {
-        NodeId::of(step)
+/// The nodes after which a step is done: the commit for steps of a stored chain (its flow for another such chain), else all
+/// that the step has become.
+fn ends(step: &StepId, for_storing: bool, nodes: &[Node]) -> Vec<NodeId> {
+    match storing(step, nodes) {
+        Some(flow) if for_storing => vec![flow.id.clone()],
+        Some(_) => vec![NodeId::implicit(COMMIT)],
+        None => {
+            let own = nodes.iter().filter(|node| node.id != NodeId::implicit(COMMIT) && node.steps.iter().any(|words| words.id == *step));
+            own.map(|node| node.id.clone()).collect()
+        }
     }
 }

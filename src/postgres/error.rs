@@ -77,6 +77,14 @@ pub enum PgError {
         /// What was expected and what came.
         detail: String,
     },
+    /// Somebody else is at work there.
+    #[error("{server}: {detail}")]
+    Busy {
+        /// Where.
+        server: String,
+        /// Who, and at what.
+        detail: String,
+    },
     /// The connection could not be worked out.
     #[error(transparent)]
     ConnInfo(#[from] ConnInfoError),

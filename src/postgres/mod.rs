@@ -16,6 +16,7 @@ pub mod quote;
 pub mod restored;
 pub mod scratch;
 pub mod spec;
+pub mod target;
 pub mod temp_database;
 mod tls;
 pub mod tools;

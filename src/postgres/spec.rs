@@ -17,6 +17,16 @@ pub enum ConnectionSpec {
     Embedded(EmbeddedSpec),
 }
 
+impl ConnectionSpec {
+    /// The secret that holds its password, if it names one.
+    pub const fn password(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Postgres(spec) => spec.password.as_ref(),
+            Self::Embedded(_) => None,
+        }
+    }
+}
+
 /// A PostgreSQL server, by URL or by fields; fields win over the URL, the URL over the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -6,8 +6,10 @@ use std::fmt::Write;
 
 use super::style::{BAD, BOLD, DIM, GOOD, NAME, Paint, WARN, columns, padded};
 use crate::diagnostic::Severity;
+use crate::ids::RefName;
 use crate::plan::{Action, ConnectionFacts, Finding, Node, Plan, Reach, StoreFacts, ToolFacts};
 use crate::postgres::ConnectionSpec;
+use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
 use crate::secret::Presence;
 use crate::step::{Format, Sink, Source, Work};
@@ -54,8 +56,12 @@ fn head(plan: &Plan) -> Vec<(String, String)> {
     if !objectives.is_empty() {
         lines.push(("objectives".to_owned(), objectives.join(", ")));
     }
-    for (name, spec) in &plan.resources.connections {
+    let only_target = |name: &RefName| !plan.observed.offline && !plan.observed.connections.contains_key(name);
+    for (name, spec) in plan.resources.connections.iter().filter(|(name, _)| !only_target(name)) {
         lines.push((name.to_string(), connection(spec, plan.observed.connections.get(name))));
+    }
+    for (step, reach) in &plan.observed.targets {
+        lines.push((step.to_string(), reach.facts().map_or_else(|| "not reached; see below".to_owned(), target)));
     }
     for (name, spec) in &plan.resources.stores {
         lines.push((name.to_string(), store(spec, plan.observed.stores.get(name))));
@@ -94,6 +100,21 @@ fn connection(spec: &ConnectionSpec, reach: Option<&Reach<ConnectionFacts>>) -> 
     }
 }
 
+/// Where a restore goes, and what is there now.
+fn target(facts: &TargetFacts) -> String {
+    let there = facts.existing.as_ref().map(|existing| format!(", where {} is now", bytes(existing.bytes)));
+    let left = facts.left.as_ref().filter(|left| left.ours).map(|left| format!(", {} of an unfinished restore goes", left.name));
+    let version = facts.server_version;
+    format!(
+        "into {}, server {}.{}{}{}",
+        facts.place,
+        version / 10_000,
+        version % 10_000,
+        there.unwrap_or_default(),
+        left.unwrap_or_default()
+    )
+}
+
 fn connection_facts(facts: &ConnectionFacts) -> String {
     let mut words = vec![facts.place.clone()];
     if facts.database_bytes.is_some() {
@@ -123,8 +144,9 @@ fn store(spec: &StoreSpec, reach: Option<&Reach<StoreFacts>>) -> String {
 /// The sign before a node, as in a diff.
 const fn sign(action: Action) -> &'static str {
     match action {
-        Action::Store | Action::Commit => "+",
+        Action::Store | Action::Commit | Action::Restore => "+",
         Action::Verify => "?",
+        Action::Replace => "!",
         Action::Tell => ">",
         Action::Skip => "-",
     }
@@ -132,13 +154,17 @@ const fn sign(action: Action) -> &'static str {
 
 fn human_node(node: &Node, paint: Paint) -> String {
     let style = match node.action {
-        Action::Store | Action::Commit => GOOD,
+        Action::Store | Action::Commit | Action::Restore => GOOD,
+        Action::Replace => BAD,
         Action::Verify | Action::Tell => NAME,
         Action::Skip => DIM,
     };
     let mut out = String::new();
     let _ok = writeln!(out, "  {} {}{}", paint.on(style, sign(node.action)), paint.on(BOLD, &title(node)), fused(node));
     let width = node.steps.iter().map(|step| step.uses.chars().count()).max().unwrap_or(0).max(8);
+    for destroyed in &node.destroys {
+        let _ok = writeln!(out, "  {}     {}", paint.on(BAD, "!"), paint.on(BAD, destroyed));
+    }
     for step in &node.steps {
         let _ok = writeln!(out, "      {:<width$}  {}", step.uses, step.words);
     }
@@ -189,6 +215,7 @@ fn scratch(node: &Node) -> Option<String> {
         (Source::Dump(dump), _) if dump.format == Format::Directory => {
             Some(format!("the dump is staged there before it is sent{}", size(1)))
         }
+        (_, Sink::Load(_)) => Some(format!("the unpacked archive{}", size(1))),
         (_, Sink::Restore(_)) => Some(format!("the unpacked archive and the restored database{}", size(2))),
         _ => None,
     }
@@ -207,10 +234,13 @@ fn human_finding(finding: &Finding, paint: Paint) -> String {
 pub fn sum(plan: &Plan) -> String {
     let count = |action: Action| plan.nodes.iter().filter(|node| node.action == action).count();
     let verifications = plan.nodes.iter().filter(|node| node.action == Action::Verify && node.target.is_some()).count();
+    let restores = plan.nodes.iter().filter(|node| node.action == Action::Restore && node.target.is_some()).count();
     let parts = [
         (count(Action::Store), "object to store", "objects to store"),
         (count(Action::Commit), "restore point to commit", "restore points to commit"),
         (verifications, "verification", "verifications"),
+        (restores, "database to restore", "databases to restore"),
+        (count(Action::Replace), "database to replace", "databases to replace"),
         (count(Action::Tell), "notification", "notifications"),
         (count(Action::Skip), "node to skip", "nodes to skip"),
     ];
@@ -231,6 +261,7 @@ pub fn markdown(plan: &Plan) -> String {
     let _ok = writeln!(out, "| | node | steps | object | because |\n|---|---|---|---|---|");
     for node in &plan.nodes {
         let steps: Vec<String> = node.steps.iter().map(|step| format!("**{}** {}", step.uses, escaped(&step.words))).collect();
+        let destroyed = node.destroys.iter().map(|words| format!("<br>**! {}**", escaped(words))).collect::<Vec<_>>().concat();
         let object = node.target.as_ref().map(|target| format!("{}: `{}`", target.store, target.key)).unwrap_or_default();
         let _ok = writeln!(
             out,
@@ -238,7 +269,7 @@ pub fn markdown(plan: &Plan) -> String {
             sign(node.action),
             escaped(&title(node)),
             steps.join("<br>"),
-            escaped(&node.reason)
+            escaped(&node.reason) + destroyed.as_str()
         );
     }
     out.push('\n');

@@ -12,7 +12,7 @@ use super::style::{BOLD, GOOD, Paint, columns, padded};
 use crate::diagnostic::Failure;
 use crate::event::Outcome;
 use crate::ids::RunId;
-use crate::plan::Plan;
+use crate::plan::{Action, Plan};
 use crate::quantity::{brief, bytes};
 use crate::store::manifest::{Artifact, Level, TableCount};
 use crate::words::count;
@@ -38,6 +38,23 @@ pub struct Summary {
     pub tables: Vec<TableCount>,
     /// How long fetching and restoring took in it.
     pub restore_took: Option<std::time::Duration>,
+    /// The level that the best verification earned.
+    pub verified: Option<Level>,
+    /// The database that a restore made.
+    pub landed: Option<Landed>,
+}
+
+/// A database that a restore made.
+#[derive(Debug, Clone)]
+pub struct Landed {
+    /// Its name.
+    pub database: String,
+    /// Where it is: `backup@db1:5432/orders`.
+    pub place: String,
+    /// What the database is called now that had the name before, if there was one.
+    pub kept: Option<String>,
+    /// Whether that one was dropped.
+    pub dropped: bool,
 }
 
 /// How many tables are told by name.
@@ -61,8 +78,10 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
             let _ok =
                 writeln!(out, "  level          {}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
         }
-        None => out.push_str("  restore point  none was made\n"),
+        None if plan.makes_point() => out.push_str("  restore point  none was made\n"),
+        None => {}
     }
+    out.push_str(&landed(summary, plan, paint));
     for artifact in &summary.artifacts {
         out.push_str(&human_artifact(artifact, plan, summary.level.is_some()));
     }
@@ -75,6 +94,28 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
     if let Some(failure) = &summary.failure {
         let _ok = writeln!(out, "  error          {}", failure.message.replace('\n', "\n                 "));
         out.extend(failure.hint.as_ref().map(|hint| format!("  help           {hint}\n")));
+    }
+    out
+}
+
+/// What a restore or a verification of an earlier run has made and found.
+fn landed(summary: &Summary, plan: &Plan, paint: Paint) -> String {
+    let mut out = String::new();
+    if let Some(landed) = &summary.landed {
+        let _ok = writeln!(out, "  database       {}", paint.on(BOLD, &landed.place));
+        if let Some(kept) = &landed.kept {
+            let what = if landed.dropped {
+                "was dropped; the safety dump holds it"
+            } else {
+                "holds what was there before; drop it when you are sure"
+            };
+            let _ok = writeln!(out, "  before         {kept} {what}");
+        }
+    } else if plan.nodes.iter().any(|node| node.action == Action::Restore) {
+        out.push_str("  database       none was made; what was there before is untouched\n");
+    }
+    if let Some(level) = summary.verified.filter(|_| !plan.makes_point() || summary.landed.is_some()) {
+        let _ok = writeln!(out, "  found          {}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
     }
     out
 }
@@ -130,6 +171,8 @@ pub fn json(summary: &Summary, plan: &Plan) -> Value {
         "error": summary.failure,
         "manifest": summary.manifest,
         "artifacts": summary.artifacts,
+        "verified": summary.verified,
+        "database": summary.landed.as_ref().map(|landed| json!({ "name": landed.database, "place": landed.place, "kept": landed.kept, "kept_dropped": landed.dropped })),
         "tables": summary.tables,
         "restore_without_runner": commands,
     })

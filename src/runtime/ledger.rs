@@ -13,13 +13,16 @@ use crate::archive::Fingerprint;
 use crate::ids::{NodeId, StepId};
 use crate::store::Stored;
 use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Proof, TableCount, overall};
+use crate::store::recall::Recalled;
 
 /// What a run has done so far.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// The artifacts stored, by the step that stored them.
     pub artifacts: BTreeMap<StepId, Artifact>,
-    /// What each dump held, by the step that stored it.
+    /// Artifacts of earlier runs that were read back, by the step that read them.
+    pub recalled: BTreeMap<StepId, Recalled>,
+    /// What each dump held, by the step that stored or read it.
     pub fingerprints: BTreeMap<StepId, Arc<Fingerprint>>,
     /// The manifest, once it is made; kept so that a second attempt at the commit writes the same bytes.
     pub manifest: Option<Manifest>,
@@ -27,10 +30,25 @@ pub struct Ledger {
     pub committed: Option<Stored>,
     /// The verifications, by the step that verifies.
     pub verifications: BTreeMap<StepId, Verification>,
+    /// The database that a restore has made.
+    pub landed: Option<Landed>,
     /// The nodes that have ended, in that order.
     pub nodes: Vec<NodeRecord>,
     /// What `notify: { stdout }` wants said, for the command line to print.
     pub said: Vec<String>,
+}
+
+/// A database that a restore has made.
+#[derive(Debug, Clone)]
+pub struct Landed {
+    /// Its name.
+    pub database: String,
+    /// Where it is: `backup@db1:5432/orders`.
+    pub place: String,
+    /// What the database is called now that had the name before, if there was one.
+    pub kept: Option<String>,
+    /// Whether that one was dropped.
+    pub dropped: bool,
 }
 
 /// How a node ended, in the words that notifications use.

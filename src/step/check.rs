@@ -6,9 +6,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::load::note;
 use super::prove::{Restored, differences_in_words, prove};
-use super::restore::{note, place};
-use super::verify_restore::{Check, RowCount, VerifyRestore};
+use super::scratch::place;
+use super::verify_restore::{Check, Prove, RowCount, VerifyRestore};
+use super::way_back::{Keys, fingerprint};
 use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
 use crate::postgres::restored::{self, TableRows};
@@ -41,6 +43,10 @@ fn counted(info: &ConnInfo, jobs: NonZeroUsize, cx: &Cx<'_>) -> Result<Vec<Table
 }
 
 impl VerifyRestore {
+    fn keys(&self) -> Keys<'_> {
+        Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() }
+    }
+
     fn jobs(&self) -> NonZeroUsize {
         let asked = self.jobs.and_then(|jobs| NonZeroUsize::new(jobs.into()));
         asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
@@ -71,8 +77,12 @@ impl VerifyRestore {
     /// Compares what was restored with what was dumped; equality earns the highest level, a difference fails.
     fn compare(&self, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
         let artifact = cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).map(|found| found.artifact.clone()));
-        let proof = artifact.map(|artifact| prove(self.prove, &artifact, restored, cx)).transpose()?.flatten();
-        let Some(proof) = proof else { return Ok(()) };
+        let (Some(artifact), false) = (artifact, self.prove == Prove::Off) else { return Ok(()) };
+        let Some(dumped) = fingerprint(&artifact, self.keys(), cx)? else {
+            cx.reports.note("the dump was not fingerprinted, so there is nothing to compare with");
+            return Ok(());
+        };
+        let Some(proof) = prove(self.prove, &dumped, restored, cx)? else { return Ok(()) };
         let difference = differences_in_words(&proof);
         cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
         note(cx, cx.step, |verification| {

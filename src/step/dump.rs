@@ -26,6 +26,9 @@ use crate::stream::keep::keeping;
 pub struct Dump {
     /// The connection to the database, as declared under `connections`.
     pub connection: RefName,
+    /// Another database of that server; the connection's unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// The form of the archive.
     #[serde(default)]
     pub format: Format,
@@ -138,6 +141,17 @@ pub enum Section {
     PostData,
 }
 
+impl Section {
+    /// As `pg_dump --section` and `pg_restore --section` take it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::PreData => "pre-data",
+            Self::Data => "data",
+            Self::PostData => "post-data",
+        }
+    }
+}
+
 impl StepKind for Dump {
     fn references(&self) -> References<'_> {
         References { connections: vec![&self.connection], ..References::default() }
@@ -152,7 +166,8 @@ impl StepKind for Dump {
             (!(self.exclude_tables.is_empty() && self.exclude_schemas.is_empty()), "with exclusions"),
         ];
         let parts = parts.iter().filter(|(on, _)| *on).map(|(_, words)| format!(", {words}")).collect::<Vec<_>>().concat();
-        format!("pg_dump of {}, {} format{jobs}{parts}", self.connection, self.format.word())
+        let database = self.database.as_ref().map(|name| format!(" database {name},")).unwrap_or_default();
+        format!("pg_dump of {},{database} {} format{jobs}{parts}", self.connection, self.format.word())
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -170,6 +185,27 @@ impl StepKind for Dump {
 }
 
 impl Dump {
+    /// A dump of all there is, in custom format.
+    pub fn whole(connection: &RefName) -> Self {
+        Self {
+            connection: connection.clone(),
+            database: None,
+            format: Format::Custom,
+            jobs: None,
+            tables: Vec::new(),
+            exclude_tables: Vec::new(),
+            schemas: Vec::new(),
+            exclude_schemas: Vec::new(),
+            schema_only: false,
+            data_only: false,
+            no_owner: false,
+            no_privileges: false,
+            sections: Vec::new(),
+            fingerprint: true,
+            lock_timeout: None,
+        }
+    }
+
     /// Whether it leaves out anything of the database on purpose.
     pub fn is_selective(&self) -> bool {
         let lists = [&self.tables, &self.exclude_tables, &self.schemas, &self.exclude_schemas];
@@ -209,14 +245,7 @@ impl Dump {
             (!(self.tables.is_empty() && self.schemas.is_empty()), "--strict-names"),
         ];
         arguments.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()));
-        for section in &self.sections {
-            let word = match section {
-                Section::PreData => "pre-data",
-                Section::Data => "data",
-                Section::PostData => "post-data",
-            };
-            arguments.push(format!("--section={word}"));
-        }
+        arguments.extend(self.sections.iter().map(|section| format!("--section={}", section.word())));
         if let Some(timeout) = self.lock_timeout {
             arguments.push(format!("--lock-wait-timeout={}ms", timeout.std().as_millis()));
         }
@@ -227,9 +256,14 @@ impl Dump {
 impl OpenSource for Dump {
     fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
         let connection = cx.runtime.connection(&self.connection)?;
-        let (origin, tools) = origin::of(&self.connection, &connection, cx, "pg_dump")?;
+        let database = self.database.as_ref().unwrap_or(&connection.info().database);
+        let (origin, tools) = origin::of(&self.connection, &connection.info().with_database(database), cx, "pg_dump")?;
         let origin = Origin { kind: "dump".to_owned(), format: self.origin_format().to_owned(), ..origin };
-        let program = connection.program(&tools.tool("pg_dump")).args(self.arguments()).named("pg_dump").env(ENVIRONMENT.0, ENVIRONMENT.1);
+        let program = connection
+            .program_for(&tools.tool("pg_dump"), database)
+            .args(self.arguments())
+            .named("pg_dump")
+            .env(ENVIRONMENT.0, ENVIRONMENT.1);
         if self.format != Format::Directory {
             let stream = expected(program.wide_output().source(cx.cancel)?, self.format.form());
             return Ok(self.fingerprinted(stream, origin));

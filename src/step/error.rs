@@ -6,6 +6,7 @@ use crate::diagnostic::{Class, Failure};
 use crate::postgres::PgError;
 use crate::runtime::OpenError;
 use crate::secret::SecretError;
+use crate::store::recall::RecallError;
 use crate::store::{Refusal, StoreError};
 use crate::stream::StreamError;
 use crate::template::TemplateError;
@@ -101,6 +102,17 @@ impl From<StoreError> for StepError {
     }
 }
 
+impl From<RecallError> for StepError {
+    fn from(error: RecallError) -> Self {
+        let class = match error {
+            RecallError::Store(error) => return error.into(),
+            RecallError::Manifest { .. } => Class::Verification,
+            RecallError::Empty { .. } | RecallError::Absent { .. } | RecallError::Unclear { .. } => Class::Failed,
+        };
+        Self::new(class, error.to_string()).hint("`runner list` shows the restore points there are")
+    }
+}
+
 impl From<SecretError> for StepError {
     fn from(error: SecretError) -> Self {
         Self::new(Class::Denied, error.to_string())
@@ -136,6 +148,7 @@ impl From<PgError> for StepError {
             PgError::Denied { .. } => Class::Denied,
             PgError::Program { source, .. } => Self::from((**source).clone()).class,
             PgError::Unreachable { .. } => Class::Unreachable,
+            PgError::Busy { .. } => Class::Locked,
             _ if transient => Class::Transient,
             PgError::Tls { .. } | PgError::Tools(_) => Class::Unreachable,
             PgError::ConnInfo(_) => Class::Denied,

@@ -1,71 +1,41 @@
-//! The way back, first half: an artifact is read from its store, and each stage that was applied is undone.
+//! `fetch`: reads an artifact of an earlier run and undoes what was done to it, so that a `restore` gets the plain archive.
 //!
-//! What was applied comes from the artifact's own record, not from the pipeline's YAML. Nothing is restored here.
+//! Which restore point is meant is found when the plan is made, and the plan holds it. This file holds the parameters.
 
-use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::work::{Fetch, Undo};
-use super::{AfterFilter, ApplyFilter, Cx, OpenSource, Opened, StepError};
-use crate::diagnostic::Class;
-use crate::ids::StepId;
-use crate::runtime::Verification;
-use crate::store::manifest::{Applied, Artifact};
-use crate::stream::crypt::openpgp::Unlock;
-use crate::stream::crypt::{Scheme, age, openpgp};
-use crate::stream::digest::{Algorithm, Digest, verified};
-use crate::stream::{Stream, codec};
+use super::{PointRef, References, StepKind};
+use crate::secret::SecretRef;
 
-/// The record of what a step of this run stored.
-pub(super) fn artifact(step: &StepId, cx: &Cx<'_>) -> Result<Artifact, StepError> {
-    let found = cx.runtime.ledger(|ledger| ledger.artifacts.get(step).cloned());
-    found.ok_or_else(|| StepError::new(Class::Failed, format!("`{step}` stored nothing in this run")))
+/// Reads a restore point back and undoes encryption and compression; every digest on the way must agree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fetch {
+    /// The restore point.
+    pub from: PointRef,
+    /// The private key that decrypts; needed unless a passphrase does. An age identity file's text, an OpenSSH private key, or an OpenPGP secret key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<SecretRef>,
+    /// The passphrase that decrypts, or that opens the OpenPGP secret key; none unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<SecretRef>,
 }
 
-impl OpenSource for Fetch {
-    fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
-        let artifact = artifact(&self.artifact, cx)?;
-        // A verification begins here, so that one whose key does not even parse leaves a receipt too.
-        let verification = Verification::starting(self.artifact.clone(), Timestamp::now());
-        cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), verification));
-        let store = cx.runtime.store(&self.store)?;
-        let stream = store.get(&artifact.object.key, cx.cancel)?;
-        let expected = Digest { algorithm: Algorithm::Sha256, hex: artifact.object.sha256, bytes: artifact.object.bytes };
-        Ok(Opened { stream: verified(stream, expected), origin: artifact.origin, contents: None })
-    }
-}
-
-impl ApplyFilter for Undo {
-    fn apply(&self, input: Stream, cx: &Cx<'_>) -> Result<(Stream, AfterFilter), StepError> {
-        let artifact = artifact(&self.artifact, cx)?;
-        let stage = artifact.stages.get(self.stage).ok_or_else(|| {
-            StepError::new(Class::Verification, format!("the manifest has no stage {} of `{}`", self.stage, self.artifact))
-        })?;
-        let stream = match stage {
-            Applied::Compress { codec, .. } => codec::decompress(input, *codec)?,
-            Applied::Checksum { algorithm, digest, bytes, .. } => {
-                verified(input, Digest { algorithm: *algorithm, hex: digest.clone(), bytes: *bytes })
-            }
-            Applied::Encrypt { scheme, .. } => self.decrypt(*scheme, input, cx)?,
-        };
-        Ok((stream, Box::new(|_| Ok(None))))
-    }
-
-    fn is_heavy(&self) -> bool {
-        matches!(self.what.as_str(), "zst" | "gz" | "lz4")
-    }
-}
-
-impl Undo {
-    fn decrypt(&self, scheme: Scheme, input: Stream, cx: &Cx<'_>) -> Result<Stream, StepError> {
-        let secrets = cx.runtime.secrets();
-        let passphrase = self.passphrase.as_ref().map(|reference| secrets.open(reference)).transpose()?;
-        let identity = self.identity.as_ref().map(|reference| secrets.open(reference)).transpose()?;
-        match (scheme, identity, passphrase) {
-            (Scheme::Age, Some(identity), _) => Ok(age::decrypt(input, age::Identities::parse(&identity)?)),
-            (Scheme::Age, None, Some(passphrase)) => Ok(age::decrypt_with_passphrase(input, &passphrase)),
-            (Scheme::OpenPgp, Some(key), passphrase) => Ok(openpgp::decrypt(input, &Unlock::Key { key, passphrase }, cx.cancel)?),
-            (Scheme::OpenPgp, None, Some(passphrase)) => Ok(openpgp::decrypt(input, &Unlock::Passphrase(passphrase), cx.cancel)?),
-            (_, None, None) => Err(StepError::new(Class::Denied, format!("`{}` is encrypted, and no key was lent", self.artifact))),
+impl StepKind for Fetch {
+    fn references(&self) -> References<'_> {
+        References {
+            stores: vec![&self.from.store],
+            secrets: self.identity.iter().chain(&self.passphrase).collect(),
+            ..References::default()
         }
+    }
+
+    fn words(&self) -> String {
+        self.from.words()
+    }
+
+    fn point(&self) -> Option<&PointRef> {
+        Some(&self.from)
     }
 }

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 
-use super::fetch::artifact;
+use super::way_back::artifact;
 use super::work::Finish;
 use super::{Cx, PerformEffect, StepError};
 use crate::runtime::Verification;
@@ -29,10 +29,14 @@ impl PerformEffect for Finish {
 impl Finish {
     fn receipt(&self, found: Verification, cx: &Cx<'_>) -> Result<Receipt, StepError> {
         let facts = &cx.runtime.facts;
+        // What was recalled is told of beside its own manifest.
+        let recalled =
+            cx.runtime.ledger(|ledger| ledger.recalled.get(&self.artifact).map(|point| (point.run.clone(), point.pipeline.clone())));
+        let (run, pipeline) = recalled.unwrap_or_else(|| (facts.run.clone(), facts.pipeline.clone()));
         Ok(Receipt {
             version: VERSION,
-            run: facts.run.clone(),
-            pipeline: facts.pipeline.clone(),
+            run,
+            pipeline,
             step: cx.step.clone(),
             key: artifact(&self.artifact, cx)?.object.key,
             level: found.level,

@@ -14,15 +14,19 @@ mod error;
 mod fetch;
 mod finish;
 mod globals;
+mod load;
 pub mod notify;
 mod open;
 mod origin;
+mod point;
 mod problem;
 mod prove;
-mod restore;
+pub mod restore;
+mod scratch;
 mod tell;
 mod upload;
 mod verify_restore;
+mod way_back;
 pub mod work;
 
 pub use checksum::{Checksum, word as checksum_word};
@@ -30,10 +34,13 @@ pub use compress::{CodecChoice, Compress};
 pub use dump::{Dump, Format, Section};
 pub use encrypt::{AgeParams, Encrypt, OpenPgpParams};
 pub use error::StepError;
+pub use fetch::Fetch;
 pub use globals::{Globals, Only};
 pub use notify::Notify;
 pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, Opened, PerformEffect, Reports, Settled, Upstream};
+pub use point::PointRef;
 pub use problem::{Problem, References, Trouble};
+pub use restore::{Replace, Restore};
 pub use upload::Upload;
 pub use verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Undo, Work};
@@ -56,6 +63,16 @@ pub trait StepKind {
         Vec::new()
     }
 
+    /// The restore point of an earlier run that it works on.
+    fn point(&self) -> Option<&PointRef> {
+        None
+    }
+
+    /// Whether it works in a database that it, or a step before it, makes: its connection need not have one yet.
+    fn makes_database(&self) -> bool {
+        false
+    }
+
     /// What is wrong with the files it will read. Looks at them; asked only when a run is near.
     fn troubles(&self) -> Vec<Trouble> {
         Vec::new()
@@ -70,11 +87,20 @@ pub enum Kind {
     /// It passes a stream on, changed or measured.
     Filter(Filter),
     /// It ends a stream.
-    Sink(Upload),
+    Sink(Landing),
     /// It acts without a stream.
     Effect(Effect),
     /// The planner lowers it to several of the others.
     Composite(VerifyRestore),
+}
+
+/// Where a stream lands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Landing {
+    /// A new object of a store.
+    Upload(Upload),
+    /// A database.
+    Restore(Box<Restore>),
 }
 
 /// A row of the table of kinds.
@@ -95,7 +121,6 @@ macro_rules! kinds {
         /// The parameters of a step: `uses` names the kind, `with` holds what it takes.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "uses", content = "with")]
-        #[expect(clippy::large_enum_variant, reason = "a pipeline holds a handful of them")]
         pub enum Params {
             $(
                 #[doc = concat!("`uses: ", $uses, "`")]
@@ -134,5 +159,7 @@ kinds! {
     "encrypt" => Encrypt(Kind::Filter), run &[], own &[];
     "upload" => Upload(Kind::Sink), run &["/key"], own &[];
     "verify-restore" => VerifyRestore(Kind::Composite), run &[], own &[];
+    "fetch" => Fetch(Kind::Source), run &[], own &[];
+    "restore" => Restore(Kind::Sink), run &[], own &[];
     "notify" => Notify(Kind::Effect), run &[], own &["/title", "/message"];
 }

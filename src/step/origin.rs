@@ -5,14 +5,13 @@
 use super::{Cx, StepError};
 use crate::diagnostic::Class;
 use crate::ids::RefName;
-use crate::postgres::{Client, Facts, Installed, PgError, ToolSet};
-use crate::runtime::Connection;
+use crate::postgres::{Client, ConnInfo, Facts, Installed, PgError, ToolSet};
 use crate::store::manifest::{Locale, Origin};
 use crate::stream::owned::OwnedFolder;
 
 /// The origin of a stream from this connection, its bytes not yet counted, and the tools chosen.
-pub(super) fn of(name: &RefName, connection: &Connection, cx: &Cx<'_>, tool: &str) -> Result<(Origin, &'static ToolSet), StepError> {
-    let client = Client::connect(connection.info(), cx.runtime.handle())?;
+pub(super) fn of(name: &RefName, info: &ConnInfo, cx: &Cx<'_>, tool: &str) -> Result<(Origin, &'static ToolSet), StepError> {
+    let client = Client::connect(info, cx.runtime.handle())?;
     let facts = Facts::read_with(&client)?;
     let roles = names(&client, "select rolname from pg_catalog.pg_roles where rolname !~ '^pg_' order by 1")?;
     let tablespaces = names(&client, "select spcname from pg_catalog.pg_tablespace where spcname !~ '^pg_' order by 1")?;
@@ -23,7 +22,7 @@ pub(super) fn of(name: &RefName, connection: &Connection, cx: &Cx<'_>, tool: &st
         kind: String::new(),
         format: String::new(),
         connection: name.clone(),
-        database: Some(connection.info().database.clone()),
+        database: Some(info.database.clone()),
         server_version: facts.server_version_num,
         system_identifier: facts.system_identifier,
         locale: Some(Locale {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::verify_restore::Prove;
 use super::{Cx, StepError};
 use crate::archive::{Comparison, Fingerprint, compare};
-use crate::ids::StepId;
 use crate::postgres::fingerprint::{Live, SLICE, fingerprint};
 use crate::postgres::{ConnInfo, Installed, PgError};
 use crate::store::manifest::{Proof, TableCount};
@@ -17,15 +16,12 @@ use crate::store::manifest::{Proof, TableCount};
 /// How many differences a message names.
 const NAMED: usize = 20;
 
-/// Compares a restored database with what was dumped; `None` when nothing was asked or the dump left no fingerprint.
-pub(super) fn prove(how: Prove, artifact: &StepId, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<Option<Proof>, StepError> {
-    let Some(dumped) = cx.runtime.ledger(|ledger| ledger.fingerprints.get(artifact).cloned()) else {
-        return Ok(None);
-    };
+/// Compares a restored database with what was dumped; `None` when nothing was asked.
+pub(super) fn prove(how: Prove, dumped: &Arc<Fingerprint>, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<Option<Proof>, StepError> {
     match how {
         Prove::Off => Ok(None),
-        Prove::Counts => Ok(Some(counts(&dumped, restored.tables))),
-        Prove::Full => full(&dumped, restored, cx).map(Some),
+        Prove::Counts => Ok(Some(counts(dumped, restored.tables))),
+        Prove::Full => full(dumped, restored, cx).map(Some),
     }
 }
 

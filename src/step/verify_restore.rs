@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, References, StepKind};
+use super::{PointRef, Problem, References, StepKind};
 use crate::ids::{RefName, StepId};
 use crate::secret::SecretRef;
 
@@ -17,6 +17,9 @@ pub struct VerifyRestore {
     /// The `upload` step whose object is verified; the one this step needs when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<StepId>,
+    /// A restore point of an earlier run to verify instead, such as one that another host made; what this run stores unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PointRef>,
     /// The private key that decrypts; needed unless a passphrase does. An age identity file's text, an OpenSSH private key, or an OpenPGP secret key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<SecretRef>,
@@ -110,7 +113,7 @@ impl StepKind for VerifyRestore {
     fn references(&self) -> References<'_> {
         References {
             connections: self.server.iter().collect(),
-            stores: Vec::new(),
+            stores: self.from.iter().map(|point| &point.store).collect(),
             secrets: self.identity.iter().chain(&self.passphrase).collect(),
         }
     }
@@ -120,7 +123,16 @@ impl StepKind for VerifyRestore {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        self.checks.iter().enumerate().filter_map(|(index, check)| check.problem(&format!("/checks/{index}"))).collect()
+        let both = (self.of.is_some() && self.from.is_some()).then(|| {
+            let message = "`of` names an artifact of this run and `from` one of an earlier run";
+            Problem::error("one-of", "/of", message).help("keep one of the two")
+        });
+        let checks = self.checks.iter().enumerate().filter_map(|(index, check)| check.problem(&format!("/checks/{index}")));
+        both.into_iter().chain(checks).collect()
+    }
+
+    fn point(&self) -> Option<&PointRef> {
+        self.from.as_ref()
     }
 }
 

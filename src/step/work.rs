@@ -5,9 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AcceptSink, ApplyFilter, Checksum, Compress, Dump, Encrypt, Globals, Notify, OpenSource, PerformEffect, VerifyRestore};
+use super::{
+    AcceptSink, ApplyFilter, Checksum, Compress, Dump, Encrypt, Fetch, Globals, Landing, Notify, OpenSource, PerformEffect, Restore,
+    Upload, VerifyRestore,
+};
 use crate::ids::{RefName, StepId};
 use crate::secret::SecretRef;
+use crate::store::manifest::Origin;
+use crate::store::recall::Recalled;
 use crate::template::Template;
 
 /// The work of a node.
@@ -62,7 +67,7 @@ pub enum Source {
     /// `pg_dumpall`.
     Globals(Globals),
     /// An artifact read back from its store.
-    Fetch(Fetch),
+    Fetch(ReadBack),
 }
 
 /// What is done to a stream.
@@ -95,6 +100,8 @@ pub enum Sink {
     Upload(PlacedUpload),
     /// A database that is thrown away afterwards.
     Restore(RestoreScratch),
+    /// A database that stays.
+    Load(Box<LoadTarget>),
 }
 
 /// What acts without a stream.
@@ -106,9 +113,11 @@ pub enum Effect {
     /// Writes the manifest: the run becomes a restore point.
     Commit(Commit),
     /// Counts and checks what was restored.
-    Check(VerifyRestore),
+    Check(Box<VerifyRestore>),
     /// Writes the receipt of a verification and removes what it ran in.
     Finish(Finish),
+    /// A part of a restore, before or after its stream.
+    Restore(Box<RestoreWork>),
 }
 
 /// An upload whose key is settled but for the run's words.
@@ -125,13 +134,16 @@ pub struct PlacedUpload {
     pub seal: Vec<Encrypt>,
 }
 
-/// The artifact that a step of the same run stored.
+/// An artifact that is read back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetch {
-    /// The step that stored it.
+pub struct ReadBack {
+    /// The step of this run that stored it, or that recalls it.
     pub artifact: StepId,
     /// The store that keeps it.
     pub store: RefName,
+    /// The artifact of an earlier run, as it was found when the plan was made; this run's own when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recalled: Option<Box<Recalled>>,
 }
 
 /// The undoing of one stage, which the manifest describes.
@@ -164,6 +176,49 @@ pub struct RestoreScratch {
     pub jobs: Option<u16>,
 }
 
+/// The load of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadTarget {
+    /// The step that recalls the artifact.
+    pub artifact: StepId,
+    /// What the restore was asked for.
+    pub with: Restore,
+}
+
+/// A part of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreWork {
+    /// Which.
+    pub part: RestorePart,
+    /// The step that recalls the artifact.
+    pub artifact: StepId,
+    /// What the restore was asked for.
+    pub with: Restore,
+    /// Where the artifact came from, as far as that is known before it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Box<Origin>>,
+    /// The private key lent to the fetch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<SecretRef>,
+    /// The passphrase lent to the fetch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<SecretRef>,
+}
+
+/// The parts of a restore around its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestorePart {
+    /// The place is taken and an empty database made.
+    Prepare,
+    /// What was loaded is compared with what was dumped.
+    Prove,
+    /// The database gets its name.
+    Swap,
+    /// What was not finished is removed.
+    Finish,
+}
+
 /// The commit of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
@@ -191,6 +246,25 @@ impl From<Dump> for Source {
 impl From<Globals> for Source {
     fn from(params: Globals) -> Self {
         Self::Globals(params)
+    }
+}
+
+/// What it reads, and how it is undone, the planner fills in.
+impl From<Fetch> for Source {
+    fn from(params: Fetch) -> Self {
+        Self::Fetch(ReadBack { artifact: StepId::nameless(), store: params.from.store, recalled: None })
+    }
+}
+
+impl From<Upload> for Landing {
+    fn from(params: Upload) -> Self {
+        Self::Upload(params)
+    }
+}
+
+impl From<Restore> for Landing {
+    fn from(params: Restore) -> Self {
+        Self::Restore(Box::new(params))
     }
 }
 
@@ -247,6 +321,7 @@ impl Sink {
         match self {
             Self::Upload(upload) => upload,
             Self::Restore(restore) => restore,
+            Self::Load(load) => &**load,
         }
     }
 }
@@ -257,8 +332,9 @@ impl Effect {
         match self {
             Self::Notify(notify) => &**notify,
             Self::Commit(commit) => commit,
-            Self::Check(check) => check,
+            Self::Check(check) => &**check,
             Self::Finish(finish) => finish,
+            Self::Restore(work) => &**work,
         }
     }
 }

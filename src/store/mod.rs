@@ -11,6 +11,7 @@ pub mod key;
 pub mod local;
 pub mod manifest;
 mod probe;
+pub mod recall;
 pub mod s3;
 pub mod sealed;
 pub mod spec;

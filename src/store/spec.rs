@@ -32,6 +32,13 @@ pub struct LocalSpec {
     pub folder_mode: String,
 }
 
+impl LocalSpec {
+    /// This folder, with the usual modes.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, file_mode: file_mode(), folder_mode: folder_mode() }
+    }
+}
+
 fn file_mode() -> String {
     "0600".to_owned()
 }

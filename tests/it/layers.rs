@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "plan",
-        &["diagnostic", "ids", "pipeline", "postgres", "quantity", "secret", "step", "store", "template", "words"],
+        &["diagnostic", "ids", "pipeline", "postgres", "quantity", "secret", "step", "store", "stream", "template", "words"],
         &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Instant::now"],
     ),
     (

@@ -40,6 +40,7 @@ mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
 mod prove_mutations;
+mod restore_command;
 mod schema_file;
 mod schema_verdicts;
 mod servers;

@@ -139,7 +139,7 @@ fn raised(text: &str) -> BTreeSet<String> {
 fn every_code_that_pipelines_and_steps_raise_stands_in_a_table_and_every_row_is_raised() {
     let mut used = BTreeSet::new();
     let mut all = String::new();
-    for folder in ["src/pipeline", "src/step", "src/step/notify"] {
+    for folder in ["src/pipeline", "src/step", "src/step/notify", "src/step/restore"] {
         for entry in std::fs::read_dir(root(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() && !path.ends_with("codes.rs") {

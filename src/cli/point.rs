@@ -1,0 +1,189 @@
+//! Which restore point the arguments mean: that of a pipeline, or a manifest by its place.
+//!
+//! What is found here is a frame for a plan: names, places and secrets. Nothing is read of the store yet.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::args::PointArgs;
+use super::exit::Exit;
+use super::files;
+use super::output::Problem;
+use crate::ids::{PipelineName, RefName, RunId, StepId};
+use crate::pipeline::{Chain, Objectives, Pipeline, SourceFacts, Step};
+use crate::secret::{SecretDecl, SecretRef};
+use crate::step::{Encrypt, Params, PointRef, VerifyRestore};
+use crate::store::StoreSpec;
+use crate::store::recall::At;
+use crate::store::spec::{LocalSpec, S3Spec};
+
+/// A restore point that is meant, and what a plan around it can use.
+pub(super) struct Meant {
+    /// The pipeline it comes from, where that is at hand; else an empty one with its name.
+    pub(super) pipeline: Pipeline,
+    pub(super) point: PointRef,
+    pub(super) identity: Option<SecretRef>,
+    pub(super) passphrase: Option<SecretRef>,
+}
+
+impl Meant {
+    /// Reads the arguments.
+    pub(super) fn by(args: &PointArgs) -> Result<Self, Problem> {
+        let mut meant = match manifest(&args.source)? {
+            Some(place) => by_manifest(place, args)?,
+            None => by_pipeline(args)?,
+        };
+        meant.identity = meant.lend("the-identity", args.identity.as_deref())?.or(meant.identity);
+        meant.passphrase = meant.lend("the-passphrase", args.passphrase_file.as_deref())?.or(meant.passphrase);
+        Ok(meant)
+    }
+
+    /// A secret in a file, declared under a name that no pipeline uses.
+    fn lend(&mut self, name: &str, file: Option<&Path>) -> Result<Option<SecretRef>, Problem> {
+        let Some(file) = file else { return Ok(None) };
+        if !file.is_file() {
+            return Err(Problem::new(Exit::NoFile, format!("there is no file {}", file.display())));
+        }
+        let name: RefName = named(name)?;
+        let declared = SecretDecl::in_file(file);
+        self.pipeline.secrets.insert(name.clone(), declared);
+        Ok(Some(SecretRef { secret: name }))
+    }
+
+    /// The way the pipeline verifies, if it does.
+    pub(super) fn verification(&self) -> Option<(&StepId, &VerifyRestore)> {
+        self.pipeline
+            .steps
+            .iter()
+            .find_map(|step| if let Params::VerifyRestore(verify) = &step.params { Some((&step.id, verify)) } else { None })
+    }
+
+    /// The way the pipeline encrypts, if it does.
+    pub(super) fn encryption(&self) -> Option<Encrypt> {
+        self.pipeline.steps.iter().find_map(|step| if let Params::Encrypt(encrypt) = &step.params { Some(encrypt.clone()) } else { None })
+    }
+
+    /// A pipeline of these steps, in which each needs the one before it, with all that the restore point's own declares.
+    /// What it does not use is left out, so that a database that is down does not keep it from running.
+    pub(super) fn frame(self, what: &str, steps: Vec<(StepId, Params)>, chains: Vec<Chain>) -> Result<Pipeline, Problem> {
+        let room = crate::ids::NAME_LIMIT - what.len() - 1;
+        let name = self.pipeline.name.as_str();
+        let name: String = name.strip_suffix(&format!(".{what}")).unwrap_or(name).chars().take(room).collect();
+        let mut before: Option<StepId> = None;
+        let steps =
+            steps.into_iter().map(|(id, params)| Step::plain(id.clone(), params, before.replace(id).into_iter().collect())).collect();
+        let mut made = Pipeline { name: named(&format!("{name}.{what}"))?, schedule: None, steps, chains, ..self.pipeline };
+        let used = |of: fn(&Step) -> Vec<RefName>| made.steps.iter().flat_map(of).collect::<Vec<_>>();
+        let connections = used(|step| step.params.facts().references().connections.into_iter().cloned().collect());
+        let stores = used(|step| step.params.facts().references().stores.into_iter().cloned().collect());
+        let secrets = used(|step| step.params.facts().references().secrets.into_iter().map(|reference| reference.secret.clone()).collect());
+        made.connections.retain(|name, _| connections.contains(name));
+        made.stores.retain(|name, _| stores.contains(name));
+        let passwords: Vec<RefName> = made.connections.values().filter_map(|spec| Some(spec.password()?.secret.clone())).collect();
+        made.secrets.retain(|name, _| secrets.contains(name) || passwords.contains(name));
+        Ok(made)
+    }
+}
+
+/// A name of our own making.
+pub(super) fn named<T: TryFrom<String, Error: std::fmt::Display>>(text: &str) -> Result<T, Problem> {
+    T::try_from(text.to_owned()).map_err(|error| Problem::new(Exit::Internal, error.to_string()))
+}
+
+fn by_pipeline(args: &PointArgs) -> Result<Meant, Problem> {
+    let mut found = files::pipelines(std::slice::from_ref(&args.source))?;
+    let (Some(pipeline), true) = (found.pop(), found.is_empty()) else {
+        return Err(Problem::new(Exit::Usage, format!("{} holds several pipelines; name one", args.source.display())));
+    };
+    let uploads =
+        pipeline.steps.iter().filter_map(|step| if let Params::Upload(upload) = &step.params { Some(&upload.store) } else { None });
+    let store = match &args.store {
+        Some(store) if pipeline.stores.contains_key(store) => store.clone(),
+        Some(store) => return Err(Problem::new(Exit::Usage, format!("{} declares no store `{store}`", pipeline.name))),
+        None => {
+            let none = || Problem::new(Exit::Usage, format!("{} stores nothing, so there is nothing to restore", pipeline.name));
+            uploads.into_iter().next().cloned().ok_or_else(none)?
+        }
+    };
+    let point = PointRef { store, pipeline: Some(pipeline.name.clone()), at: args.at.clone(), artifact: args.artifact.clone() };
+    let mut meant = Meant { pipeline, point, identity: None, passphrase: None };
+    let lent = meant.verification().map(|(_, verify)| (verify.identity.clone(), verify.passphrase.clone()));
+    (meant.identity, meant.passphrase) = lent.unwrap_or_default();
+    Ok(meant)
+}
+
+/// Where a manifest is: the root of its store, the pipeline and the run.
+struct Place {
+    store: StoreSpec,
+    pipeline: PipelineName,
+    run: RunId,
+}
+
+/// The place of a manifest, if the argument looks like one: `<root>/.runner/<pipeline>/<month>/<run>.manifest.json`.
+fn manifest(source: &Path) -> Result<Option<Place>, Problem> {
+    let Some(text) = source.to_str().filter(|text| text.ends_with(".manifest.json")) else { return Ok(None) };
+    let unlike = || {
+        let problem = Problem::new(Exit::Usage, format!("{text} is not where a manifest is kept"));
+        problem.help("a manifest is kept as <store>/.runner/<pipeline>/<month>/<run>.manifest.json; copy the whole store, not one file")
+    };
+    let (root, rest) = match text.rsplit_once("/.runner/") {
+        Some(found) => found,
+        None => ("", text.strip_prefix(".runner/").ok_or_else(unlike)?),
+    };
+    let parts: Vec<&str> = rest.split('/').collect();
+    let [pipeline, _, file] = parts.as_slice() else { return Err(unlike()) };
+    let run = file.strip_suffix(".manifest.json").and_then(|run| run.parse().ok()).ok_or_else(unlike)?;
+    let pipeline = PipelineName::new(*pipeline).map_err(|_| unlike())?;
+    Ok(Some(Place { store: store_at(root, source)?, pipeline, run }))
+}
+
+fn store_at(root: &str, source: &Path) -> Result<StoreSpec, Problem> {
+    let invalid = |error: serde_json::Error| Problem::new(Exit::Internal, error.to_string());
+    if let Some(rest) = root.strip_prefix("s3://") {
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        // The rest of what an S3 store needs comes from where the AWS tools take it too.
+        let endpoint = std::env::var("AWS_ENDPOINT_URL_S3").or_else(|_| std::env::var("AWS_ENDPOINT_URL")).ok();
+        let path_style = endpoint.is_some();
+        let spec = serde_json::json!({ "bucket": bucket, "prefix": prefix, "endpoint": endpoint, "path_style": path_style });
+        return Ok(StoreSpec::S3(serde_json::from_value::<S3Spec>(spec).map_err(invalid)?));
+    }
+    if !source.is_file() {
+        return Err(Problem::new(Exit::NoFile, format!("there is no file {}", source.display())));
+    }
+    let path = if root.is_empty() && !source.is_absolute() {
+        "."
+    } else if root.is_empty() {
+        "/"
+    } else {
+        root
+    };
+    Ok(folder(PathBuf::from(path)))
+}
+
+fn by_manifest(place: Place, args: &PointArgs) -> Result<Meant, Problem> {
+    if args.at != At::Latest {
+        return Err(Problem::new(Exit::Usage, "a manifest is one restore point; --at chooses among those of a pipeline"));
+    }
+    let store: RefName = args.store.clone().map_or_else(|| named("store"), Ok)?;
+    let pipeline = Pipeline {
+        name: place.pipeline.clone(),
+        description: None,
+        schedule: None,
+        objectives: Objectives::default(),
+        vars: serde_json::Map::new(),
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        connections: BTreeMap::new(),
+        stores: BTreeMap::from([(store.clone(), place.store)]),
+        steps: Vec::new(),
+        chains: Vec::new(),
+        source: SourceFacts { path: args.source.display().to_string(), sha256: String::new() },
+    };
+    let point = PointRef { store, pipeline: Some(place.pipeline), at: At::Run(place.run), artifact: args.artifact.clone() };
+    Ok(Meant { pipeline, point, identity: None, passphrase: None })
+}
+
+/// A folder as a store.
+pub(super) fn folder(path: PathBuf) -> StoreSpec {
+    StoreSpec::Local(LocalSpec::at(path))
+}

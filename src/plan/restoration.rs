@@ -1,0 +1,198 @@
+//! Lowering a restore: a safety dump of what is replaced, the making of a database, the load, the proof, the swap, the finish.
+//!
+//! What is destroyed is said in words on the node that does it. Nothing is looked at here: what there is was observed.
+
+use super::lower::{Lower, Lowered, WayBack, node, staged, steps_back};
+use super::{Action, COMMIT, Node, Reach, StepWords, Target};
+use crate::ids::{NodeId, StepId};
+use crate::pipeline::{Chain, Step, When};
+use crate::postgres::target::{TargetFacts, derived};
+use crate::quantity::bytes;
+use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork};
+use crate::step::{
+    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Filter, Flow, Params, Prove, Replace, Restore, Sink, Source, Stage, Staged, Work,
+};
+use crate::stream::digest::Algorithm;
+use crate::template::Template;
+use crate::words::count;
+
+impl Lower<'_> {
+    /// The nodes of a `fetch` and its `restore`.
+    pub(super) fn restoration(&self, chain: &Chain, restore: &Restore) -> Vec<Lowered> {
+        let steps = &self.pipeline.steps;
+        let (first, last) = (&steps[chain.source], &steps[chain.sink]);
+        let Params::Fetch(fetch) = &first.params else { return Vec::new() };
+        let facts = self.observed.targets.get(&last.id).and_then(Reach::facts);
+        let back = self.recalled(first, &fetch.from, (fetch.identity.as_ref(), fetch.passphrase.as_ref()));
+        let origin = back.read.recalled.as_ref().map(|recalled| Box::new(recalled.artifact.origin.clone()));
+        let work = |part| RestoreWork {
+            part,
+            artifact: first.id.clone(),
+            with: restore.clone(),
+            origin: origin.clone(),
+            identity: fetch.identity.clone(),
+            passphrase: fetch.passphrase.clone(),
+        };
+        let parts = Parts { first, last, restore, facts };
+        let mut nodes = self.safety(&parts);
+        let before = nodes.last().map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess));
+        let prepare = parts.effect("prepare", Action::Restore, work(RestorePart::Prepare), &parts.words_of_prepare());
+        let mut load = parts.load(back);
+        load.reason = format!("restores {}", fetch.from.words());
+        let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof());
+        let swap = parts.swap(work(RestorePart::Swap));
+        let mut finish =
+            parts.effect("finish", Action::Restore, work(RestorePart::Finish), "an unfinished database is dropped, the lock ends");
+        finish.when = When::Always;
+        "always: nothing half-made may stay behind".clone_into(&mut finish.reason);
+        let always = [&prepare, &load, &prove, &swap].map(|node| (node.id.clone(), Edge::Always)).to_vec();
+        let (prepared, loaded, proven) = (prepare.id.clone(), load.id.clone(), prove.id.clone());
+        let needs: Vec<StepId> = first.needs.iter().chain(&last.needs).filter(|need| **need != first.id).cloned().collect();
+        for lowered in &mut nodes {
+            lowered.needs.get_or_insert_with(|| needs.clone());
+        }
+        nodes.push(Lowered { node: prepare, after: before.into_iter().collect(), needs: Some(needs) });
+        nodes.push(Lowered::part(load, vec![(prepared, Edge::OnProduct)]));
+        nodes.push(Lowered::part(prove, vec![(loaded, Edge::OnProduct)]));
+        nodes.push(Lowered::part(swap, vec![(proven, Edge::OnProduct)]));
+        nodes.push(Lowered::part(finish, always));
+        nodes
+    }
+
+    /// A dump of what is replaced, and its commit: nothing is taken away before both are there.
+    fn safety(&self, parts: &Parts<'_>) -> Vec<Lowered> {
+        let (Some(replace), Some(_)) = (&parts.restore.replace, parts.existing()) else { return Vec::new() };
+        let last = parts.last;
+        let upload = safety_upload(replace);
+        let mut node =
+            node(NodeId::part(&last.id, "safety"), last, Action::Store, Work::Flow(Box::new(safety_flow(parts, upload.clone()))));
+        node.target = Some(Target { store: upload.store.clone(), key: self.shown(&upload.key) });
+        node.expected_bytes = parts.existing().map(|(bytes, _)| bytes);
+        "what is replaced can be had back".clone_into(&mut node.reason);
+        node.steps = safety_words(parts, replace);
+        let after = vec![(node.id.clone(), Edge::OnSuccess)];
+        let mut commit = self.commit(last, std::iter::once(&upload.store), vec![last.id.clone()]);
+        commit.id = NodeId::implicit(COMMIT);
+        "the safety dump is a restore point of its own".clone_into(&mut commit.reason);
+        vec![node.into(), Lowered::part(commit, after)]
+    }
+}
+
+fn safety_upload(replace: &Replace) -> PlacedUpload {
+    let suffix = replace.encrypt.as_ref().map_or("", |encrypt| encrypt.suffix());
+    PlacedUpload {
+        store: replace.safety.clone(),
+        key: Template(format!("{{{{ pipeline }}}}/{{{{ run.date }}}}/{{{{ run.id }}}}-before.dump.zst{suffix}")),
+        secret: false,
+        seal: replace.encrypt.iter().cloned().collect(),
+    }
+}
+
+fn safety_flow(parts: &Parts<'_>, upload: PlacedUpload) -> Flow {
+    let (last, restore) = (parts.last, parts.restore);
+    let dump = Dump { database: restore.database.clone(), ..Dump::whole(&restore.connection) };
+    let compress = Filter::Compress(Compress { codec: CodecChoice::Zstd, level: None, threads: None, long: false });
+    let checksum = Filter::Checksum(Checksum { algorithm: Algorithm::Sha256, sidecar: true });
+    let encrypt = upload.seal.iter().cloned().map(Filter::Encrypt);
+    let stages = [compress, checksum].into_iter().chain(encrypt).map(|filter| staged(last, Stage::Apply(filter)));
+    Flow { stages: stages.collect(), source: staged(last, Source::Dump(dump)), sink: staged(last, Sink::Upload(upload)) }
+}
+
+fn safety_words(parts: &Parts<'_>, replace: &Replace) -> Vec<StepWords> {
+    let encrypt = replace.encrypt.as_ref().map(|_| parts.words("encrypt", "as asked"));
+    let name = parts.facts.map_or("what is there", |facts| facts.database.as_str());
+    [parts.words("dump", &format!("safety dump of {name}")), parts.words("compress", "zstd level 3"), parts.words("checksum", "sha256")]
+        .into_iter()
+        .chain(encrypt)
+        .chain([parts.words("upload", &format!("to {}", replace.safety))])
+        .collect()
+}
+
+struct Parts<'a> {
+    first: &'a Step,
+    last: &'a Step,
+    restore: &'a Restore,
+    facts: Option<&'a TargetFacts>,
+}
+
+impl Parts<'_> {
+    fn words(&self, uses: &str, words: &str) -> StepWords {
+        StepWords { id: self.last.id.clone(), uses: uses.to_owned(), words: words.to_owned() }
+    }
+
+    fn effect(&self, part: &str, action: Action, work: RestoreWork, words: &str) -> Node {
+        let effect = Work::Effect(Staged { step: self.last.id.clone(), part: Effect::Restore(Box::new(work)) });
+        let mut made = node(NodeId::part(&self.last.id, part), self.last, action, effect);
+        made.steps = vec![self.words(part, words)];
+        made.reason = match part {
+            "prepare" => "it gets its name only when it is whole".to_owned(),
+            "prove" => "a restore nobody looked at proves little".to_owned(),
+            _ => String::new(),
+        };
+        made
+    }
+
+    /// Size and sessions of what has the name now.
+    fn existing(&self) -> Option<(u64, u64)> {
+        self.facts?.existing.as_ref().map(|existing| (existing.bytes, existing.sessions))
+    }
+
+    fn database(&self) -> String {
+        let named = self.facts.map(|facts| facts.database.clone()).or_else(|| self.restore.database.clone());
+        named.unwrap_or_else(|| format!("the database of {}", self.restore.connection))
+    }
+
+    fn words_of_prepare(&self) -> String {
+        let building = self.facts.map(|facts| crate::postgres::target::restoring(&facts.database));
+        format!("an empty database {} beside {}", building.unwrap_or_default(), self.database()).replace("  ", " ")
+    }
+
+    fn words_of_proof(&self) -> String {
+        let analyze = if self.restore.analyze { "gather statistics, " } else { "" };
+        let compare = match self.restore.prove {
+            Prove::Full => "compare everything with what was dumped",
+            Prove::Counts => "compare the rows of each table with what was dumped",
+            Prove::Off => "count rows",
+        };
+        format!("{analyze}{compare}")
+    }
+
+    /// The flow from the store into the database.
+    fn load(&self, back: WayBack) -> Node {
+        let WayBack { read, stages, target, expected } = back;
+        let stages = stages.into_iter().map(|undo| staged(self.first, Stage::Undo(undo)));
+        let sink = Sink::Load(Box::new(LoadTarget { artifact: self.first.id.clone(), with: self.restore.clone() }));
+        let flow = Flow { source: staged(self.first, Source::Fetch(read)), stages: stages.collect(), sink: staged(self.last, sink) };
+        let mut made = node(NodeId::of(&self.first.id), self.last, Action::Restore, Work::Flow(Box::new(flow)));
+        made.steps = steps_back(self.first, &made.work, "");
+        if let Some(step) = made.steps.last_mut() {
+            *step = self.words("restore", &self.last.params.facts().words());
+        }
+        made.target = Some(target);
+        made.expected_bytes = expected;
+        made
+    }
+
+    fn swap(&self, work: RestoreWork) -> Node {
+        let database = self.database();
+        let Some((size, sessions)) = self.existing() else {
+            let mut made = self.effect("swap", Action::Restore, work, &format!("it is named {database}"));
+            "only a whole database has the name".clone_into(&mut made.reason);
+            return made;
+        };
+        let kept = derived(&database, "_before_<time>");
+        let mut made = self.effect("swap", Action::Replace, work, &format!("{database} is swapped in one transaction"));
+        made.destroys.push(format!("database {database} ({}) is renamed to {kept}", bytes(size)));
+        if sessions > 0 {
+            made.destroys.push(format!(
+                "{} of {database} ended",
+                if sessions == 1 { "1 session is".to_owned() } else { format!("{} are", count(sessions, "session")) }
+            ));
+        }
+        if self.restore.replace.as_ref().is_some_and(|replace| replace.drop_old) {
+            made.destroys.push(format!("{kept} is dropped; only the safety dump holds it then"));
+        }
+        "only a whole database has the name".clone_into(&mut made.reason);
+        made
+    }
+}

@@ -1,0 +1,140 @@
+//! Loading an archive into a database: the one way, whether that database is scratch or somebody's own.
+//!
+//! One error of `pg_restore` or psql fails it. An archive that can be restored in parallel is staged on scratch disk first,
+//! so by then every digest and tag before it has agreed. This file makes no database and drops none.
+
+use std::path::Path;
+
+use super::{Cx, StepError, origin};
+use crate::diagnostic::Class;
+use crate::ids::StepId;
+use crate::postgres::{ConnInfo, Installed, PassFile, PgError, ToolSet};
+use crate::runtime::Verification;
+use crate::store::manifest::{Level, Origin};
+use crate::stream::child::Program;
+use crate::stream::{Stream, StreamError, archive_tar, file};
+
+/// Changes what the ledger knows of a verification.
+pub(super) fn note(cx: &Cx<'_>, step: &StepId, change: impl FnOnce(&mut Verification)) {
+    cx.runtime.ledger(|ledger| {
+        if let Some(verification) = ledger.verifications.get_mut(step) {
+            change(verification);
+        }
+    });
+}
+
+/// The major version of the server that was dumped.
+pub(super) fn major(origin: &Origin) -> u16 {
+    u16::try_from(origin.server_version / 10_000).unwrap_or_default()
+}
+
+/// One job a core.
+pub(super) fn one_a_core() -> u16 {
+    std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
+}
+
+/// A database that an archive is loaded into.
+pub(super) struct Load<'a> {
+    origin: &'a Origin,
+    place: ConnInfo,
+    jobs: u16,
+    options: Vec<String>,
+    tools: &'static ToolSet,
+    passfile: PassFile,
+    cx: &'a Cx<'a>,
+}
+
+impl<'a> Load<'a> {
+    pub(super) fn new(origin: &'a Origin, place: ConnInfo, jobs: u16, cx: &'a Cx<'a>) -> Result<Self, StepError> {
+        let passfile = PassFile::create(&place).map_err(|error| origin::unwritable("a password file", &error))?;
+        let tools = Installed::here().for_server(major(origin)).map_err(PgError::from)?;
+        Ok(Self { origin, place, jobs, options: vec!["--no-tablespaces".to_owned()], tools, passfile, cx })
+    }
+
+    /// With further options of `pg_restore`, and the tools of a server that may be newer than the dumped one.
+    pub(super) fn with(mut self, options: Vec<String>, server: u16) -> Result<Self, StepError> {
+        self.options.extend(options);
+        self.tools = Installed::here().for_server(server.max(major(self.origin))).map_err(PgError::from)?;
+        Ok(self)
+    }
+
+    /// Loads the whole archive; one error of the program ends it.
+    pub(super) fn load(&self, input: Stream) -> Result<(), StepError> {
+        match self.origin.format.as_str() {
+            "plain" => self.script(input),
+            "tar" => self.streamed(input),
+            "directory-tar" => self.directory(input),
+            "custom" if self.jobs == 1 => self.streamed(input),
+            "custom" => self.staged(input),
+            other => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
+        }
+    }
+
+    /// A client program that will talk to the database.
+    fn program(&self, name: &str) -> Program {
+        self.place.equip(Program::new(self.tools.tool(name)), &self.passfile).named(name)
+    }
+
+    fn pg_restore(&self) -> Program {
+        let arguments = ["--exit-on-error", "--no-password", "--dbname"];
+        self.program("pg_restore").args(arguments).arg(&self.place.database).args(&self.options)
+    }
+
+    /// A script, streamed into psql; its first error ends it.
+    fn script(&self, input: Stream) -> Result<(), StepError> {
+        let psql = self.program("psql").args([
+            "--no-psqlrc",
+            "--quiet",
+            "--no-password",
+            "--set=ON_ERROR_STOP=1",
+            "--output=/dev/null",
+            "--file=-",
+        ]);
+        psql.sink(input, self.cx.cancel).map_err(unrestorable)?;
+        Ok(())
+    }
+
+    fn streamed(&self, input: Stream) -> Result<(), StepError> {
+        self.pg_restore().arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel).map_err(unrestorable)?;
+        Ok(())
+    }
+
+    fn staged(&self, input: Stream) -> Result<(), StepError> {
+        let folder = origin::staging(self.cx)?;
+        let archive = folder.path().join("archive.dump");
+        let mut input = input;
+        file::write_file(&mut input, &archive)?;
+        self.load_from(&archive)
+    }
+
+    fn directory(&self, input: Stream) -> Result<(), StepError> {
+        let folder = origin::staging(self.cx)?;
+        let archive = folder.path().join("dump");
+        std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
+        archive_tar::untar(input, &archive)?;
+        self.load_from(&archive)
+    }
+
+    /// Every digest and tag before this has agreed; the archive must list, then load.
+    fn load_from(&self, archive: &Path) -> Result<(), StepError> {
+        let _quiet = self.cx.reports.quiet();
+        note(self.cx, self.cx.step, |verification| verification.level = Level::ReadBack);
+        // What it lists is in the encoding of the dumped database, and nobody reads it.
+        Program::new(self.tools.tool("pg_restore"))
+            .named("pg_restore --list")
+            .args(["--list", "--file=/dev/null"])
+            .arg(archive)
+            .run(self.cx.cancel)
+            .map_err(unrestorable)?;
+        note(self.cx, self.cx.step, |verification| verification.level = Level::Decoded);
+        self.pg_restore().arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel).map_err(unrestorable)?;
+        Ok(())
+    }
+}
+
+/// What a restoring program complains of is the archive's fault until shown otherwise.
+fn unrestorable(error: StreamError) -> StepError {
+    let from_program = matches!(error, StreamError::Child { .. });
+    let error = StepError::from(error);
+    if from_program { error.verification() } else { error }
+}

@@ -1,0 +1,165 @@
+//! What a restore does around its stream: making the database, proving it, giving it its name, and clearing up.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::super::load::{note, one_a_core};
+use super::super::prove::{Restored, differences_in_words, prove};
+use super::super::scratch::locale;
+use super::super::way_back::{Keys, fingerprint};
+use super::super::work::{RestorePart, RestoreWork};
+use super::super::{Cx, PerformEffect, Prove, StepError};
+use crate::diagnostic::Class;
+use crate::postgres::restored::{self, TableRows};
+use crate::postgres::target::{Target, derived};
+use crate::postgres::{Client, ConnInfo, Facts};
+use crate::runtime::Landed;
+use crate::store::manifest::{Level, TableCount};
+use crate::words::count;
+
+/// The place that this step restores into.
+pub(super) fn target(cx: &Cx<'_>) -> Result<Arc<Target>, StepError> {
+    let missing = || StepError::new(Class::Internal, format!("`{}` has no place to restore into", cx.step));
+    cx.runtime.target(cx.step).ok_or_else(missing)
+}
+
+impl PerformEffect for RestoreWork {
+    fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        match self.part {
+            RestorePart::Prepare => self.prepare(cx),
+            RestorePart::Prove => self.prove(cx),
+            RestorePart::Swap => self.swap(cx),
+            RestorePart::Finish => finish(cx),
+        }
+    }
+}
+
+impl RestoreWork {
+    /// Takes the place against other restores, and makes an empty database beside the final name.
+    fn prepare(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        cx.runtime.remove_target(cx.step);
+        let connection = cx.runtime.connection(&self.with.connection)?;
+        let database = self.with.database.clone().unwrap_or_else(|| connection.info().database.clone());
+        let target = Target::take(connection.info(), &database, cx.runtime.handle())?;
+        // Looked at again: the plan may be old.
+        if self.with.replace.is_none() && target.is_there()? {
+            return Err(StepError::new(Class::Failed, format!("database {database:?} exists already, and is left alone"))
+                .hint("restore into another name, or replace it: `replace` in YAML, --replace on the command line"));
+        }
+        let remarks = target.create(self.origin.as_deref().and_then(locale).as_ref());
+        cx.runtime.keep_target(cx.step, Arc::new(target));
+        cx.reports.note_all(remarks?);
+        Ok(())
+    }
+
+    /// Gathers statistics, counts, and compares with what was dumped.
+    fn prove(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let info = target(cx)?.restoring();
+        if self.with.analyze {
+            analyze(&info, cx)?;
+        }
+        let jobs = NonZeroUsize::new(self.with.jobs.unwrap_or_else(one_a_core).into()).unwrap_or(NonZeroUsize::MIN);
+        let tables = restored::row_counts(&info, cx.runtime.handle(), jobs)?;
+        let tables: Vec<TableCount> =
+            tables.into_iter().map(|TableRows { schema, table, rows }| TableCount { schema, table, rows }).collect();
+        let rows: u64 = tables.iter().map(|table| table.rows).sum();
+        cx.reports.note(format!("{}, {}", count(tables.len(), "table"), count(rows, "row")));
+        let facts = Facts::read(&info, cx.runtime.handle())?;
+        note(cx, &self.artifact, |verification| {
+            verification.level = Level::Restored;
+            verification.server_version = Some(facts.server_version_num);
+            verification.database_bytes = Some(facts.database_bytes);
+            verification.tables.clone_from(&tables);
+        });
+        self.compare(&Restored { info: &info, major: facts.major(), jobs, tables: &tables }, cx)
+    }
+
+    fn compare(&self, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
+        let how = match self.with.prove {
+            _ if self.with.schema_only || self.with.data_only || !self.with.sections.is_empty() => Prove::Off,
+            Prove::Full if self.with.is_partial() => Prove::Counts,
+            asked => asked,
+        };
+        if how != self.with.prove {
+            cx.reports.note("something was left out on purpose, so not all can be compared with what was dumped");
+        }
+        if how == Prove::Off {
+            return Ok(());
+        }
+        let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
+        let Some(dumped) = fingerprint(&self.artifact, keys, cx)? else {
+            cx.reports.note("the dump was not fingerprinted, so there is nothing to compare with");
+            return Ok(());
+        };
+        let Some(proof) = prove(how, &dumped, restored, cx)? else { return Ok(()) };
+        let difference = differences_in_words(&proof);
+        cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
+        note(cx, &self.artifact, |verification| {
+            if proof.whole && difference.is_none() {
+                verification.level = Level::Proven;
+            }
+            verification.proof = Some(proof);
+        });
+        let hint = "nothing was replaced, and the half-made database is dropped; try an older restore point with --at";
+        difference.map_or(Ok(()), |difference| Err(StepError::new(Class::Verification, difference).hint(hint)))
+    }
+
+    /// Gives the database its name; from here on it is what applications see.
+    fn swap(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let target = target(cx)?;
+        if self.with.replace.is_none() && target.is_there()? {
+            return Err(StepError::new(
+                Class::Failed,
+                format!("database {:?} was made by somebody meanwhile, and is left alone", target.database()),
+            ));
+        }
+        let kept = kept_name(target.database(), cx);
+        let replaced = target.swap(&kept)?;
+        let dropped = replaced && self.with.replace.as_ref().is_some_and(|replace| replace.drop_old);
+        let landed = Landed {
+            database: target.database().to_owned(),
+            place: target.conninfo().describe(),
+            kept: replaced.then(|| kept.clone()),
+            dropped,
+        };
+        cx.reports.note(format!("{} is there", landed.place));
+        cx.runtime.ledger(|ledger| ledger.landed = Some(landed));
+        if dropped {
+            target.drop_database(&kept)?;
+            cx.reports.note("what was there before was dropped; the safety dump holds it");
+        } else if replaced {
+            cx.reports.note(format!("what was there before is kept as {kept}; drop it when you are sure"));
+        }
+        Ok(())
+    }
+}
+
+/// What a replaced database is called afterwards: `<database>_before_<time of the run>`.
+fn kept_name(database: &str, cx: &Cx<'_>) -> String {
+    let time = cx.runtime.facts.run.as_str().split('-').next().unwrap_or_default().to_lowercase();
+    derived(database, &format!("_before_{time}"))
+}
+
+fn analyze(info: &ConnInfo, cx: &Cx<'_>) -> Result<(), StepError> {
+    let mut client = Client::connect(info, cx.runtime.handle())?;
+    client.limit_statements(std::time::Duration::ZERO)?;
+    let done = client.batch("analyze");
+    client.close();
+    Ok(done?)
+}
+
+/// Removes what was not finished, says so, and lets other restores in.
+fn finish(cx: &Cx<'_>) -> Result<(), StepError> {
+    let Some(target) = cx.runtime.target(cx.step) else { return Ok(()) };
+    let name = crate::postgres::target::restoring(target.database());
+    let discarded = target.discard().map_err(|error| {
+        let hint = format!("the unfinished database {name} is still there; the next restore removes it, or drop it");
+        StepError::from(error).hint(hint)
+    });
+    drop(target);
+    cx.runtime.remove_target(cx.step);
+    if let Some(name) = discarded? {
+        cx.reports.note(format!("dropped {name}, which was not finished; what was there before is untouched"));
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `restore`: makes a database of what a `fetch` reads, and gives it its name only when it is whole and proven.
+//!
+//! The planner lowers it to a safety dump of what is there (when that is to be replaced), the making of a database beside it, the load,
+//! the proof, the swap, and a finish that removes what was not finished. This file holds the parameters and does none of it.
+
+mod act;
+mod load;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Encrypt, Problem, Prove, References, Section, StepKind};
+use crate::ids::RefName;
+
+/// Restores what a `fetch` reads into a new database; an existing one is refused unless `replace` says what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of pg_restore under its own name")]
+pub struct Restore {
+    /// The connection to the server, as declared under `connections`; its database need not exist.
+    pub connection: RefName,
+    /// The database to make; the connection's unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// Replaces the database if it exists, after a safety dump of it; an existing one is refused unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replace: Option<Replace>,
+    /// Tables restored at once; one a core unless given. Plain and tar dumps restore one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub jobs: Option<u16>,
+    /// Give everything to the role that restores.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_owner: bool,
+    /// Leave out who may do what (GRANT and REVOKE).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_privileges: bool,
+    /// Only these sections of the archive; all unless given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<Section>,
+    /// Definitions without data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub schema_only: bool,
+    /// Data without definitions.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data_only: bool,
+    /// Whether statistics are gathered at the end (`ANALYZE`), so that the first queries are not planned blindly.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub analyze: bool,
+    /// How what was restored is compared with what was dumped, before the database gets its name: `full` unless given.
+    #[serde(default)]
+    pub prove: Prove,
+}
+
+/// What becomes of a database that is replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replace {
+    /// The store that gets a dump of it first.
+    pub safety: RefName,
+    /// How that dump is encrypted; it is not unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypt: Option<Encrypt>,
+    /// Whether the replaced database is dropped in the end; it is kept as `<database>_before_<time>` unless given.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop_old: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+impl StepKind for Restore {
+    fn references(&self) -> References<'_> {
+        let replace = self.replace.iter();
+        References {
+            connections: vec![&self.connection],
+            stores: replace.clone().map(|replace| &replace.safety).collect(),
+            secrets: replace.filter_map(|replace| replace.encrypt.as_ref()).flat_map(|encrypt| encrypt.references().secrets).collect(),
+        }
+    }
+
+    fn words(&self) -> String {
+        let place =
+            self.database.as_ref().map_or_else(|| format!("on {}", self.connection), |name| format!("{name} on {}", self.connection));
+        let how = if self.replace.is_some() { "in place of what is there" } else { "into a new database" };
+        format!("{how}, {place}{}", self.words_of_parts())
+    }
+
+    fn makes_database(&self) -> bool {
+        true
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let nothing = (self.schema_only && self.data_only).then(|| {
+            let message = "`schema_only` and `data_only` together leave nothing to restore";
+            Problem::error("nothing-to-restore", "/data_only", message).help("keep one of the two")
+        });
+        let empty = self.data_only.then(|| {
+            let message = "`data_only` needs tables to fill, and a new database has none";
+            Problem::error("nothing-to-restore", "/data_only", message).help("restore definitions too")
+        });
+        let encrypted = self.replace.iter().filter_map(|replace| replace.encrypt.as_ref()).flat_map(StepKind::problems);
+        let encrypted = encrypted.map(|problem| Problem { pointer: format!("/replace/encrypt{}", problem.pointer), ..problem });
+        nothing.or(empty).into_iter().chain(encrypted).collect()
+    }
+}
+
+impl Restore {
+    /// Whether something of the archive is left out on purpose, so that what is restored can not equal what was dumped.
+    pub fn is_partial(&self) -> bool {
+        self.no_owner || self.no_privileges || self.schema_only || self.data_only || !self.sections.is_empty()
+    }
+
+    fn words_of_parts(&self) -> String {
+        let parts = [
+            (self.schema_only, "definitions only"),
+            (self.data_only, "data only"),
+            (self.no_owner, "without owners"),
+            (self.no_privileges, "without privileges"),
+            (!self.sections.is_empty(), "some sections"),
+        ];
+        parts.iter().filter(|(on, _)| *on).map(|(_, words)| format!(", {words}")).collect::<Vec<_>>().concat()
+    }
+
+    /// The options of `pg_restore` for what is left out.
+    fn options(&self) -> Vec<String> {
+        let flags = [
+            (self.no_owner, "--no-owner"),
+            (self.no_privileges, "--no-privileges"),
+            (self.schema_only, "--schema-only"),
+            (self.data_only, "--data-only"),
+        ];
+        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned());
+        flags.chain(self.sections.iter().map(|section| format!("--section={}", section.word()))).collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! The way back into a database that is thrown away afterwards: a server of its own, or a temporary database on one that runs.
+//!
+//! Nothing here touches a database that anybody else uses.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::load::{Load, major, note, one_a_core};
+use super::work::RestoreScratch;
+use super::{AcceptSink, Cx, StepError, Upstream};
+use crate::postgres::facts::DatabaseLocale;
+use crate::postgres::{Client, ConnInfo, Installed, PgError, ScratchOptions, ScratchServer, TempDatabase, quote};
+use crate::runtime::{Connection, Scratch};
+use crate::store::manifest::{Level, Locale, Origin};
+use crate::stream::Stream;
+use crate::stream::digest::{Algorithm, Digester};
+
+/// The database restored into, on a scratch server.
+const DATABASE: &str = "restored";
+
+impl AcceptSink for RestoreScratch {
+    fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
+        let began = Instant::now();
+        let artifact = super::way_back::artifact(&self.artifact, cx)?;
+        let scratch = self.scratch(&artifact.origin, cx)?;
+        Load::new(&artifact.origin, place(&scratch), self.jobs(), cx)?.load(input)?;
+        upstream.settle()?;
+        sent(artifact.origin.bytes);
+        note(cx, cx.step, |verification| {
+            verification.level = verification.level.max(Level::Decoded);
+            verification.restore_took = Some(began.elapsed());
+        });
+        Ok(())
+    }
+}
+
+/// Where a verification restores to, for those who look at it afterwards.
+pub(super) fn place(scratch: &Scratch) -> ConnInfo {
+    match scratch {
+        Scratch::Server(server, database) => server.conninfo(database),
+        Scratch::Database(database, _) => database.conninfo(),
+    }
+}
+
+impl RestoreScratch {
+    fn jobs(&self) -> u16 {
+        self.jobs.unwrap_or_else(one_a_core)
+    }
+
+    /// A fresh place for this attempt; that of an earlier attempt is removed.
+    fn scratch(&self, origin: &Origin, cx: &Cx<'_>) -> Result<Arc<Scratch>, StepError> {
+        cx.runtime.remove_scratch(cx.step);
+        let scratch = Arc::new(match &self.server {
+            Some(name) => temporary(cx.runtime.connection(name)?, origin, cx)?,
+            None => server(origin, cx)?,
+        });
+        cx.runtime.keep_scratch(cx.step, Arc::clone(&scratch));
+        Ok(scratch)
+    }
+}
+
+/// A temporary database on a server that runs already.
+fn temporary(connection: Arc<Connection>, origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
+    let locale = locale(origin);
+    let (database, remark) = TempDatabase::create(connection.info(), &database_id(cx), locale.as_ref(), cx.runtime.handle())?;
+    cx.reports.note_all(remark);
+    Ok(Scratch::Database(database, connection))
+}
+
+/// What a temporary database of this step is named after: other steps of the run may use the same server.
+fn database_id(cx: &Cx<'_>) -> String {
+    let mut step = Digester::new(Algorithm::Sha256);
+    step.update(cx.step.as_str().as_bytes());
+    // The whole name of a step can be longer than that of a database.
+    format!("{}_{}", cx.runtime.facts.run.as_str().replace('-', "_").to_lowercase(), &step.hex()[..8])
+}
+
+/// A scratch server of the origin's major, with its roles and a database of its encoding and locale.
+fn server(origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
+    let handle = cx.runtime.handle();
+    let tools = Installed::here().server(major(origin)).map_err(PgError::from)?;
+    let parent = cx.runtime.scratch_parent().to_owned();
+    let options = ScratchOptions { parent, needs_bytes: Some(origin.bytes), ..ScratchOptions::default() };
+    let superuser = options.superuser.clone();
+    let server = ScratchServer::start(tools, &options, cx.cancel)?;
+    let client = Client::connect(&server.conninfo("postgres"), handle)?;
+    for role in origin.roles.iter().filter(|role| **role != superuser) {
+        client.batch(&format!("create role {}", quote::identifier(role)))?;
+    }
+    tablespaces(origin, &client)?;
+    client.close();
+    match locale(origin) {
+        None => drop(server.create_database(DATABASE, handle)?),
+        Some(locale) => {
+            let (_, remark) = server.create_database_like(DATABASE, &locale, handle)?;
+            cx.reports.note_all(remark);
+        }
+    }
+    Ok(Scratch::Server(server, DATABASE.to_owned()))
+}
+
+/// The tablespaces that a script names, inside the scratch server's own folder; archives are restored without any.
+fn tablespaces(origin: &Origin, client: &Client) -> Result<(), StepError> {
+    if origin.format == "plain" && !origin.tablespaces.is_empty() {
+        client.batch("set allow_in_place_tablespaces = on")?;
+        for name in &origin.tablespaces {
+            client.batch(&format!("create tablespace {} location ''", quote::identifier(name)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The encoding and locale of the dumped database.
+pub(super) fn locale(origin: &Origin) -> Option<DatabaseLocale> {
+    let Locale { encoding, collate, ctype, provider, locale } = origin.locale.clone()?;
+    Some(DatabaseLocale { encoding, collate, ctype, provider, locale })
+}

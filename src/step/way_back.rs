@@ -1,0 +1,124 @@
+//! The way back, first half: an artifact is read from its store, and each stage that was applied is undone.
+//!
+//! What was applied comes from the artifact's own record, not from the pipeline's YAML. Nothing is restored here.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::work::{ReadBack, Undo};
+use super::{AfterFilter, ApplyFilter, Cx, OpenSource, Opened, StepError};
+use crate::archive::Fingerprint;
+use crate::diagnostic::Class;
+use crate::ids::StepId;
+use crate::runtime::Verification;
+use crate::secret::SecretRef;
+use crate::store::manifest::{Applied, Artifact};
+use crate::store::{ObjectStore, Stored};
+use crate::stream::bytes::collect;
+use crate::stream::crypt::openpgp::Unlock;
+use crate::stream::crypt::{Scheme, age, openpgp};
+use crate::stream::digest::{Algorithm, Digest, verified};
+use crate::stream::{Stream, codec};
+
+/// The largest fingerprint in bytes: some million objects.
+const FINGERPRINT_LIMIT: usize = 1 << 30;
+
+/// The record of what a step of this run stored, or recalled from an earlier one.
+pub(super) fn artifact(step: &StepId, cx: &Cx<'_>) -> Result<Artifact, StepError> {
+    let found = cx.runtime.ledger(|ledger| {
+        let own = ledger.artifacts.get(step);
+        own.or_else(|| ledger.recalled.get(step).map(|recalled| &recalled.artifact)).cloned()
+    });
+    found.ok_or_else(|| StepError::new(Class::Failed, format!("`{step}` stored nothing in this run")))
+}
+
+impl OpenSource for ReadBack {
+    fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
+        if let Some(recalled) = &self.recalled {
+            cx.reports.note(format!("restore point {} of {}, {}", recalled.run, recalled.pipeline, recalled.level));
+            cx.runtime.ledger(|ledger| ledger.recalled.insert(self.artifact.clone(), (**recalled).clone()));
+        }
+        let artifact = artifact(&self.artifact, cx)?;
+        // A verification begins here, so that one whose key does not even parse leaves a receipt too.
+        let verification = Verification::starting(self.artifact.clone(), Timestamp::now());
+        cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), verification));
+        let stream = read(&artifact.object, &*cx.runtime.store(&self.store)?, cx)?;
+        Ok(Opened { stream, origin: artifact.origin, contents: None })
+    }
+}
+
+/// An object's bytes, held against the digest that was confirmed when it was stored.
+fn read(object: &Stored, store: &dyn ObjectStore, cx: &Cx<'_>) -> Result<Stream, StepError> {
+    let expected = Digest { algorithm: Algorithm::Sha256, hex: object.sha256.clone(), bytes: object.bytes };
+    Ok(verified(store.get(&object.key, cx.cancel)?, expected))
+}
+
+/// What opens what is encrypted: what a step was lent for that.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Keys<'a> {
+    pub(super) identity: Option<&'a SecretRef>,
+    pub(super) passphrase: Option<&'a SecretRef>,
+}
+
+/// The whole fingerprint of an artifact: this run's own, or the one that its run kept beside it. `None` if it left none.
+pub(super) fn fingerprint(step: &StepId, keys: Keys<'_>, cx: &Cx<'_>) -> Result<Option<Arc<Fingerprint>>, StepError> {
+    if let Some(own) = cx.runtime.ledger(|ledger| ledger.fingerprints.get(step).cloned()) {
+        return Ok(Some(own));
+    }
+    let artifact = artifact(step, cx)?;
+    let (Some(sidecar), Some(summary)) = (&artifact.fingerprint, &artifact.contents) else { return Ok(None) };
+    let mut stream = read(&sidecar.object, &*cx.runtime.store(&artifact.store)?, cx)?;
+    for stage in sidecar.stages.iter().rev() {
+        stream = undone(stage, stream, keys, cx)?;
+    }
+    let json = collect(stream, FINGERPRINT_LIMIT)?;
+    let bad = |detail: String| StepError::new(Class::Verification, format!("{}: {detail}", sidecar.object.key));
+    let whole: Fingerprint = serde_json::from_slice(&json).map_err(|error| bad(format!("this is no fingerprint: {error}")))?;
+    if whole.summary() != *summary {
+        return Err(bad("this is the fingerprint of another dump than the manifest's".to_owned()));
+    }
+    let whole = Arc::new(whole);
+    cx.runtime.ledger(|ledger| ledger.fingerprints.insert(step.clone(), Arc::clone(&whole)));
+    Ok(Some(whole))
+}
+
+/// A stream with one stage undone.
+fn undone(stage: &Applied, input: Stream, keys: Keys<'_>, cx: &Cx<'_>) -> Result<Stream, StepError> {
+    Ok(match stage {
+        Applied::Compress { codec, .. } => codec::decompress(input, *codec)?,
+        Applied::Checksum { algorithm, digest, bytes, .. } => {
+            verified(input, Digest { algorithm: *algorithm, hex: digest.clone(), bytes: *bytes })
+        }
+        Applied::Encrypt { scheme, .. } => decrypted(*scheme, input, keys, cx)?,
+    })
+}
+
+fn decrypted(scheme: Scheme, input: Stream, keys: Keys<'_>, cx: &Cx<'_>) -> Result<Stream, StepError> {
+    let secrets = cx.runtime.secrets();
+    let passphrase = keys.passphrase.map(|reference| secrets.open(reference)).transpose()?;
+    let identity = keys.identity.map(|reference| secrets.open(reference)).transpose()?;
+    match (scheme, identity, passphrase) {
+        (Scheme::Age, Some(identity), _) => Ok(age::decrypt(input, age::Identities::parse(&identity)?)),
+        (Scheme::Age, None, Some(passphrase)) => Ok(age::decrypt_with_passphrase(input, &passphrase)),
+        (Scheme::OpenPgp, Some(key), passphrase) => Ok(openpgp::decrypt(input, &Unlock::Key { key, passphrase }, cx.cancel)?),
+        (Scheme::OpenPgp, None, Some(passphrase)) => Ok(openpgp::decrypt(input, &Unlock::Passphrase(passphrase), cx.cancel)?),
+        (_, None, None) => Err(StepError::new(Class::Denied, "the artifact is encrypted, and no key was lent")
+            .hint("give the private key as `identity`, or the `passphrase`")),
+    }
+}
+
+impl ApplyFilter for Undo {
+    fn apply(&self, input: Stream, cx: &Cx<'_>) -> Result<(Stream, AfterFilter), StepError> {
+        let artifact = artifact(&self.artifact, cx)?;
+        let stage = artifact.stages.get(self.stage).ok_or_else(|| {
+            StepError::new(Class::Verification, format!("the manifest has no stage {} of `{}`", self.stage, self.artifact))
+        })?;
+        let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
+        Ok((undone(stage, input, keys, cx)?, Box::new(|_| Ok(None))))
+    }
+
+    fn is_heavy(&self) -> bool {
+        matches!(self.what.as_str(), "zst" | "gz" | "lz4")
+    }
+}

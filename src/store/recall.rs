@@ -1,0 +1,281 @@
+//! Finding one restore point again: by its id, by a moment, or the latest.
+//!
+//! What was asked for is found or refused with what there is instead; another point is never taken silently. Nothing is read of
+//! the objects themselves here.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::commit::{self, MANIFEST_LIMIT, ManifestError, PointSummary};
+use super::manifest::{Artifact, Level, Manifest};
+use super::{ObjectStore, StoreError};
+use crate::ids::{PipelineName, RunId, StepId};
+
+/// Which restore point is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum At {
+    /// The newest.
+    #[default]
+    Latest,
+    /// This one.
+    Run(RunId),
+    /// The newest whose data is no younger than this moment.
+    Time(Timestamp),
+}
+
+/// A text that names no restore point.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AtError {
+    /// A time that could be meant in any zone.
+    #[error(
+        "{text:?} has no time zone: write {text}Z for UTC, an offset as in 2026-11-20T02:17+09:00, or a zone as in 2026-11-20T02:17[Asia/Seoul]"
+    )]
+    NoZone {
+        /// What was given.
+        text: String,
+    },
+    /// Neither a time nor an id.
+    #[error(
+        "{text:?} is no restore point: use `latest`, an id such as 20261120T021700Z-4f3a9c, or a time with its zone such as 2026-11-20T02:17+09:00"
+    )]
+    Unknown {
+        /// What was given.
+        text: String,
+    },
+}
+
+impl FromStr for At {
+    type Err = AtError;
+    fn from_str(text: &str) -> Result<Self, AtError> {
+        let text = text.trim();
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        if let Ok(run) = text.parse::<RunId>() {
+            return Ok(Self::Run(run));
+        }
+        let zoned = || text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp());
+        match text.parse::<Timestamp>().ok().or_else(zoned) {
+            Some(time) => Ok(Self::Time(time)),
+            None if text.parse::<jiff::civil::DateTime>().is_ok() => Err(AtError::NoZone { text: text.to_owned() }),
+            None => Err(AtError::Unknown { text: text.to_owned() }),
+        }
+    }
+}
+
+impl TryFrom<String> for At {
+    type Error = AtError;
+    fn try_from(text: String) -> Result<Self, AtError> {
+        text.parse()
+    }
+}
+
+impl From<At> for String {
+    fn from(at: At) -> Self {
+        at.to_string()
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("latest"),
+            Self::Run(run) => run.fmt(f),
+            Self::Time(time) => time.fmt(f),
+        }
+    }
+}
+
+impl JsonSchema for At {
+    fn schema_name() -> Cow<'static, str> {
+        "At".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6}|\d{4}-\d{2}-\d{2}.*(Z|[+-]\d{2}(:?\d{2})?|\]))$",
+            "x-pattern-help": "use `latest`, an id such as 20261120T021700Z-4f3a9c, or a time with its zone such as 2026-11-20T02:17+09:00",
+        })
+    }
+}
+
+/// An artifact of an earlier run, with all that is needed to read it and to tell of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// The pipeline that made it.
+    pub pipeline: PipelineName,
+    /// The run that made it, and so the restore point.
+    pub run: RunId,
+    /// When it was committed.
+    pub committed: Timestamp,
+    /// The level it had earned when it was found.
+    pub level: Level,
+    /// The artifact.
+    pub artifact: Artifact,
+    /// The globals of the same restore point, if it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub globals: Option<Artifact>,
+}
+
+/// Why a restore point could not be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RecallError {
+    /// The store's own refusal.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is none at all.
+    #[error("{store} keeps no restore point of {pipeline}")]
+    Empty {
+        /// The store's words.
+        store: String,
+        /// The pipeline.
+        pipeline: PipelineName,
+    },
+    /// Not this one.
+    #[error("{store} keeps no restore point {wanted} of {pipeline}; the nearest are {near}")]
+    Absent {
+        /// The store's words.
+        store: String,
+        /// The pipeline.
+        pipeline: PipelineName,
+        /// What was asked for.
+        wanted: String,
+        /// The two nearest.
+        near: String,
+    },
+    /// Its manifest can not be used.
+    #[error("{store}: {key}: {why}")]
+    Manifest {
+        /// The store's words.
+        store: String,
+        /// The manifest's key.
+        key: String,
+        /// What is wrong with it.
+        why: ManifestError,
+    },
+    /// The restore point has several dumps, or none.
+    #[error("restore point {run} has {found}")]
+    Unclear {
+        /// The restore point.
+        run: RunId,
+        /// What it has.
+        found: String,
+    },
+}
+
+/// The manifest of the restore point that is meant.
+///
+/// # Errors
+/// [`RecallError`], naming the two nearest points when there is none at or before the moment, or not that one.
+pub fn manifest(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At) -> Result<Manifest, RecallError> {
+    let points = commit::points(store, pipeline)?;
+    if points.is_empty() {
+        return Err(RecallError::Empty { store: store.describe(), pipeline: pipeline.clone() });
+    }
+    let absent =
+        || RecallError::Absent { store: store.describe(), pipeline: pipeline.clone(), wanted: wanted(at), near: near(&points, at) };
+    match at {
+        At::Latest => read(store, &points[0]),
+        At::Run(run) => read(store, points.iter().find(|point| point.run == *run).ok_or_else(absent)?),
+        // A run may start before the moment and take its snapshot after it: its dumps tell.
+        At::Time(time) => {
+            for point in points.iter().filter(|point| point.run.started() <= *time) {
+                let manifest = read(store, point)?;
+                if manifest.artifacts.iter().all(|artifact| artifact.started <= *time) {
+                    return Ok(manifest);
+                }
+            }
+            Err(absent())
+        }
+    }
+}
+
+fn read(store: &dyn ObjectStore, point: &PointSummary) -> Result<Manifest, RecallError> {
+    let bytes = store.get_bytes(&point.key, MANIFEST_LIMIT)?;
+    let unusable = |why| RecallError::Manifest { store: store.describe(), key: point.key.clone(), why };
+    let manifest = commit::read_manifest(&bytes).map_err(unusable)?;
+    if manifest.run == point.run {
+        return Ok(manifest);
+    }
+    Err(unusable(ManifestError::Inconsistent { detail: format!("it lies where {} should be and is that of {}", point.run, manifest.run) }))
+}
+
+fn wanted(at: &At) -> String {
+    match at {
+        At::Time(time) => format!("at or before {time}"),
+        other => other.to_string(),
+    }
+}
+
+/// The two restore points nearest to what was asked for.
+fn near(points: &[PointSummary], at: &At) -> String {
+    let asked = match at {
+        At::Latest => Timestamp::MAX,
+        At::Run(run) => run.started(),
+        At::Time(time) => *time,
+    };
+    let mut sorted: Vec<&PointSummary> = points.iter().collect();
+    sorted.sort_by_key(|point| point.run.started().duration_since(asked).abs());
+    let named: Vec<String> =
+        sorted.iter().take(2).map(|point| format!("{} ({})", point.run, point.run.started().to_zoned(TimeZone::UTC).timestamp())).collect();
+    named.join(" and ")
+}
+
+/// The dump of the restore point that is meant: the only one, or that of the step named.
+///
+/// # Errors
+/// As [`manifest`], and [`RecallError::Unclear`].
+pub fn recall(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At, step: Option<&StepId>) -> Result<Recalled, RecallError> {
+    let manifest = manifest(store, pipeline, at)?;
+    let receipts = commit::receipts(store, &manifest.pipeline, &manifest.run)?;
+    let level = commit::level(&manifest, &receipts.read);
+    of(manifest, level, step)
+}
+
+/// The dump of a manifest: the only one, or that of the step named.
+///
+/// # Errors
+/// [`RecallError::Unclear`].
+pub fn of(manifest: Manifest, level: Level, step: Option<&StepId>) -> Result<Recalled, RecallError> {
+    let Manifest { pipeline, run, committed, artifacts, .. } = manifest;
+    let globals = artifacts.iter().find(|artifact| artifact.origin.kind == "globals").cloned();
+    let wanted = |artifact: &Artifact| step.map_or(artifact.origin.kind == "dump", |step| artifact.step == *step);
+    let mut found: Vec<Artifact> = artifacts.into_iter().filter(wanted).collect();
+    match (found.len(), found.pop()) {
+        (1, Some(artifact)) => Ok(Recalled { pipeline, run, committed, level, artifact, globals }),
+        (_, None) => {
+            Err(RecallError::Unclear { run, found: step.map_or("no dump".to_owned(), |step| format!("no artifact of step `{step}`")) })
+        }
+        (_, Some(last)) => {
+            let names: Vec<String> = found.iter().chain([&last]).map(|artifact| format!("`{}`", artifact.step)).collect();
+            Err(RecallError::Unclear { run, found: format!("several dumps, of the steps {}; say which", names.join(", ")) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_needs_its_zone() {
+        let time: Timestamp = "2026-11-19T17:17:00Z".parse().unwrap();
+        for text in ["2026-11-20T02:17+09:00", "2026-11-20 02:17:00[Asia/Seoul]", "2026-11-19T17:17:00Z"] {
+            assert_eq!(text.parse(), Ok(At::Time(time)), "{text}");
+        }
+        let error = "2026-11-20T02:17".parse::<At>().unwrap_err();
+        assert!(matches!(&error, AtError::NoZone { .. }) && error.to_string().contains("2026-11-20T02:17Z for UTC"), "{error}");
+        assert!(matches!("2026-11-20".parse::<At>(), Err(AtError::NoZone { .. } | AtError::Unknown { .. })));
+        assert!(matches!("newest".parse::<At>(), Err(AtError::Unknown { .. })));
+        assert_eq!("latest".parse(), Ok(At::Latest));
+        assert_eq!("20261120T021700Z-4f3a9c".parse::<At>().unwrap().to_string(), "20261120T021700Z-4f3a9c");
+    }
+}
