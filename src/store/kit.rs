@@ -44,7 +44,17 @@ pub fn files(pipeline: &PipelineName) -> [KitFile; 2] {
 ///
 /// A restore point is as good without a kit, so nothing here is an error.
 pub fn add_kit(store: &dyn ObjectStore, pipeline: &PipelineName) -> Vec<String> {
-    files(pipeline).iter().filter_map(|file| publish_bytes(store, &file.key, file.text.as_bytes(), LIMIT, TEXT).err()).map(told).collect()
+    files(pipeline).iter().filter_map(|file| add(store, file).err()).map(told).collect()
+}
+
+/// Looks first: on every run but the first it is there, and not every store honours create-only.
+fn add(store: &dyn ObjectStore, file: &KitFile) -> Result<(), StoreError> {
+    match store.get_bytes(&file.key, LIMIT) {
+        Ok(found) if found == file.text.as_bytes() => Ok(()),
+        Ok(_) => Err(StoreError::Exists { store: store.describe(), key: file.key.clone() }),
+        // What can not be read may still be written: some stores say "denied" where they mean "not there".
+        Err(_) => publish_bytes(store, &file.key, file.text.as_bytes(), LIMIT, TEXT).map(drop),
+    }
 }
 
 fn told(error: StoreError) -> String {
@@ -146,4 +156,63 @@ fn line(words: &[&str]) -> String {
 /// Text that is only shown: what would end a word or a line is replaced.
 fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn artifact(step: &str, store: &str, key: &str) -> serde_json::Value {
+        json!({
+            "step": step, "store": store, "started": "2026-11-20T02:17:00Z", "finished": "2026-11-20T02:18:00Z",
+            "object": { "key": key, "bytes": 5, "sha256": "0".repeat(64) },
+            "origin": {
+                "kind": "dump", "format": "plain", "connection": "db", "database": "a\tb\nc", "server_version": 170_011, "system_identifier": null,
+                "locale": { "encoding": "UTF8", "collate": "", "ctype": "C", "provider": "c" },
+                "roles": ["주인 'q'", "x\ty"], "tool": "pg_dump", "bytes": 9,
+            },
+            "stages": [
+                { "stage": "compress", "codec": "zstd", "bytes": 7 },
+                { "stage": "encrypt", "scheme": "age", "recipients": [], "bytes": 5 },
+                { "stage": "checksum", "algorithm": "sha512", "digest": "ab", "bytes": 5, "sidecar": null },
+            ],
+        })
+    }
+
+    fn manifest(artifacts: &[serde_json::Value]) -> Manifest {
+        serde_json::from_value(json!({
+            "version": 1, "run": "20261120T021700Z-4f3a9c", "pipeline": "주문", "source_sha256": "", "git_commit": null, "runner": "0", "host": "h",
+            "started": "2026-11-20T02:17:00Z", "committed": "2026-11-20T02:18:00Z", "level": "stored", "artifacts": artifacts, "timings": {},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_recipe_tells_one_fact_a_line_and_what_is_elsewhere() {
+        let manifest = manifest(&[artifact("keep", "vault", "월간 백업/it's \"x\".sql"), artifact("copy", "far", "y")]);
+        let zeros = "0".repeat(64);
+        let expected = [
+            "runner-recipe\t1",
+            "pipeline\t주문",
+            "run\t20261120T021700Z-4f3a9c",
+            &format!("artifact\tkeep\tdump\tplain\ta\u{fffd}b\u{fffd}c\t월간 백업/it's \"x\".sql\t5\t{zeros}\t17"),
+            "plain\t9",
+            "undo\tsha512\tab",
+            "undo\tage\tpassphrase",
+            "undo\tzstd",
+            "role\t주인 'q'",
+            "elsewhere\tcopy\tfar\ty",
+            "end\n",
+        ];
+        assert_eq!(recipe(&"vault".parse().unwrap(), &manifest).unwrap(), expected.join("\n"));
+    }
+
+    #[test]
+    fn a_key_that_would_break_a_line_is_refused() {
+        for key in ["a\tb", "a\nb", "../a"] {
+            assert!(recipe(&"vault".parse().unwrap(), &manifest(&[artifact("keep", "vault", key)])).is_err(), "{key:?}");
+        }
+    }
 }

@@ -51,6 +51,7 @@ fn restore_kit_brings_back_every_form_where_there_is_no_runner() {
     let mut keys: Vec<Keys> = BRANCHES[1..].iter().map(|(.., lock, _)| Keys::new(*lock)).collect();
     keys.insert(0, Keys::new(Lock::AgeKeys));
     let (source, rig) = (server(MAJOR), Rig::new().env("PHRASE", PASSPHRASE));
+    source.psql("postgres", "alter role postgres password 'of the source'; alter role reader password 'of the source'");
     rig.apply(&rig.pipeline(&declared(&source, &keys))).ended(0);
     let (expected, expected_rows) = (text(&source, DATABASE), rows(&source, DATABASE));
     let (fresh, script) = (TestServer::start(MAJOR), rig.path("store/.runner/kit/kit-1/restore.sh"));
@@ -66,6 +67,9 @@ fn restore_kit_brings_back_every_form_where_there_is_no_runner() {
     let ran = machine.run(&script, &arguments).ended(0);
     assert!(ran.stdout.starts_with("restored 2"), "{}", ran.stdout);
     assert_eq!(fresh.psql("postgres", "select count(*) from pg_roles where rolname in ('소유자', 'App Owner', 'reader', 'backup')"), "4");
+    // Who restores is not locked out by the password of another day.
+    let passwords = "select string_agg(rolname, ',') from pg_authid where rolpassword is not null and rolname in ('postgres', 'reader')";
+    assert_eq!(fresh.psql("postgres", passwords), "reader");
     for ((name, .., lock, jobs), (at, keys)) in BRANCHES[1..5].iter().zip(keys.iter().enumerate().skip(1)) {
         let machine = with_keyring(Machine::new(&fresh), keys, *lock);
         let (key, step) = (identity(at), format!("{name}-keep"));
@@ -79,10 +83,11 @@ fn restore_kit_brings_back_every_form_where_there_is_no_runner() {
         assert_eq!(rows(&fresh, name), expected_rows, "{name}");
         assert_eq!(text(&fresh, name), expected, "{name}");
     }
-    // Once more: the roles are there by now, and so is a database with a name that looks like something else.
-    let odd = "postgres://x?a='b\\c' 복구";
-    let arguments = ["restore", "--step", "custom-keep", "--globals", "--to", odd, "--jobs", "2", "--identity", both.to_str().unwrap()];
-    Machine::new(&fresh).run(&script, &arguments).ended(0);
+    // Once more, from afar: the roles are there by now, and so is a database with a name that looks like something else.
+    let (odd, afar) = ("postgres://x?a='b\\c' 복구", format!("rclone:{}", rig.path("store").display()));
+    let place = ["restore", "--store", &afar, "--step", "custom-keep", "--globals", "--to", odd];
+    let arguments = [&place[..], &["--jobs", "2", "--identity", both.to_str().unwrap()]].concat();
+    Machine::new(&fresh).env("RCLONE_CONFIG", "/dev/null").run(&script, &arguments).ended(0);
     assert_eq!(rows(&fresh, odd), expected_rows);
 }
 
@@ -123,6 +128,29 @@ fn restore_kit_takes_the_newest_point_or_the_one_that_is_asked_for() {
     assert!(machine.run(&backup.script(), &["list"]).ended(0).stdout.contains("no recipe: only runner"));
 }
 
+#[test]
+fn restore_kit_lets_age_ask_for_a_passphrase_on_the_terminal() {
+    let (source, keys) = (TestServer::start(MAJOR), Keys::new(Lock::AgePassphrase));
+    create(&source, "shop", "");
+    source.psql("shop", "create table t as select 7 as n");
+    let rig = Rig::new().env("PHRASE", PASSPHRASE);
+    let steps = [
+        step("dump", "dump", &json!({ "connection": "db", "format": "plain" })),
+        step("lock", "encrypt", &keys.encrypt(Lock::AgePassphrase).unwrap()),
+        step("keep", "upload", &json!({ "store": "vault" })),
+    ];
+    let mut declared = pipeline("asked", &by_socket(&source, "shop"), &steps);
+    declared["secrets"] = json!({ "phrase": { "env": "PHRASE" } });
+    rig.apply(&rig.pipeline(&declared)).ended(0);
+    let machine = Machine::new(&source).env("PHRASE", PASSPHRASE).with("script").with("sleep");
+    // As somebody does it who went to the folder first.
+    let folder = rig.path("store/.runner/asked/kit-1");
+    let typed = "cd \"$0\"; (sleep 1; printf '%s\\n' \"$PHRASE\"; while [ ! -e \"$1\" ]; do sleep 0.1; done) | SHELL=sh script -qec \"sh restore.sh restore --to back; code=\\$?; : >'$1'; exit \\$code\" /dev/null";
+    let done = machine.path("done");
+    machine.run(Path::new("-c"), &[typed, folder.to_str().unwrap(), done.to_str().unwrap()]).ended(0);
+    assert_eq!(source.psql("back", "select n from t"), "7");
+}
+
 /// The folder of a run: `2026-11`.
 pub(crate) fn month(run: &str) -> String {
     format!("{}-{}", &run[..4], &run[4..6])
@@ -159,6 +187,21 @@ fn restore_kit_works_from_a_bucket_and_from_its_copy() {
     let ran = machine.run(&script, &["restore", "--store", &store, "--to", "from_bucket", "--identity", &key]).ended(0);
     assert!(ran.stderr.contains("bytes in"), "it says what room it needs: {}", ran.stderr);
     assert_eq!(backup.names("from_bucket"), "홍길동,tab\there");
+    by_aws(&backup, &s3, &script, &run);
+}
+
+/// Amazon's own tool, without a configuration file, and with an endpoint as its newer versions take it.
+fn by_aws(backup: &Backup, s3: &S3Server, script: &Path, run: &str) {
+    let machine = [("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY), ("AWS_DEFAULT_REGION", "ap-northeast-2")]
+        .into_iter()
+        .fold(Machine::new(&backup.server).env("AWS_ENDPOINT_URL", &s3.endpoint()), |machine, (name, value)| machine.env(name, value));
+    let (key, store) = (backup.identity(), format!("s3://{BUCKET}/팀/백업/"));
+    assert!(machine.run(script, &["list", "--store", &store]).ended(0).stdout.starts_with(run));
+    machine.run(script, &["check", "--store", &store]).ended(0);
+    machine.run(script, &["restore", "--store", &store, "--to", "from_amazon", "--identity", &key]).ended(0);
+    assert_eq!(backup.names("from_amazon"), "홍길동,tab\there");
+    let nothing = machine.run(script, &["list", "--store", &format!("s3://{BUCKET}/elsewhere")]);
+    assert!(nothing.code != 0 && nothing.stdout.is_empty(), "{}", nothing.stderr);
 }
 
 #[test]

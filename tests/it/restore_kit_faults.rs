@@ -1,11 +1,15 @@
 //! The recovery kit under faults: the right words, and never a database that only looks restored.
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::matrix_rig::Ran;
 use crate::restore_kit::month;
 use crate::restore_kit_rig::{Backup, Machine};
+use crate::servers::small_disk::SmallDisk;
 
 /// A restore that must fail with this code and these words, and leave no database.
 #[track_caller]
@@ -135,4 +139,69 @@ fn restore_kit_that_somebody_changed_is_told_and_left_alone() {
     std::fs::write(blocked.beside("kit-1"), "in the way").unwrap();
     let (_, ran) = blocked.apply();
     assert!(ran.stderr.contains("the recovery kit could not be written"), "{}", ran.stderr);
+}
+
+#[test]
+fn restore_kit_that_is_interrupted_drops_what_it_made() {
+    let backup = Backup::prepared();
+    let nap =
+        |body: &str| backup.server.psql("주문 DB", &format!("create or replace function nap() returns text language sql as '{body}'"));
+    nap("select null::text");
+    backup.server.psql("주문 DB", "create materialized view 느림 as select nap()");
+    // Quick when it was made, and endless for whoever restores it.
+    nap("select pg_sleep(300)::text");
+    backup.apply();
+    let machine = Machine::new(&backup.server);
+    let mut command = machine.command("sh");
+    command.arg(backup.script()).args(["restore", "--to", "x", "--identity", &backup.identity()]).process_group(0);
+    let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(40);
+    let naps = "select count(*) from pg_stat_activity where datname = 'x' and state = 'active' and query like '%REFRESH%'";
+    while backup.server.psql("postgres", naps) == "0" {
+        assert!(Instant::now() < until, "the restore did not come to its view");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // As a terminal does it.
+    rustix::process::kill_process_group(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let ran = Ran::from(child.wait_with_output().unwrap()).ended(130);
+    assert!(ran.stderr.contains("x was dropped") && ran.stdout.is_empty() && !backup.has("x"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_dir(machine.path("tmp")).unwrap().count(), 0, "scratch files were left");
+}
+
+#[test]
+fn restore_kit_says_what_room_it_needs_before_it_begins() {
+    SmallDisk::run("restore_kit_faults::restore_kit_says_what_room_it_needs_before_it_begins", |disk| {
+        let backup = Backup::prepared();
+        backup.server.psql("주문 DB", "create table 많음 as select repeat('가', 500) from generate_series(1, 6000)");
+        backup.apply();
+        let machine = Machine::new(&backup.server).env("TMPDIR", disk.to_str().unwrap());
+        let arguments = ["restore", "--to", "x", "--jobs", "2", "--identity", &backup.identity()];
+        let ran = machine.run(&backup.script(), &arguments).ended(69);
+        assert!(ran.stderr.contains("set TMPDIR to a folder with room for the plain archive"), "{}", ran.stderr);
+        assert!(!backup.has("x"));
+        // Streamed, it needs none.
+        let arguments = ["restore", "--to", "x", "--identity", &backup.identity()];
+        machine.run(&backup.script(), &arguments).ended(0);
+        assert_eq!(backup.server.psql("x", "select count(*) from 많음"), "6000");
+    });
+}
+
+#[test]
+fn restore_kit_takes_a_disk_that_fills_up_for_a_failure() {
+    SmallDisk::run("restore_kit_faults::restore_kit_takes_a_disk_that_fills_up_for_a_failure", |disk| {
+        let backup = Backup::prepared();
+        backup.server.psql("주문 DB", "create table 많음 as select repeat('가', 500) from generate_series(1, 6000)");
+        let (run, _) = backup.apply();
+        // A recipe that tells too small a size, so that nobody notices before the disk is full.
+        let recipe = backup.beside(&format!("{}/{run}.recipe.txt", month(&run)));
+        let text = std::fs::read_to_string(&recipe).unwrap();
+        let plain = text.lines().find(|line| line.starts_with("plain\t")).unwrap();
+        std::fs::remove_file(&recipe).unwrap();
+        std::fs::write(&recipe, text.replace(plain, "plain\t1")).unwrap();
+        let machine = Machine::new(&backup.server).env("TMPDIR", disk.to_str().unwrap());
+        let ran = machine.run(&backup.script(), &["restore", "--to", "x", "--jobs", "2", "--identity", &backup.identity()]).ended(11);
+        assert!(ran.stderr.contains("No space left") && ran.stderr.contains("could not be restored"), "{}", ran.stderr);
+        assert!(!backup.has("x") && ran.stderr.contains("x was dropped"), "{}", ran.stderr);
+        assert_eq!(std::fs::read_dir(disk).unwrap().count(), 0, "scratch files were left");
+    });
 }

@@ -19,7 +19,7 @@ pub(crate) const MAJOR: u16 = 17;
 pub(crate) const NAME: &str = "주문-야간";
 
 /// Every program that the kit says it needs, and no other: `runner` is not among them.
-const PROGRAMS: [&str; 30] = [
+const PROGRAMS: [&str; 31] = [
     "sh",
     "sha256sum",
     "sha512sum",
@@ -50,6 +50,7 @@ const PROGRAMS: [&str; 30] = [
     "psql",
     "pg_restore",
     "rclone",
+    "aws",
 ];
 
 /// A machine that has the kit's programs and nothing else.
@@ -67,9 +68,7 @@ impl Machine {
         }
         open_to(&folder.path().join("gpg"), 0o700);
         let machine = Self { folder, env: Vec::new() };
-        for program in PROGRAMS {
-            std::os::unix::fs::symlink(found(program), machine.path("bin").join(program)).unwrap();
-        }
+        let machine = PROGRAMS.into_iter().fold(machine, Machine::with);
         assert!(!machine.command("sh").args(["-c", "command -v runner"]).status().unwrap().success(), "runner is on this machine");
         let port = server.port.to_string();
         machine.env("PGHOST", server.socket_folder().to_str().unwrap()).env("PGPORT", &port).env("PGUSER", "postgres")
@@ -84,13 +83,20 @@ impl Machine {
         self.folder.path().join(name)
     }
 
+    /// The same machine after somebody installed a program.
+    pub(crate) fn with(self, program: &str) -> Self {
+        std::os::unix::fs::symlink(found(program), self.path("bin").join(program)).unwrap();
+        self
+    }
+
     /// The same machine after somebody removed a program.
     pub(crate) fn without(self, program: &str) -> Self {
         std::fs::remove_file(self.path("bin").join(program)).unwrap();
         self
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// A program of this machine, in its environment.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path("bin").join(program));
         command.env_clear().env("PATH", self.path("bin")).env("HOME", self.folder.path()).env("TMPDIR", self.path("tmp"));
         command.env("GNUPGHOME", self.path("gpg")).env("LC_ALL", "C.UTF-8").current_dir(self.folder.path());
@@ -119,7 +125,7 @@ impl Drop for Machine {
 /// Where a program is: PostgreSQL's and the test tools' own, else on the path.
 fn found(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
-    let folders = [bin(MAJOR), tools_folder().join("bin")].into_iter().chain(std::env::split_paths(&path));
+    let folders = [bin(MAJOR), tools_folder().join("bin"), tools_folder().join("py/bin")].into_iter().chain(std::env::split_paths(&path));
     let found = folders.map(|folder| folder.join(program)).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("{program} is nowhere on the path: run .ci/setup"))
 }

@@ -306,7 +306,12 @@ undo() {
 guarded() {
   mark=$1
   shift
-  if "$@"; then : >"$work/done.$mark"; else printf '%s ended with exit code %s\n' "$2" "$?" >>"$work/failed"; fi
+  if "$@"; then
+    : >"$work/done.$mark"
+  else
+    # On a full disk this can not be written; the mark is missing all the same.
+    printf '%s ended with exit code %s\n' "$2" "$?" >>"$work/failed" || :
+  fi
 }
 
 # undone N: undoes the stages from the Nth on.
@@ -333,10 +338,10 @@ into() {
   [ ! -s "$work/failed" ] || die "$key could not be restored: $(sed -n 1p "$work/failed"); what it said is above" 11
   n=1
   while [ "$n" -le "$stages" ]; do
-    [ -e "$work/done.$n" ] || die "$key could not be restored: stage $n was stopped" 11
+    [ -e "$work/done.$n" ] || die "$key could not be restored: stage $n did not end well; what it said is above" 11
     n=$((n + 1))
   done
-  [ -e "$work/done.end" ] || die "$key could not be restored: its last program was stopped" 11
+  [ -e "$work/done.end" ] || die "$key could not be restored: the last program did not end well; what it said is above" 11
 }
 
 # The name comes first, for the complaint.
