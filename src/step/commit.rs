@@ -1,7 +1,7 @@
 //! The commit: the one object that makes what a run stored a restore point.
 //!
 //! Written last and create-only, into every store that keeps an artifact. A second attempt writes the very same bytes, so one
-//! that half succeeded is completed and not contradicted. This file stores no data.
+//! that half succeeded is completed and not contradicted. How to restore it without `runner` goes beside it. This file stores no data.
 
 use jiff::Timestamp;
 
@@ -10,6 +10,7 @@ use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
 use crate::ids::StepId;
 use crate::store::commit::commit;
+use crate::store::kit;
 use crate::store::manifest::{Artifact, Level, Manifest, VERSION};
 
 impl PerformEffect for Commit {
@@ -20,9 +21,13 @@ impl PerformEffect for Commit {
         };
         cx.runtime.ledger(|ledger| ledger.manifest = Some(manifest.clone()));
         for name in &self.stores {
-            let stored = commit(&*cx.runtime.store(name)?, &manifest)?;
+            let store = cx.runtime.store(name)?;
+            // The recipe first: after the manifest there is a restore point, and it must not lack anything.
+            kit::add_recipe(&*store, name, &manifest)?;
+            let stored = commit(&*store, &manifest)?;
             cx.reports.note(format!("restore point {} in {name}", manifest.run));
             cx.runtime.ledger(|ledger| ledger.committed = Some(stored));
+            cx.reports.note_all(kit::add_kit(&*store, &manifest.pipeline));
         }
         Ok(())
     }

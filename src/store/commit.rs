@@ -183,18 +183,29 @@ fn refused(store: &dyn ObjectStore, doing: String, detail: String) -> StoreError
 
 fn publish(store: &dyn ObjectStore, key: &str, document: &impl Serialize, limit: u64) -> Result<Stored, StoreError> {
     let bytes = sealed::seal(document).map_err(|error| refused(store, format!("writing {key}"), error.to_string()))?;
+    publish_bytes(store, key, &bytes, limit, "application/json")
+}
+
+/// Writes a small document create-only and reads it back; the very same document found there already is as good.
+pub(super) fn publish_bytes(
+    store: &dyn ObjectStore,
+    key: &str,
+    bytes: &[u8],
+    limit: u64,
+    content_type: &str,
+) -> Result<Stored, StoreError> {
     if bytes.len() as u64 > limit {
         return Err(refused(store, format!("writing {key}"), format!("it would have {} bytes; the most is {limit}", bytes.len())));
     }
-    let options = PutOptions { content_type: Some("application/json".to_owned()), ..PutOptions::default() };
-    match store.put_bytes(key, &bytes, &options) {
+    let options = PutOptions { content_type: Some(content_type.to_owned()), ..PutOptions::default() };
+    match store.put_bytes(key, bytes, &options) {
         Ok(stored) if store.get_bytes(key, limit)? == bytes => Ok(stored),
         Ok(_) => Err(StoreError::Lies {
             store: store.describe(),
             key: key.to_owned(),
             detail: "other bytes come back than were written".to_owned(),
         }),
-        Err(StoreError::Exists { store: words, key: taken }) => match already(store, key, &bytes, limit)? {
+        Err(StoreError::Exists { store: words, key: taken }) => match already(store, key, bytes, limit)? {
             Some(stored) => Ok(stored),
             None => Err(StoreError::Exists { store: words, key: taken }),
         },

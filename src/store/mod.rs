@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod commit;
 pub mod key;
+pub mod kit;
 pub mod local;
 pub mod manifest;
 mod probe;

@@ -67,7 +67,7 @@ fn shell(command: &str, server: &TestServer, keys: &Keys, folder: &Path) {
 }
 
 /// A database as text: everything that `pg_dump` sees, without the random key that newer ones put around it.
-fn text(server: &TestServer, database: &str) -> String {
+pub(crate) fn text(server: &TestServer, database: &str) -> String {
     let mut dump = Command::new(bin(major(server)).join("pg_dump"));
     dump.arg("-h").arg(server.socket_folder()).args(["-p", &server.port.to_string(), "-U", "postgres", "-w", database]);
     let output = dump.output().unwrap();
