@@ -1,4 +1,4 @@
-//! PostgreSQL: connection facts, tools by version, throw-away servers.
+//! PostgreSQL: connection facts, tools by version, throw-away servers, tables and rows from one database into another.
 //!
 //! This module does not know steps or plans.
 
@@ -16,9 +16,11 @@ pub mod quote;
 pub mod restored;
 pub mod scratch;
 pub mod spec;
+pub mod tables;
 pub mod temp_database;
 mod tls;
 pub mod tools;
+pub mod transfer;
 
 pub use client::Client;
 pub use conninfo::ConnInfo;

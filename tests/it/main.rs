@@ -40,6 +40,8 @@ mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
 mod prove_mutations;
+mod restore_rig;
+mod restore_tables;
 mod schema_file;
 mod schema_verdicts;
 mod servers;
