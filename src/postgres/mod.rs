@@ -12,6 +12,7 @@ pub mod error;
 pub mod facts;
 pub mod fingerprint;
 pub mod passfile;
+pub mod patch;
 pub mod quote;
 pub mod restored;
 pub mod scratch;

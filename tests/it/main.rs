@@ -41,6 +41,7 @@ mod postgres_facts;
 mod postgres_scratch;
 mod prove_mutations;
 mod restore_rig;
+mod restore_rows;
 mod restore_tables;
 mod schema_file;
 mod schema_verdicts;

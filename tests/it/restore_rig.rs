@@ -1,6 +1,11 @@
 //! Two databases that meet: one as a restore point has it, and the live one that went on.
 
+#![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
+
+use std::time::Duration;
+
 use runner::postgres::ConnInfo;
+use runner::postgres::patch::{PatchOptions, PatchReport, RowsWanted, Touched, apply_patch, patch};
 use runner::postgres::tables::{Sides, TablesError};
 use runner::postgres::transfer::{How, TransferReport, transfer};
 use runner::stream::Cancel;
@@ -73,6 +78,24 @@ impl Rig {
         let info = |database| ConnInfo { user: role.to_owned(), ..self.server.conninfo(database) };
         let (scratch, target) = (info("before"), info("live"));
         work(&Sides { scratch: &scratch, target: &target, handle: self.runtime.handle(), cancel: &self.cancel })
+    }
+
+    pub(crate) fn patch(&self, wanted: &[(&str, &str)], with_deletes: bool) -> Result<(PatchReport, String), TablesError> {
+        let wanted: Vec<RowsWanted> =
+            wanted.iter().map(|(table, filter)| RowsWanted { table: (*table).to_owned(), filter: (*filter).to_owned() }).collect();
+        let options = PatchOptions {
+            restore_point: "orders-nightly of 2026-11-05 02:17 KST".to_owned(),
+            with_deletes,
+            statement_limit: Duration::from_mins(10),
+            lock_limit: Duration::from_secs(10),
+        };
+        let mut text = Vec::new();
+        let report = self.with_sides(SUPERUSER, |sides| patch(sides, &wanted, &options, &mut text))?;
+        Ok((report, String::from_utf8(text).unwrap()))
+    }
+
+    pub(crate) fn apply(&self, text: &str) -> Result<Vec<Touched>, TablesError> {
+        apply_patch(&self.server.conninfo("live"), self.runtime.handle(), &self.cancel, &mut text.as_bytes())
     }
 
     pub(crate) fn transfer(&self, tables: &[&str], how: &How) -> Result<TransferReport, TablesError> {

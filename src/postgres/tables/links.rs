@@ -21,12 +21,15 @@ pub(crate) struct Link {
     pub(crate) child_name: String,
     /// The table it refers to.
     pub(crate) parent: u32,
+    pub(crate) parent_name: String,
     /// Columns that refer, and those they refer to, in the same order.
     pub(crate) columns: Vec<String>,
     pub(crate) references: Vec<String>,
     /// The operators that compare a referred column (left) with a referring one.
     pub(crate) equals: Vec<String>,
     pub(crate) deferrable: bool,
+    /// What happens to referring rows when the row they refer to is deleted, as SQL writes it; `None` if that is refused.
+    pub(crate) on_delete: Option<String>,
 }
 
 /// Columns of a constraint by their numbers, in order.

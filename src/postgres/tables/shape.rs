@@ -109,6 +109,11 @@ impl Table {
         self.columns.iter().filter(|column| !column.generated).collect()
     }
 
+    /// Their names for a list.
+    pub(crate) fn stored_names(&self) -> String {
+        self.stored().iter().map(|column| column.quoted.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     /// What an INSERT needs to keep the values of identity columns.
     pub(crate) fn overriding(&self) -> &'static str {
         if self.columns.iter().any(|column| column.identity == "a") { " overriding system value" } else { "" }
