@@ -4,6 +4,8 @@
 //! on the runtime whose handle is given; so this must not be called from async code. It tries servers and
 //! encryption in libpq's order and does not retry beyond that.
 
+mod copy;
+
 use std::time::Duration;
 
 use futures_core::Stream as _;
@@ -149,6 +151,16 @@ impl Client {
     /// Runs statements and throws their answers away.
     pub fn batch(&self, sql: &str) -> Result<(), PgError> {
         self.wait(sql, self.session.batch_execute(sql))
+    }
+
+    /// Runs one statement and answers how many rows it touched.
+    pub fn execute(&self, sql: &str) -> Result<u64, PgError> {
+        let messages = self.wait(sql, self.session.simple_query(sql))?;
+        let counts = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
+            _ => None,
+        });
+        Ok(counts.sum())
     }
 
     /// Runs a `COPY … TO STDOUT` and hands over what it sends, a row at a time, until its end or the first refusal.

@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use tokio::runtime::Handle;
 
 use self::session::Session;
+pub(in crate::postgres) use self::session::settings;
 use super::conninfo::ConnInfo;
 use super::error::PgError;
 use super::passfile::PassFile;

@@ -1,4 +1,4 @@
-//! PostgreSQL: connection facts, tools by version, throw-away servers.
+//! PostgreSQL: connection facts, tools by version, throw-away servers, tables and rows from one database into another.
 //!
 //! This module does not know steps or plans.
 
@@ -12,14 +12,17 @@ pub mod error;
 pub mod facts;
 pub mod fingerprint;
 pub mod passfile;
+pub mod patch;
 pub mod quote;
 pub mod restored;
 pub mod scratch;
 pub mod spec;
+pub mod tables;
 pub mod target;
 pub mod temp_database;
 mod tls;
 pub mod tools;
+pub mod transfer;
 
 pub use client::Client;
 pub use conninfo::ConnInfo;

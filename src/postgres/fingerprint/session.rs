@@ -35,6 +35,12 @@ const SETTINGS: &[(&str, &str)] = &[
 const WHERE_KNOWN: &str = "select pg_catalog.set_config(name, case name when 'transaction_timeout' then '0' else 'view, foreign-table' end, false) \
     from pg_catalog.pg_settings where name in ('transaction_timeout', 'restrict_nonsystem_relation_kind')";
 
+/// The statements that make a session print values in the same text everywhere.
+pub(in crate::postgres) fn settings() -> String {
+    let zone = ("timezone", ENVIRONMENT.1);
+    SETTINGS.iter().chain([&zone]).map(|(name, value)| format!("set {name} = {value};")).collect::<Vec<_>>().concat()
+}
+
 /// A connection inside a read-only transaction.
 pub(super) struct Session {
     client: Client,
@@ -47,9 +53,7 @@ impl Session {
     pub(super) fn open(live: &Live<'_>, encoding: &str, snapshot: Option<&str>) -> Result<Self, PgError> {
         let mut client = Client::connect(live.info, live.handle)?;
         client.limit_statements(Duration::ZERO)?;
-        let zone = ("timezone", ENVIRONMENT.1);
-        let settings = SETTINGS.iter().chain([&zone]).map(|(name, value)| format!("set {name} = {value};")).collect::<Vec<_>>().concat();
-        client.batch(&settings)?;
+        client.batch(&settings())?;
         client.query(WHERE_KNOWN)?;
         client.batch("begin isolation level repeatable read read only")?;
         if let Some(snapshot) = snapshot {

@@ -1,0 +1,132 @@
+//! Rows brought in by way of temp tables, so that only what differs is touched.
+//!
+//! That is what a merge means, and the only way to replace a table to which others refer: a row that stays must not be
+//! deleted, not even for a moment, or foreign keys would refuse it or, worse, delete or change rows of tables nobody named.
+//! This module reads no catalog.
+
+use super::{Transferred, Work, inwards, pour};
+use crate::postgres::error::PgError;
+use crate::postgres::quote::identifier;
+use crate::postgres::tables::TablesError;
+use crate::postgres::tables::links::{Group, Link};
+use crate::postgres::tables::shape::{Column, Table, names};
+
+/// Brings rows in. With the links of tables that are not named, also deletes the rows that the restore point does not have.
+pub(super) fn bring(work: &Work<'_>, groups: &[Group], delete: Option<&[&Link]>) -> Result<Vec<Transferred>, TablesError> {
+    for at in 0..work.here.len() {
+        stage(work, at)?;
+    }
+    let (mut inserted, mut updated, mut deleted) = (vec![0; work.here.len()], vec![0; work.here.len()], vec![0; work.here.len()]);
+    // As in a patch: deletes first only where a row that comes back may need the unique value of one that goes.
+    let deletes_first = work.here.iter().any(|table| table.otherwise_unique);
+    if let Some(outside) = delete {
+        outside.iter().try_for_each(|link| refuse_orphans(work, link))?;
+        if deletes_first {
+            remove(work, groups, &mut deleted)?;
+        }
+    }
+    for at in inwards(groups) {
+        inserted[at] = work.target.execute(&insert(&work.here[at], at))?;
+    }
+    for at in inwards(groups) {
+        if let Some(sql) = update(&work.here[at], at) {
+            updated[at] = work.target.execute(&sql)?;
+        }
+    }
+    if delete.is_some() && !deletes_first {
+        remove(work, groups, &mut deleted)?;
+    }
+    let done = |(at, (there, here)): (usize, (&Table, &Table))| Transferred {
+        table: there.quoted.clone(),
+        into: here.quoted.clone(),
+        inserted: inserted[at],
+        updated: updated[at],
+        deleted: deleted[at],
+    };
+    Ok(work.there.iter().zip(&work.here).enumerate().map(done).collect())
+}
+
+fn staging(at: usize) -> String {
+    format!("pg_temp.runner_staged_{at}")
+}
+
+fn stage(work: &Work<'_>, at: usize) -> Result<(), PgError> {
+    let (table, into) = (&work.here[at], staging(at));
+    let columns = names(table.stored(), "");
+    // Not LIKE, which would keep NOT NULL on columns that are not filled here.
+    work.target
+        .batch(&format!("create temp table runner_staged_{at} on commit drop as select {columns} from {} with no data", table.alone()))?;
+    pour(work, at, &into, false)?;
+    work.target.batch(&format!("analyze {into}"))
+}
+
+/// `l.a = r.a and …` over the primary key.
+fn same_key(table: &Table, left: &str, right: &str) -> String {
+    let one = |name: &String, equals: &String| format!("{left}.{0} {equals} {right}.{0}", identifier(name));
+    table.key.iter().map(|key| one(&key.name, &key.equals)).collect::<Vec<_>>().join(" and ")
+}
+
+fn insert(table: &Table, at: usize) -> String {
+    let columns = table.stored();
+    format!(
+        "insert into {} ({}){} select {} from {} s where not exists (select from {} l where {})",
+        table.quoted,
+        names(columns.iter().copied(), ""),
+        table.overriding(),
+        names(columns.iter().copied(), "s."),
+        staging(at),
+        table.alone(),
+        same_key(table, "l", "s"),
+    )
+}
+
+/// `None` if the table has nothing but its key. Identity columns that are always generated can not be set and stay as they are.
+fn update(table: &Table, at: usize) -> Option<String> {
+    let settable = |column: &&Column| column.identity != "a" && table.key.iter().all(|key| key.name != column.name);
+    let columns: Vec<&Column> = table.stored().into_iter().filter(settable).collect();
+    let set = columns.iter().map(|column| format!("{0} = s.{0}", identifier(&column.name))).collect::<Vec<_>>().join(", ");
+    let differs = |column: &&Column| {
+        let as_text = if column.comparable { "" } else { "::pg_catalog.text" };
+        format!("l.{0}{as_text} is distinct from s.{0}{as_text}", identifier(&column.name))
+    };
+    let differs = columns.iter().map(differs).collect::<Vec<_>>().join(" or ");
+    let sql = || format!("update {} l set {set} from {} s where {} and ({differs})", table.alone(), staging(at), same_key(table, "l", "s"));
+    (!columns.is_empty()).then(sql)
+}
+
+/// Deletes rows that the restore point does not have, children first.
+fn remove(work: &Work<'_>, groups: &[Group], deleted: &mut [u64]) -> Result<(), PgError> {
+    for at in inwards(groups).rev() {
+        let table = &work.here[at];
+        let kept = format!("select from {} s where {}", staging(at), same_key(table, "l", "s"));
+        deleted[at] = work.target.execute(&format!("delete from {} l where not exists ({kept})", table.alone()))?;
+    }
+    Ok(())
+}
+
+/// Refuses to delete rows to which a table that was not named refers, whatever its foreign key would do then.
+fn refuse_orphans(work: &Work<'_>, link: &Link) -> Result<(), TablesError> {
+    let Some(at) = work.here.iter().position(|table| table.oid == link.parent) else { return Ok(()) };
+    let table = &work.here[at];
+    let columns = link.references.iter().zip(&link.equals).zip(&link.columns);
+    let on = columns.map(|((parent, equals), child)| format!("l.{} {equals} c.{}", identifier(parent), identifier(child)));
+    let count = work.target.query_one_text(&format!(
+        "select pg_catalog.count(*) from {} c join {} l on {} where not exists (select from {} s where {})",
+        link.child_name,
+        table.alone(),
+        on.collect::<Vec<_>>().join(" and "),
+        staging(at),
+        same_key(table, "l", "s"),
+    ))?;
+    match count.as_deref() {
+        None | Some("0") => Ok(()),
+        Some(count) => Err(TablesError::Impossible {
+            table: table.quoted.clone(),
+            detail: format!(
+                "rows that the restore point does not have would go, and {count} of {0} refer to them (foreign key {1}): name {0} as well, \
+                 or use `--as merge`, which deletes nothing",
+                link.child_name, link.quoted
+            ),
+        }),
+    }
+}
