@@ -12,6 +12,7 @@ mod list;
 mod output;
 mod plan;
 mod progress;
+mod retention;
 mod schema;
 mod validate;
 
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args, &output),
         Command::Apply(args) => apply::run(&args, &output),
         Command::List(args) => list::run(&args, &output),
+        Command::Retention(args) => retention::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => completions(shell),

@@ -11,9 +11,11 @@ mod kept;
 mod needs;
 mod policy;
 mod reason;
+mod simulate;
 
 pub use calendar::Rule;
 pub use decide::{Decision, Verdict, decide};
 pub use facts::{Catalog, Pin, PointFacts};
 pub use policy::{Fault, Keep, KeepError, MaxDelete, Policy};
 pub use reason::{Action, Halt, Phase, Reason};
+pub use simulate::{Day, Scenario, Simulation, SimulationError, Stretch, simulate};

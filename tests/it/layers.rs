@@ -72,6 +72,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "pipeline",
             "plan",
             "postgres",
+            "quantity",
             "render",
             "retention",
             "runtime",

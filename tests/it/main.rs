@@ -43,6 +43,7 @@ mod prove_mutations;
 mod retention_calendar;
 mod retention_properties;
 mod retention_reasons;
+mod retention_simulate;
 mod schema_file;
 mod schema_verdicts;
 mod servers;

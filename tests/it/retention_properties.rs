@@ -134,7 +134,7 @@ fn guarded(catalog: &Catalog, policy: &Policy) -> BTreeMap<RunId, &'static str> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_point_is_decided_once_with_a_reason(catalog in catalog(), policy in policy(), zone in zone()) {
