@@ -34,6 +34,7 @@
 //! | [`store`] | local and S3 objects, manifests, receipts | knows plans, prints |
 //! | [`postgres`] | connection facts, tool versions, throw-away servers | knows steps |
 //! | [`runtime`] | the live things of one run, and its ledger | holds options |
+//! | [`retention`] | which restore points stay, which go, and why | opens anything, reads clocks |
 //! | [`step`] | the kinds: parameters, docs, how each opens | schedules, retries |
 //! | [`pipeline`] | the schema and the validated model | reads clock or environment |
 //! | [`mod@plan`] | lowering, fusion, actions and reasons | opens anything |
@@ -58,6 +59,7 @@ pub mod plan;
 pub mod postgres;
 pub mod quantity;
 pub mod render;
+pub mod retention;
 pub mod runtime;
 pub mod secret;
 pub mod step;

@@ -3,6 +3,8 @@
 //! The types keep the exact value and print it in a form that reads back to itself. Calendar units (days and longer in a
 //! time zone) are not here: a duration is a number of seconds, and a day is 24 hours.
 
+mod size;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +13,20 @@ use std::time::Duration as StdDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+pub use size::Size;
+
 /// Why a text is not a duration or a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// Not a duration.
     #[error("{text:?} is not a duration: write it like 90s, 15m, 1h 30m, 26h or 7d")]
     Duration {
+        /// What was given.
+        text: String,
+    },
+    /// Not a size.
+    #[error("{text:?} is not a size: write it like 512 MiB, 48.3 MB or 10GB")]
+    Size {
         /// What was given.
         text: String,
     },

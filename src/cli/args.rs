@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::de::DeserializeOwned;
 
+use super::retention::RetentionArgs;
 use crate::ids::{RefName, StepId};
 use crate::step::{Prove, Section};
 use crate::store::recall::At;
@@ -74,6 +75,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  runner list orders-nightly\n  runner list                            every pipeline in pipelines/\n  runner list orders-nightly --most 100 --format json"
     )]
     List(ListArgs),
+    /// Try out how long restore points would stay
+    #[command(
+        after_help = "Examples:\n  runner retention simulate orders-nightly --keep daily=30,weekly=12,monthly=12\n  runner retention simulate orders-nightly --help"
+    )]
+    Retention(RetentionArgs),
     /// Print a pipeline's graph for Graphviz or Mermaid
     #[command(after_help = "Examples:\n  runner graph orders | dot -Tsvg > orders.svg\n  runner graph orders --format mermaid")]
     Graph(GraphArgs),
@@ -360,6 +366,7 @@ impl Command {
             Self::Restore(args) => args.run.format,
             Self::Verify(args) => args.run.format,
             Self::List(args) => args.format,
+            Self::Retention(args) => args.format(),
             Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,
         }
     }

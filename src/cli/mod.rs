@@ -14,6 +14,7 @@ mod plan;
 mod point;
 mod progress;
 mod restore;
+mod retention;
 mod run;
 mod schema;
 mod validate;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::List(args) => list::run(&args, &output),
+        Command::Retention(args) => retention::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => completions(shell),

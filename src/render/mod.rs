@@ -8,5 +8,6 @@ pub mod graph;
 pub mod plan;
 pub mod points;
 pub mod recover;
+pub mod retention;
 pub mod style;
 pub mod summary;

@@ -22,10 +22,15 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("store", &["archive", "ids", "secret", "stream"], &["clap"]),
     ("postgres", &["archive", "secret", "stream"], &["clap"]),
     ("runtime", &["archive", "ids", "postgres", "secret", "store", "stream", "template"], &["clap"]),
+    (
+        "retention",
+        &["ids", "quantity", "store", "words"],
+        &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Zoned::now", "Instant::now"],
+    ),
     // What a pipeline is, and what becomes of it.
     (
         "step",
-        &["archive", "diagnostic", "ids", "postgres", "quantity", "runtime", "secret", "store", "stream", "template", "words"],
+        &["archive", "diagnostic", "ids", "postgres", "quantity", "retention", "runtime", "secret", "store", "stream", "template", "words"],
         &["clap", "crate::event"],
     ),
     (
@@ -35,7 +40,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "plan",
-        &["diagnostic", "ids", "pipeline", "postgres", "quantity", "secret", "step", "store", "stream", "template", "words"],
+        &["diagnostic", "ids", "pipeline", "postgres", "quantity", "retention", "secret", "step", "store", "stream", "template", "words"],
         &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Instant::now"],
     ),
     (
@@ -51,7 +56,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("journal", &["event", "ids"], &["tokio", "clap"]),
     (
         "render",
-        &["diagnostic", "event", "ids", "plan", "postgres", "quantity", "secret", "step", "store", "stream", "words"],
+        &["diagnostic", "event", "ids", "plan", "postgres", "quantity", "retention", "secret", "step", "store", "stream", "words"],
         &["tokio", "clap", "std::fs", "std::env", "std::io"],
     ),
     (
@@ -67,7 +72,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "pipeline",
             "plan",
             "postgres",
+            "quantity",
             "render",
+            "retention",
             "runtime",
             "secret",
             "step",

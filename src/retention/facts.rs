@@ -1,0 +1,82 @@
+//! What is known about the restore points of one pipeline in one store, as retention needs it.
+//!
+//! These are plain values that somebody else reads out of manifests, receipts, tombstones, pins and locks; nothing here reads them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::decide::Verdict;
+use super::reason::Action;
+use crate::ids::RunId;
+use crate::quantity::Duration;
+use crate::store::manifest::Level;
+
+/// A wish of a person that a point stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Until when.
+    pub until: Timestamp,
+    /// Why, in that person's words.
+    pub reason: String,
+}
+
+/// What retention knows about one restore point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointFacts {
+    /// The run that made it.
+    pub run: RunId,
+    /// The moment whose data it holds, by the clock of the host that made it.
+    pub taken: Timestamp,
+    /// Bytes its objects take in the store.
+    pub bytes: u64,
+    /// The level it has earned; `None` when its manifest can not be read, for then nothing is known.
+    pub level: Option<Level>,
+    /// The pin on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Pin>,
+    /// Until when the store itself refuses to delete it (object lock).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_until: Option<Timestamp>,
+    /// When its tombstone was written, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tombstoned: Option<Timestamp>,
+    /// The points without which it can not be restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<RunId>,
+}
+
+/// What retention knows about a pipeline in one store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    /// Its restore points, each once, in any order; a partial list must never come this far.
+    pub points: Vec<PointFacts>,
+    /// How old its newest point may get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<Duration>,
+    /// Whether the newest run that has ended failed.
+    pub last_run_failed: bool,
+}
+
+impl Catalog {
+    /// What is left once a verdict is carried out at `now`.
+    #[must_use]
+    pub fn after(&self, verdict: &Verdict, now: Timestamp) -> Self {
+        let actions: BTreeMap<&RunId, Action> = verdict.decisions.iter().map(|decision| (&decision.run, decision.action)).collect();
+        let mut left = self.clone();
+        left.points.retain_mut(|point| match actions.get(&point.run) {
+            Some(Action::Delete) => false,
+            Some(Action::Tombstone) => {
+                point.tombstoned = Some(now);
+                true
+            }
+            Some(Action::Undelete) => {
+                point.tombstoned = None;
+                true
+            }
+            Some(Action::Keep | Action::Wait) | None => true,
+        });
+        left
+    }
+}

@@ -1,0 +1,117 @@
+//! What keeps a point: the rules of the policy, and the guards that no policy can turn off.
+//!
+//! Every reason is collected, not only the first. Tombstones play no part here: a point that is wanted is wanted, marked or not, so
+//! carrying a verdict out changes none of this. This file does not look at what would go.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, Zoned};
+
+use super::calendar::Rule;
+use super::facts::PointFacts;
+use super::needs::Needs;
+use super::policy::Policy;
+use super::reason::Reason;
+use crate::quantity::Duration;
+use crate::store::manifest::Level;
+
+/// A moment later by a length of time; the last one there is where it would be later still.
+pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::try_from(by.std()).unwrap_or(SignedDuration::MAX);
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// For each of the points, which come newest first, why it is kept; nothing where it may go.
+pub(super) fn reasons(points: &[&PointFacts], needs: &Needs, policy: &Policy, now: Timestamp, zone: &TimeZone) -> Vec<Vec<Reason>> {
+    let mut kept = Kept { points, usable: usable(points, policy, now), reasons: vec![Vec::new(); points.len()] };
+    kept.rules(policy, now, zone);
+    kept.guards(policy);
+    kept.protections(policy, now);
+    let needed = needs.below(|place| !kept.reasons[place].is_empty());
+    for (place, by) in needed.into_iter().enumerate() {
+        kept.reasons[place].extend(by.map(|by| Reason::NeededBy { run: points[by].run.clone() }));
+    }
+    kept.reasons
+}
+
+/// The points that count: readable, and not from so far in the future that a clock must be wrong. Otherwise a host with a wrong
+/// clock would fill every slot of every rule.
+fn usable(points: &[&PointFacts], policy: &Policy, now: Timestamp) -> Vec<usize> {
+    let latest = later(now, policy.clock_skew);
+    (0..points.len()).filter(|place| points[*place].level.is_some() && points[*place].taken <= latest).collect()
+}
+
+struct Kept<'a> {
+    points: &'a [&'a PointFacts],
+    usable: Vec<usize>,
+    reasons: Vec<Vec<Reason>>,
+}
+
+impl Kept<'_> {
+    fn rules(&mut self, policy: &Policy, now: Timestamp, zone: &TimeZone) {
+        let local: Vec<Zoned> = self.usable.iter().map(|place| self.points[*place].taken.to_zoned(zone.clone())).collect();
+        for rule in policy.keep.rules() {
+            match (rule, policy.keep.most(rule)) {
+                (Rule::Within, _) => self.within(policy.keep.within.unwrap_or(Duration::seconds(0)), now),
+                (_, most) => self.slots(rule, most.unwrap_or(0), &local),
+            }
+        }
+    }
+
+    /// The newest point of each period, so many periods that have one; for `last`, each point is a period of its own.
+    fn slots(&mut self, rule: Rule, most: u32, local: &[Zoned]) {
+        let (mut number, mut current) = (0, None);
+        for (place, at) in self.usable.iter().zip(local) {
+            let period = rule.period(at);
+            if period.is_some() && period == current {
+                continue;
+            }
+            if number == most {
+                break;
+            }
+            (number, current) = (number + 1, period);
+            let period = if period.is_some() { rule.name(at) } else { String::new() };
+            self.reasons[*place].push(Reason::Slot { rule, number, of: most, period });
+        }
+    }
+
+    /// Counted from the newest point, as restic and rustic do, so that where backups stop, time alone takes nothing away; and never
+    /// from the future.
+    fn within(&mut self, within: Duration, now: Timestamp) {
+        let Some(newest) = self.usable.first().map(|place| self.points[*place].taken.min(now)) else { return };
+        for place in &self.usable {
+            if later(self.points[*place].taken, within) >= newest {
+                self.reasons[*place].push(Reason::Within { within });
+            }
+        }
+    }
+
+    /// What stays though no rule keeps it: the newest point, the newest proven one, and the newest that were restored.
+    fn guards(&mut self, policy: &Policy) {
+        let level = |place: &usize| self.points[*place].level;
+        let newest = self.usable.first().map(|place| (*place, Reason::Newest));
+        let proven = self.usable.iter().find(|place| level(place) >= Some(Level::Proven)).map(|place| (*place, Reason::NewestProven));
+        let verified = self.usable.iter().copied().filter(|place| level(place) >= Some(Level::Restored));
+        let verified = (1..=policy.min_verified).zip(verified);
+        let verified = verified.map(|(number, place)| (place, Reason::Verified { number, of: policy.min_verified }));
+        let guarded: Vec<(usize, Reason)> = newest.into_iter().chain(proven).chain(verified).collect();
+        for (place, reason) in guarded {
+            self.reasons[place].push(reason);
+        }
+    }
+
+    /// What protects a point by itself. A pin or lock holds longer by the clocks' difference, for the host that set it may be slower.
+    fn protections(&mut self, policy: &Policy, now: Timestamp) {
+        let holds = |until: Timestamp| later(until, policy.clock_skew) > now;
+        for (point, reasons) in self.points.iter().zip(&mut self.reasons) {
+            let pin = point.pinned.as_ref().filter(|pin| holds(pin.until));
+            reasons.extend(pin.map(|pin| Reason::Pinned { until: pin.until, why: pin.reason.clone() }));
+            reasons.extend(point.locked_until.filter(|until| holds(*until)).map(|until| Reason::Locked { until }));
+            if point.level.is_none() {
+                reasons.push(Reason::Unreadable);
+            }
+            if point.taken > now {
+                reasons.push(Reason::Future { taken: point.taken });
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Retention: which restore points stay, which go, and why. A pure function of what the store lists, a policy, and the time.
+//!
+//! [`decide`] answers for every point; nothing here opens a store, reads a clock, or carries an answer out. Points leave in two
+//! phases, a tombstone first and the deletion only in a later run, after a grace. What the rules do not keep may still be guarded:
+//! the newest points that proved themselves, pins, locks, and what others depend on. Where in doubt, a point is kept.
+
+mod calendar;
+mod decide;
+mod facts;
+mod kept;
+mod needs;
+mod policy;
+mod reason;
+mod simulate;
+
+pub use calendar::Rule;
+pub use decide::{Decision, Verdict, decide};
+pub use facts::{Catalog, Pin, PointFacts};
+pub use policy::{Fault, Keep, KeepError, MaxDelete, Policy};
+pub use reason::{Action, Halt, Phase, Reason};
+pub use simulate::{Day, Scenario, Simulation, SimulationError, Stretch, simulate};
