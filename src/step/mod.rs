@@ -17,12 +17,14 @@ mod globals;
 pub mod notify;
 mod open;
 mod origin;
+mod patience;
 mod problem;
 mod prove;
 mod restore;
 mod tell;
 mod upload;
 mod verify_restore;
+mod web;
 pub mod work;
 
 pub use checksum::{Checksum, word as checksum_word};
@@ -36,6 +38,7 @@ pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, Opened, Per
 pub use problem::{Problem, References, Trouble};
 pub use upload::Upload;
 pub use verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
+pub use web::TextOrSecret;
 pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Undo, Work};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
