@@ -148,6 +148,10 @@ pub enum Action {
     Commit,
     /// It reads what is stored and tries it out in a place that is thrown away.
     Verify,
+    /// It asks a server or a service outside the stores and judges the answer.
+    Ask,
+    /// It acts outside the stores and may change something there.
+    Act,
     /// It tells somebody.
     Tell,
     /// It does nothing this time; the reason says why.

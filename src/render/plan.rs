@@ -124,7 +124,8 @@ fn store(spec: &StoreSpec, reach: Option<&Reach<StoreFacts>>) -> String {
 const fn sign(action: Action) -> &'static str {
     match action {
         Action::Store | Action::Commit => "+",
-        Action::Verify => "?",
+        Action::Verify | Action::Ask => "?",
+        Action::Act => "!",
         Action::Tell => ">",
         Action::Skip => "-",
     }
@@ -133,7 +134,8 @@ const fn sign(action: Action) -> &'static str {
 fn human_node(node: &Node, paint: Paint) -> String {
     let style = match node.action {
         Action::Store | Action::Commit => GOOD,
-        Action::Verify | Action::Tell => NAME,
+        Action::Verify | Action::Ask | Action::Tell => NAME,
+        Action::Act => WARN,
         Action::Skip => DIM,
     };
     let mut out = String::new();
@@ -211,6 +213,8 @@ pub fn sum(plan: &Plan) -> String {
         (count(Action::Store), "object to store", "objects to store"),
         (count(Action::Commit), "restore point to commit", "restore points to commit"),
         (verifications, "verification", "verifications"),
+        (count(Action::Act), "action outside the stores", "actions outside the stores"),
+        (count(Action::Ask), "question", "questions"),
         (count(Action::Tell), "notification", "notifications"),
         (count(Action::Skip), "node to skip", "nodes to skip"),
     ];

@@ -6,6 +6,7 @@
 
 mod check;
 mod checksum;
+mod command;
 mod commit;
 mod compress;
 mod dump;
@@ -14,6 +15,7 @@ mod error;
 mod fetch;
 mod finish;
 mod globals;
+mod http;
 pub mod notify;
 mod open;
 mod origin;
@@ -21,6 +23,7 @@ mod patience;
 mod problem;
 mod prove;
 mod restore;
+mod sql;
 mod tell;
 mod upload;
 mod verify_restore;
@@ -28,18 +31,21 @@ mod web;
 pub mod work;
 
 pub use checksum::{Checksum, word as checksum_word};
+pub use command::Command;
 pub use compress::{CodecChoice, Compress};
 pub use dump::{Dump, Format, Section};
 pub use encrypt::{AgeParams, Encrypt, OpenPgpParams};
 pub use error::StepError;
 pub use globals::{Globals, Only};
+pub use http::Http;
 pub use notify::Notify;
 pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, Opened, PerformEffect, Reports, Settled, Upstream};
 pub use problem::{Problem, References, Trouble};
+pub use sql::Sql;
 pub use upload::Upload;
 pub use verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 pub use web::TextOrSecret;
-pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Undo, Work};
+pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Touch, Undo, Work};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -62,6 +68,11 @@ pub trait StepKind {
     /// What is wrong with the files it will read. Looks at them; asked only when a run is near.
     fn troubles(&self) -> Vec<Trouble> {
         Vec::new()
+    }
+
+    /// Whether a new attempt does no harm; otherwise there is only one, unless the step itself asks for more.
+    fn repeatable(&self) -> bool {
+        true
     }
 }
 
@@ -138,4 +149,7 @@ kinds! {
     "upload" => Upload(Kind::Sink), run &["/key"], own &[];
     "verify-restore" => VerifyRestore(Kind::Composite), run &[], own &[];
     "notify" => Notify(Kind::Effect), run &[], own &["/title", "/message"];
+    "sql" => Sql(Kind::Effect), run &[], own &[];
+    "http" => Http(Kind::Effect), run &[], own &[];
+    "command" => Command(Kind::Effect), run &[], own &[];
 }

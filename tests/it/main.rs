@@ -3,6 +3,7 @@
 mod apply_canaries;
 mod apply_faults;
 mod apply_list;
+mod apply_runbook;
 mod apply_secrets;
 mod apply_stops;
 mod apply_support;
