@@ -5,6 +5,7 @@
 
 mod apply;
 mod args;
+mod doctor;
 mod exit;
 mod files;
 mod graph;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args, &output),
         Command::Apply(args) => apply::run(&args, &output),
         Command::List(args) => list::run(&args, &output),
+        Command::Doctor(args) => doctor::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => completions(shell),

@@ -11,12 +11,12 @@ use std::path::Path;
 
 use tokio::runtime::Handle;
 
-use crate::ids::RefName;
+use crate::ids::{RefName, StepId};
 use crate::pipeline::Pipeline;
 use crate::plan::{ConnectionFacts, Observed, Reach, StoreFacts, Trouble};
 use crate::postgres::ConnectionSpec;
 use crate::secret::{Presence, SecretRef, Secrets};
-use crate::step::StepError;
+use crate::step::{Params, StepError};
 use crate::store::{self, StoreError, StoreSpec};
 
 /// How closely to look.
@@ -85,6 +85,15 @@ fn store_facts(spec: &StoreSpec, handle: &Handle, options: Options) -> Reach<Sto
 fn presence(pipeline: &Pipeline, secrets: &Secrets) -> BTreeMap<RefName, Presence> {
     let look = |name: &RefName| (name.clone(), secrets.presence(&SecretRef { secret: name.clone() }));
     pipeline.secrets.keys().map(look).collect()
+}
+
+/// How many different keys open what each encryption of a pipeline writes; what can not be read is left out, and a trouble.
+pub fn recipients(pipeline: &Pipeline) -> BTreeMap<StepId, usize> {
+    let counted = pipeline.steps.iter().filter_map(|step| match &step.params {
+        Params::Encrypt(encrypt) => Some((step.id.clone(), encrypt.recipients().ok()?)),
+        _ => None,
+    });
+    counted.collect()
 }
 
 fn free(folder: &Path) -> Option<u64> {

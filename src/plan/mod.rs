@@ -8,6 +8,7 @@ mod findings;
 mod lower;
 mod observed;
 mod order;
+mod readiness;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ use crate::template::Bindings;
 
 pub use lower::COMMIT;
 pub use observed::{ConnectionFacts, Observed, Reach, StoreFacts, ToolFacts, Trouble};
+pub use readiness::{Line, Standing, readiness};
 
 /// The version of the form of a plan file.
 pub const VERSION: u32 = 1;

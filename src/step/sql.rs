@@ -187,7 +187,9 @@ impl Sql {
         };
         let failed = final_error(format!("{place}: {error}"), error);
         match (self.transaction, index) {
-            (true, _) | (false, 0) => failed.hint("nothing was changed"),
+            (true, _) => failed.hint("nothing was changed"),
+            // What runs outside a transaction, such as `create index concurrently`, may leave something half done.
+            (false, 0) => failed,
             (false, done) => failed.hint(format!("{} before it stay done", count(done, "statement"))),
         }
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli_run::{command, run};
 
-const COMMANDS: [&str; 6] = ["validate", "plan", "apply", "graph", "schema", "completions"];
+const COMMANDS: [&str; 7] = ["validate", "plan", "apply", "doctor", "graph", "schema", "completions"];
 
 #[test]
 fn every_command_explains_itself_with_examples_that_fit_a_terminal() {
