@@ -80,6 +80,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  runner retention simulate orders-nightly --keep daily=30,weekly=12,monthly=12\n  runner retention simulate orders-nightly --help"
     )]
     Retention(RetentionArgs),
+    /// Try what pipelines need, and tell what is ready and what to mend
+    #[command(
+        after_help = "Examples:\n  runner doctor                    every pipeline in pipelines/\n  runner doctor orders             pipelines/orders.yaml\n  runner doctor --format json\n\nConnects to servers, and writes, reads back and deletes a small object in each\nstore. Warnings do not fail; what would make a run fail does."
+    )]
+    Doctor(DoctorArgs),
     /// Print a pipeline's graph for Graphviz or Mermaid
     #[command(after_help = "Examples:\n  runner graph orders | dot -Tsvg > orders.svg\n  runner graph orders --format mermaid")]
     Graph(GraphArgs),
@@ -286,6 +291,17 @@ pub(super) struct ListArgs {
     pub(super) format: Format,
 }
 
+/// `doctor`
+#[derive(Debug, ClapArgs)]
+pub(super) struct DoctorArgs {
+    /// Files, folders, or names of pipelines in pipelines/; all of it unless given
+    #[arg(value_name = "PIPELINE")]
+    pub(super) paths: Vec<PathBuf>,
+    /// The form of the answer
+    #[arg(long, value_parser = one_of(&[Format::Human, Format::Json]), default_value = "human")]
+    pub(super) format: Format,
+}
+
 /// `graph`
 #[derive(Debug, ClapArgs)]
 pub(super) struct GraphArgs {
@@ -367,6 +383,7 @@ impl Command {
             Self::Verify(args) => args.run.format,
             Self::List(args) => args.format,
             Self::Retention(args) => args.format(),
+            Self::Doctor(args) => args.format,
             Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,
         }
     }

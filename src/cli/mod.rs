@@ -5,6 +5,7 @@
 
 mod apply;
 mod args;
+mod doctor;
 mod exit;
 mod files;
 mod graph;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args, &output),
         Command::List(args) => list::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),
+        Command::Doctor(args) => doctor::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => completions(shell),

@@ -14,7 +14,7 @@ use super::board::{Board, Stand, Verdict};
 use crate::diagnostic::{Class, Failure};
 use crate::event::{Event, Outcome, State, Subscriber, What};
 use crate::pipeline::{OnFailure, When};
-use crate::plan::{Node, Plan};
+use crate::plan::{Action, Node, Plan};
 use crate::runtime::{NodeRecord, Runtime};
 use crate::step::StepError;
 
@@ -119,7 +119,9 @@ impl<'a> Dispatch<'a, '_> {
         let Some(refused) = self.options.refused.clone() else { return };
         self.failure = Some(refused.clone());
         let mut first = Some(refused);
-        for index in (0..self.plan.nodes.len()).filter(|index| self.plan.nodes[*index].when == When::Success).collect::<Vec<_>>() {
+        // Where nothing is done there is nothing to put right either: only the telling is left.
+        let left_out = |node: &Node| node.when == When::Success || matches!(node.action, Action::Act | Action::Ask);
+        for index in (0..self.plan.nodes.len()).filter(|index| left_out(&self.plan.nodes[*index])).collect::<Vec<_>>() {
             if let Some(refused) = first.take() {
                 self.node_ended(index, State::Failed, Some(refused));
             } else {

@@ -134,6 +134,15 @@ fn presence(pipeline: &Pipeline, secrets: &Secrets) -> BTreeMap<RefName, Presenc
     pipeline.secrets.keys().map(look).collect()
 }
 
+/// How many different keys open what each encryption of a pipeline writes; what can not be read is left out, and a trouble.
+pub fn recipients(pipeline: &Pipeline) -> BTreeMap<StepId, usize> {
+    let counted = pipeline.steps.iter().filter_map(|step| match &step.params {
+        Params::Encrypt(encrypt) => Some((step.id.clone(), encrypt.recipients().ok()?)),
+        _ => None,
+    });
+    counted.collect()
+}
+
 fn free(folder: &Path) -> Option<u64> {
     let facts = rustix::fs::statvfs(folder).ok()?;
     facts.f_bavail.checked_mul(facts.f_frsize)

@@ -41,5 +41,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-recipient", "a recipient that is no public key"),
     ("check-without-bound", "a check that can not fail"),
     ("equals-without-sql", "`equals` without the query that it belongs to"),
+    ("bad-sql", "statements that can not be run as they are meant to"),
+    ("bad-http", "a request that could not be sent, or whose answer could never be good"),
+    ("bad-command", "a program that could not be started"),
     ("bad-notification", "a notification that could not be delivered, or whose template does not render"),
 ];

@@ -11,7 +11,7 @@ use super::model::{Chain, Step, When};
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::ids::StepId;
-use crate::step::{Kind, Params};
+use crate::step::{Kind, Params, Touch};
 
 /// Finds circles among passes, and steps of a pass that ask for what only a whole pass can have.
 pub(super) fn check(document: &Document, steps: &[Step], chains: &[Chain], out: &mut Vec<Diagnostic>) {
@@ -23,8 +23,12 @@ pub(super) fn check(document: &Document, steps: &[Step], chains: &[Chain], out: 
         }
     }
     out.extend(circles.iter().map(|circle| fused.explain(circle)));
+    let streams = |step: &Step| matches!(step.params.kind(), Kind::Source(_) | Kind::Filter(_));
+    let acts = |step: &Step| matches!(step.params.kind(), Kind::Effect(effect) if effect.touch() != Touch::Tells);
+    // A runbook stores nothing on purpose.
     let recalls = steps.iter().any(|step| step.params.facts().point().is_some());
-    if chains.is_empty() && !recalls && !steps.iter().any(|step| matches!(step.params.kind(), Kind::Sink(_))) {
+    let is_runbook = recalls || steps.iter().any(acts) && !steps.iter().any(streams);
+    if chains.is_empty() && !is_runbook && !steps.iter().any(|step| matches!(step.params.kind(), Kind::Sink(_))) {
         let message = "this pipeline stores nothing: it has no `upload`";
         out.push(at(document, "stores-nothing", "/steps", message).warning().help("add a `dump` and an `upload`"));
     }

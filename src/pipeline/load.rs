@@ -9,12 +9,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::model::{Chain, Head, OnFailure, Pipeline, SourceFacts, Step, StepHead};
+use super::model::{Chain, Head, OnFailure, Pipeline, Retry, SourceFacts, Step, StepHead};
 use super::{check, dataflow, fusing, keys};
 use crate::diagnostic::{Diagnostic, SourceText};
 use crate::document::{self, Document, Placeholders, Schema, Scope};
+use crate::quantity::Duration;
 use crate::step::{KINDS, Params, Row};
 use crate::stream::digest::{Algorithm, Digester};
+
+/// The retry of a step that must not happen twice.
+const ONCE: Retry = Retry { attempts: 1, backoff: Duration::seconds(30) };
 
 /// What loading a file gave.
 #[derive(Debug)]
@@ -204,6 +208,8 @@ fn settle(draft: &Draft, drafts: &[Draft], head: &Head) -> Option<Step> {
     let (own, params) = (draft.head.clone()?, draft.params.clone()?);
     let needs = own.needs.clone().unwrap_or_else(|| default_needs(draft, drafts));
     let warn_only = matches!(params, Params::Notify(_));
+    // A policy for all steps is not meant for what must not happen twice; one of its own is.
+    let retry = if params.facts().repeatable() { own.retry.or(head.defaults.retry).unwrap_or_default() } else { own.retry.unwrap_or(ONCE) };
     let on_failure = own.on_failure.unwrap_or(if warn_only { OnFailure::Warn } else { OnFailure::Fail });
     Some(Step {
         id: own.id,
@@ -213,7 +219,7 @@ fn settle(draft: &Draft, drafts: &[Draft], head: &Head) -> Option<Step> {
         when: own.when,
         timeout: own.timeout.or(head.defaults.timeout),
         stall: own.stall.or(head.defaults.stall).unwrap_or(super::model::STALL),
-        retry: own.retry.or(head.defaults.retry).unwrap_or_default(),
+        retry,
         on_failure,
     })
 }

@@ -8,7 +8,7 @@ use crate::pipeline::{Chain, OnFailure, Pipeline, Step, When};
 use crate::secret::{Presence, SecretRef};
 use crate::step::work::{Commit, Finish, PlacedUpload, ReadBack, RestoreScratch};
 use crate::step::{
-    Checksum, CodecChoice, Edge, Effect, Encrypt, Filter, Flow, Kind, Landing, Params, PointRef, Sink, Source, Stage, Staged, Undo,
+    Checksum, CodecChoice, Edge, Effect, Encrypt, Filter, Flow, Kind, Landing, Params, PointRef, Sink, Source, Stage, Staged, Touch, Undo,
     VerifyRestore, Work, checksum_word,
 };
 use crate::store::manifest::Applied;
@@ -169,11 +169,17 @@ impl Lower<'_> {
             self.pipeline.secrets.get(&reference.secret).is_some_and(|declared| declared.optional)
                 && self.observed.secrets.get(&reference.secret) == Some(&Presence::Missing)
         });
+        let acting = match effect.touch() {
+            Touch::Tells => Action::Tell,
+            Touch::Asks => Action::Ask,
+            Touch::Changes => Action::Act,
+        };
         let (action, reason) = match (missing, step.when) {
             (Some(reference), _) => (Action::Skip, format!("secret `{}` is optional and missing", reference.secret)),
-            (None, When::Success) => (Action::Tell, "the steps before it succeeded".to_owned()),
-            (None, When::Always) => (Action::Tell, "always, however the steps before it end".to_owned()),
-            (None, When::Failure) => (Action::Tell, "only if a step before it fails".to_owned()),
+            (None, When::Success) if step.needs.is_empty() => (acting, "the pipeline asks for it".to_owned()),
+            (None, When::Success) => (acting, "the steps before it succeeded".to_owned()),
+            (None, When::Always) => (acting, "always, however the steps before it end".to_owned()),
+            (None, When::Failure) => (acting, "only if a step before it fails".to_owned()),
         };
         let mut node = node(NodeId::of(&step.id), step, action, Work::Effect(staged(step, effect)));
         node.reason = reason;

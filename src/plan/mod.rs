@@ -8,6 +8,7 @@ mod findings;
 mod lower;
 mod observed;
 mod order;
+mod readiness;
 mod restoration;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::template::Bindings;
 
 pub use lower::COMMIT;
 pub use observed::{ConnectionFacts, Observed, Reach, StoreFacts, ToolFacts, Trouble};
+pub use readiness::{Line, Standing, readiness};
 
 /// The version of the form of a plan file.
 pub const VERSION: u32 = 1;
@@ -156,6 +158,10 @@ pub enum Action {
     Restore,
     /// It takes something away that is there; what, the node says.
     Replace,
+    /// It asks a server or a service outside the stores and judges the answer.
+    Ask,
+    /// It acts outside the stores and may change something there.
+    Act,
     /// It tells somebody.
     Tell,
     /// It does nothing this time; the reason says why.

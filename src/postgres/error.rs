@@ -5,7 +5,7 @@
 use std::error::Error as _;
 use std::path::PathBuf;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use super::conninfo::{ConnInfo, ConnInfoError, Host};
 use super::tools::PgToolError;
@@ -66,6 +66,8 @@ pub enum PgError {
         message: String,
         /// The beginning of the statement; empty for the connection itself.
         statement: String,
+        /// Where in the statement, in characters from 1, if the server knows.
+        position: Option<usize>,
         /// Whether the server's code says that a new attempt may do.
         transient: bool,
     },
@@ -204,7 +206,11 @@ fn of_answer(server: String, db: &tokio_postgres::error::DbError, statement: &st
     let statement = statement.trim().chars().take(STATEMENT_SHOWN).collect();
     // 40001 serialization failure, 40P01 deadlock, 55P03 lock not available.
     let transient = matches!(state, "40001" | "40P01" | "55P03");
-    PgError::Query { server, state: state.to_owned(), message: said(db), statement, transient }
+    let position = match db.position() {
+        Some(ErrorPosition::Original(position)) => usize::try_from(*position).ok(),
+        _ => None,
+    };
+    PgError::Query { server, state: state.to_owned(), message: said(db), statement, position, transient }
 }
 
 fn said(db: &tokio_postgres::error::DbError) -> String {

@@ -103,12 +103,17 @@ pub fn database_bytes(info: &ConnInfo, handle: &Handle) -> Result<u64, PgError> 
 /// its first row is fetched.
 pub fn scalar(info: &ConnInfo, handle: &Handle, sql: &str, limit: Duration) -> Result<Option<String>, PgError> {
     let mut client = Client::connect(info, handle)?;
+    let found = scalar_of(&mut client, sql, limit);
+    client.close();
+    found
+}
+
+/// The same over an open connection.
+pub fn scalar_of(client: &mut Client, sql: &str, limit: Duration) -> Result<Option<String>, PgError> {
     client.limit_statements(limit)?;
     // More than one statement could end the transaction that keeps it from writing.
     client.check_single(sql)?;
-    let found = first_value(&client, sql);
-    client.close();
-    found
+    first_value(client, sql)
 }
 
 fn first_value(client: &Client, sql: &str) -> Result<Option<String>, PgError> {

@@ -3,6 +3,7 @@
 //! Pure functions from values to text; nothing here decides, prints or asks the terminal anything.
 
 pub mod diagnostics;
+pub mod doctor;
 pub mod event;
 pub mod graph;
 pub mod plan;

@@ -145,8 +145,8 @@ fn store(spec: &StoreSpec, reach: Option<&Reach<StoreFacts>>) -> String {
 const fn sign(action: Action) -> &'static str {
     match action {
         Action::Store | Action::Commit | Action::Restore => "+",
-        Action::Verify => "?",
-        Action::Replace => "!",
+        Action::Verify | Action::Ask => "?",
+        Action::Replace | Action::Act => "!",
         Action::Tell => ">",
         Action::Skip => "-",
     }
@@ -156,7 +156,8 @@ fn human_node(node: &Node, paint: Paint) -> String {
     let style = match node.action {
         Action::Store | Action::Commit | Action::Restore => GOOD,
         Action::Replace => BAD,
-        Action::Verify | Action::Tell => NAME,
+        Action::Verify | Action::Ask | Action::Tell => NAME,
+        Action::Act => WARN,
         Action::Skip => DIM,
     };
     let mut out = String::new();
@@ -241,6 +242,8 @@ pub fn sum(plan: &Plan) -> String {
         (verifications, "verification", "verifications"),
         (restores, "database to restore", "databases to restore"),
         (count(Action::Replace), "database to replace", "databases to replace"),
+        (count(Action::Act), "action outside the stores", "actions outside the stores"),
+        (count(Action::Ask), "question", "questions"),
         (count(Action::Tell), "notification", "notifications"),
         (count(Action::Skip), "node to skip", "nodes to skip"),
     ];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::load::note;
 use super::prove::{Restored, differences_in_words, prove};
 use super::scratch::place;
-use super::verify_restore::{Check, Prove, RowCount, VerifyRestore};
+use super::verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 use super::way_back::{Keys, fingerprint};
 use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
@@ -19,7 +19,7 @@ use crate::store::manifest::{CheckOutcome, Level, TableCount};
 use crate::words::count;
 
 /// How long one check's query may take.
-const CHECK_LIMIT: Duration = Duration::from_mins(10);
+pub(super) const CHECK_LIMIT: Duration = Duration::from_mins(10);
 
 impl PerformEffect for VerifyRestore {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
@@ -96,7 +96,8 @@ impl VerifyRestore {
     }
 }
 
-fn in_words(outcome: &CheckOutcome) -> String {
+/// A check that failed, for the reader.
+pub(super) fn in_words(outcome: &CheckOutcome) -> String {
     format!("check failed: {}: found {}", outcome.check, outcome.found)
 }
 
@@ -120,21 +121,22 @@ impl VerifyRestore {
 impl Check {
     fn outcome(&self, tables: &[TableCount], ask: &dyn Fn(&str) -> Result<Option<String>, String>) -> CheckOutcome {
         match (&self.sql, &self.row_count) {
-            (Some(sql), _) => self.asked(sql, ask(sql)),
+            (Some(sql), _) => asked(sql, self.equals.as_ref(), ask(sql)),
             (None, Some(bounds)) => bounds.outcome(tables),
             (None, None) => CheckOutcome { check: "an empty check".to_owned(), passed: false, found: "nothing".to_owned() },
         }
     }
+}
 
-    fn asked(&self, sql: &str, answer: Result<Option<String>, String>) -> CheckOutcome {
-        let expected = self.equals.as_ref().map_or_else(|| "t".to_owned(), ToString::to_string);
-        let check = if self.equals.is_some() { format!("{sql} = {expected}") } else { sql.to_owned() };
-        match answer {
-            Ok(answer) => {
-                CheckOutcome { check, passed: answer.as_deref() == Some(&expected), found: answer.unwrap_or_else(|| "null".to_owned()) }
-            }
-            Err(error) => CheckOutcome { check, passed: false, found: error },
+/// What came of a query that must answer true, or what is expected.
+pub(super) fn asked(sql: &str, equals: Option<&Expected>, answer: Result<Option<String>, String>) -> CheckOutcome {
+    let expected = equals.map_or_else(|| "t".to_owned(), ToString::to_string);
+    let check = if equals.is_some() { format!("{sql} = {expected}") } else { sql.to_owned() };
+    match answer {
+        Ok(answer) => {
+            CheckOutcome { check, passed: answer.as_deref() == Some(&expected), found: answer.unwrap_or_else(|| "null".to_owned()) }
         }
+        Err(error) => CheckOutcome { check, passed: false, found: error },
     }
 }
 

@@ -1,5 +1,6 @@
 //! `encrypt`: makes the stream unreadable for the place that keeps it. Only public keys are needed where it runs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -60,6 +61,18 @@ impl Encrypt {
         }
     }
 
+    /// How many different keys can decrypt; none are counted for a passphrase. Reads the files with the keys.
+    pub fn recipients(&self) -> Result<usize, StepError> {
+        let known: BTreeSet<String> = match self {
+            Self::Age(age) => age.all()?.iter().map(|recipient| recipient.text().to_owned()).collect(),
+            Self::OpenPgp(pgp) => match pgp.material()? {
+                material if material.is_empty() => BTreeSet::new(),
+                material => openpgp::keys(&material, &Cancel::new())?.into_iter().map(|key| key.fingerprint).collect(),
+            },
+        };
+        Ok(known.len())
+    }
+
     /// Whether a passphrase, rather than a private key, decrypts it.
     pub const fn has_passphrase(&self) -> bool {
         self.passphrase().is_some()
@@ -116,14 +129,12 @@ impl StepKind for Encrypt {
     }
 
     fn troubles(&self) -> Vec<Trouble> {
-        let result = match self {
-            Self::Age(age) => age.all().map(drop),
-            Self::OpenPgp(pgp) => pgp
-                .material()
-                .and_then(|material| if material.is_empty() { Ok(()) } else { Ok(openpgp::keys(&material, &Cancel::new()).map(drop)?) }),
-        };
         // A key that is no key is as good as missing: nothing was verified, and no step has failed yet.
-        result.err().map(|error| Trouble { class: Class::Denied, message: error.message, help: error.hint }).into_iter().collect()
+        self.recipients()
+            .err()
+            .map(|error| Trouble { class: Class::Denied, message: error.message, help: error.hint })
+            .into_iter()
+            .collect()
     }
 }
 

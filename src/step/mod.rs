@@ -6,6 +6,7 @@
 
 mod check;
 mod checksum;
+mod command;
 mod commit;
 mod compress;
 mod dump;
@@ -14,36 +15,44 @@ mod error;
 mod fetch;
 mod finish;
 mod globals;
+mod http;
 mod load;
 pub mod notify;
 mod open;
 mod origin;
+mod patience;
 mod point;
 mod problem;
 mod prove;
 pub mod restore;
 mod scratch;
+mod sql;
 mod tell;
 mod upload;
 mod verify_restore;
 mod way_back;
+mod web;
 pub mod work;
 
 pub use checksum::{Checksum, word as checksum_word};
+pub use command::Command;
 pub use compress::{CodecChoice, Compress};
 pub use dump::{Dump, Format, Section};
 pub use encrypt::{AgeParams, Encrypt, OpenPgpParams};
 pub use error::StepError;
 pub use fetch::Fetch;
 pub use globals::{Globals, Only};
+pub use http::Http;
 pub use notify::Notify;
 pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, Opened, PerformEffect, Reports, Settled, Upstream};
 pub use point::PointRef;
 pub use problem::{Problem, References, Trouble};
 pub use restore::{Replace, Restore};
+pub use sql::Sql;
 pub use upload::Upload;
 pub use verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
-pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Undo, Work};
+pub use web::TextOrSecret;
+pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Touch, Undo, Work};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -76,6 +85,11 @@ pub trait StepKind {
     /// What is wrong with the files it will read. Looks at them; asked only when a run is near.
     fn troubles(&self) -> Vec<Trouble> {
         Vec::new()
+    }
+
+    /// Whether a new attempt does no harm; otherwise there is only one, unless the step itself asks for more.
+    fn repeatable(&self) -> bool {
+        true
     }
 }
 
@@ -162,4 +176,7 @@ kinds! {
     "fetch" => Fetch(Kind::Source), run &[], own &[];
     "restore" => Restore(Kind::Sink), run &[], own &[];
     "notify" => Notify(Kind::Effect), run &[], own &["/title", "/message"];
+    "sql" => Sql(Kind::Effect), run &[], own &[];
+    "http" => Http(Kind::Effect), run &[], own &[];
+    "command" => Command(Kind::Effect), run &[], own &[];
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::notify::{ArtifactFact, Delivery, Facts, LITERAL_SECRET, Notify, Outcome};
+use super::notify::{ArtifactFact, Delivery, Facts, Notify, Outcome};
+use super::web::LITERAL_SECRET;
 use super::{Cx, PerformEffect, Problem, References, StepError, StepKind};
 use crate::ids::{NodeId, StepId};
 use crate::runtime::Ledger;

@@ -21,6 +21,7 @@ pub struct VerifyRestore {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<PointRef>,
     /// The private key that decrypts; needed unless a passphrase does. An age identity file's text, an OpenSSH private key, or an OpenPGP secret key.
+    /// The key of any recipient does: in a key drill, give the escrowed identity, so that it too is known to open the backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<SecretRef>,
     /// The passphrase that decrypts, or that opens the OpenPGP secret key; none unless given.

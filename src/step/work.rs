@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcceptSink, ApplyFilter, Checksum, Compress, Dump, Encrypt, Fetch, Globals, Landing, Notify, OpenSource, PerformEffect, Restore,
-    Upload, VerifyRestore,
+    AcceptSink, ApplyFilter, Checksum, Command, Compress, Dump, Encrypt, Fetch, Globals, Http, Landing, Notify, OpenSource, PerformEffect,
+    Restore, Sql, Upload, VerifyRestore,
 };
 use crate::ids::{RefName, StepId};
 use crate::secret::SecretRef;
@@ -118,6 +118,23 @@ pub enum Effect {
     Finish(Finish),
     /// A part of a restore, before or after its stream.
     Restore(Box<RestoreWork>),
+    /// Runs statements on a server, or asks it.
+    Sql(Sql),
+    /// Asks a web server.
+    Http(Box<Http>),
+    /// Runs a program.
+    Command(Command),
+}
+
+/// What an effect does to the world outside the stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touch {
+    /// Nothing, but that it tells somebody.
+    Tells,
+    /// It asks, and judges the answer.
+    Asks,
+    /// It may change something.
+    Changes,
 }
 
 /// An upload whose key is settled but for the run's words.
@@ -292,6 +309,24 @@ impl From<Notify> for Effect {
     }
 }
 
+impl From<Sql> for Effect {
+    fn from(params: Sql) -> Self {
+        Self::Sql(params)
+    }
+}
+
+impl From<Http> for Effect {
+    fn from(params: Http) -> Self {
+        Self::Http(Box::new(params))
+    }
+}
+
+impl From<Command> for Effect {
+    fn from(params: Command) -> Self {
+        Self::Command(params)
+    }
+}
+
 impl Source {
     /// How it opens.
     pub fn opener(&self) -> &dyn OpenSource {
@@ -335,6 +370,21 @@ impl Effect {
             Self::Check(check) => &**check,
             Self::Finish(finish) => finish,
             Self::Restore(work) => &**work,
+            Self::Sql(sql) => sql,
+            Self::Http(http) => &**http,
+            Self::Command(command) => command,
+        }
+    }
+
+    /// What it does to the world outside the stores.
+    pub fn touch(&self) -> Touch {
+        match self {
+            Self::Notify(_) | Self::Commit(_) | Self::Finish(_) => Touch::Tells,
+            Self::Check(_) => Touch::Asks,
+            Self::Restore(_) => Touch::Changes,
+            Self::Sql(sql) if sql.query.is_some() => Touch::Asks,
+            Self::Http(http) if !http.method.changes() => Touch::Asks,
+            Self::Sql(_) | Self::Http(_) | Self::Command(_) => Touch::Changes,
         }
     }
 }

@@ -183,6 +183,13 @@ impl Program {
         Ok(Output { stdout, stderr: piped.stderr() })
     }
 
+    /// Runs a program for what it does, such as stopping a service, and keeps the end of what it wrote (64 KiB of each output).
+    ///
+    /// A service that it starts may hold its outputs open; nobody waits for that.
+    pub fn act(self, cancel: &Cancel) -> Result<Output, StreamError> {
+        pipe::act(&self, cancel)
+    }
+
     /// Starts a long-lived program. Both its outputs are appended to the log file, which is made with mode 0600.
     pub fn spawn(self, log: &Path) -> Result<Running, StreamError> {
         let doing = |error: io::Error| StreamError::io(format!("writing {}", log.display()), &error);

@@ -9,6 +9,8 @@ use crate::cli_run::{command, pipelines_in, run, run_in};
 
 const BIGGER: &str = "examples/pipelines/several-databases.yaml";
 
+const RUNBOOK: &str = "tests/good/runbook.yaml";
+
 /// The one list of what differs from commit to commit in what these snapshots hold.
 fn redacted(check: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
@@ -27,12 +29,14 @@ fn planned(path: &str, format: &str) -> String {
 fn people_see_nodes_actions_reasons_and_keys() {
     redacted(|| insta::assert_snapshot!("quickstart_human", planned("quickstart", "human")));
     redacted(|| insta::assert_snapshot!("bigger_human", planned(BIGGER, "human")));
+    redacted(|| insta::assert_snapshot!("runbook_human", planned(RUNBOOK, "human")));
 }
 
 #[test]
 fn reviewers_see_a_table_in_markdown() {
     redacted(|| insta::assert_snapshot!("quickstart_markdown", planned("quickstart", "markdown")));
     redacted(|| insta::assert_snapshot!("bigger_markdown", planned(BIGGER, "markdown")));
+    redacted(|| insta::assert_snapshot!("runbook_markdown", planned(RUNBOOK, "markdown")));
 }
 
 #[test]

@@ -4,9 +4,8 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
-
 use super::error::NotifyError;
+use crate::step::patience::{pause, within};
 use crate::stream::Cancel;
 
 /// How often a delivery is tried.
@@ -66,7 +65,7 @@ impl From<NotifyError> for Failure {
 
 /// Tries a delivery up to three times while its failure is retryable.
 ///
-/// Each try runs on a thread of its own, so that a request that hangs can hold up neither the run nor whoever cancels it.
+/// A request that hangs holds up neither the run nor whoever cancels it.
 pub(super) fn deliver<F>(peer: &Peer, cancel: &Cancel, delivery: F) -> Result<(), NotifyError>
 where
     F: Fn() -> Result<(), Failure> + Clone + Send + 'static,
@@ -77,7 +76,7 @@ where
         if tries >= TRIES || !failure.error.retryable() || wait > PATIENCE {
             return Err(counted(failure.error, tries));
         }
-        pause(cancel, wait)?;
+        pause(cancel, wait).map_err(NotifyError::Cancelled)?;
     }
     Ok(())
 }
@@ -86,30 +85,8 @@ fn one_try<F>(peer: &Peer, cancel: &Cancel, delivery: F) -> Result<Result<(), Fa
 where
     F: Fn() -> Result<(), Failure> + Send + 'static,
 {
-    cancel.check().map_err(NotifyError::Cancelled)?;
-    let (done, finished) = bounded(2);
-    let stop = done.clone();
-    let registered = cancel.on_cancel(move || _ = stop.try_send(None));
-    std::thread::spawn(move || drop(done.send(Some(delivery()))));
-    let result = finished.recv_timeout(TRY_LIMIT + GRACE);
-    drop(registered);
-    match result {
-        Ok(Some(result)) => Ok(result),
-        Ok(None) => Err(cancel.check().map_or_else(NotifyError::Cancelled, |()| peer.unreachable("cancelled", false))),
-        Err(_) => Ok(Err(peer.unreachable("it keeps the line open without an end", true).into())),
-    }
-}
-
-fn pause(cancel: &Cancel, wait: Duration) -> Result<(), NotifyError> {
-    let (stop, stopped) = bounded::<()>(1);
-    let keep_open = stop.clone();
-    let registered = cancel.on_cancel(move || _ = stop.try_send(()));
-    let waited = stopped.recv_timeout(wait);
-    drop((registered, keep_open));
-    match waited {
-        Err(RecvTimeoutError::Timeout) => Ok(()),
-        _ => cancel.check().map_err(NotifyError::Cancelled),
-    }
+    let result = within(TRY_LIMIT + GRACE, cancel, delivery).map_err(NotifyError::Cancelled)?;
+    Ok(result.unwrap_or_else(|| Err(peer.unreachable("it keeps the line open without an end", true).into())))
 }
 
 fn backoff(tries: u32) -> Duration {

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::SecretRef;
+use crate::step::web::TextOrSecret;
 
 /// A Slack channel, through an incoming webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -147,41 +148,3 @@ pub enum RecordFormat {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stdout {}
-
-/// A text, or a secret where the text itself would give something away.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum TextOrSecret {
-    /// The text.
-    Text(String),
-    /// The secret that holds the text.
-    Secret(SecretRef),
-}
-
-impl TextOrSecret {
-    /// The reference, when it is one.
-    pub fn secret(&self) -> Option<&SecretRef> {
-        match self {
-            Self::Text(_) => None,
-            Self::Secret(secret) => Some(secret),
-        }
-    }
-}
-
-// By hand: the `anyOf` that would be derived makes validators say only that nothing fits.
-impl JsonSchema for TextOrSecret {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "TextOrSecret".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let name = generator.subschema_for::<crate::ids::RefName>();
-        json_schema!({
-            "description": "A text, or `{ secret: name }` where the text itself would give something away.",
-            "type": ["string", "object"],
-            "properties": { "secret": name },
-            "required": ["secret"],
-            "additionalProperties": false,
-        })
-    }
-}

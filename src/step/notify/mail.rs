@@ -17,8 +17,8 @@ use super::channel::{MailTls, Smtp};
 use super::error::NotifyError;
 use super::facts::Facts;
 use super::record::Text;
-use super::redact::excerpt;
 use crate::secret::Secret;
+use crate::step::web::{excerpt, is_loopback, untrusted};
 use crate::stream::Cancel;
 
 /// How long one command may take.
@@ -45,7 +45,7 @@ pub(super) fn problems(smtp: &Smtp) -> Vec<(String, String)> {
     if smtp.user.is_some() != smtp.password.is_some() {
         say("user", "and `password` go together: give both or neither".to_owned());
     }
-    if smtp.password.is_some() && smtp.tls == MailTls::None && !super::http::is_loopback(&smtp.host) {
+    if smtp.password.is_some() && smtp.tls == MailTls::None && !is_loopback(&smtp.host) {
         say("tls", "must not be `none` with a password: it would cross the network in plain text".to_owned());
     }
     problems
@@ -138,7 +138,7 @@ fn judge(peer: &Peer, error: &lettre::transport::smtp::Error, password: Option<&
         Some(code) => peer.refused(format!("{code}: {words}"), matches!(code, 530 | 534 | 535 | 538)),
         None if error.is_client() => peer.refused(words, false),
         None => match tls(error) {
-            Some(tls) => peer.unreachable(super::http::untrusted(tls), false),
+            Some(tls) => peer.unreachable(untrusted(tls), false),
             None => peer.unreachable(words, !error.is_tls()),
         },
     };

@@ -15,7 +15,6 @@ mod http;
 mod mail;
 mod post;
 mod record;
-mod redact;
 mod sample;
 mod template;
 
@@ -29,9 +28,6 @@ pub use error::NotifyError;
 pub use facts::{ArtifactFact, Facts, Outcome};
 use record::Text;
 use template::{Escape, mrkdwn, render};
-
-/// What is said of a header that proves who we are and stands in the pipeline as text.
-pub(super) const LITERAL_SECRET: &str = "is a literal where a secret belongs: declare it under `secrets` and write `{ secret: name }`";
 
 /// Tell people or machines how the run ended. Exactly one of `slack`, `pagerduty`, `webhook`, `smtp`, `file` and `stdout`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,22 +4,20 @@
 
 use ring::hmac;
 use serde::Serialize;
+use ureq::http::Method;
 
-use super::channel::{PagerDuty, Slack, TextOrSecret, Webhook};
+use super::attempt::TRY_LIMIT;
+use super::channel::{PagerDuty, Slack, Webhook};
 use super::error::NotifyError;
 use super::facts::Facts;
-use super::http::{Post, in_plain_text, roots, url_problem};
+use super::http::roots;
 use super::record::{PagerDutyEvent, Record, SlackMessage, Text};
 use crate::secret::{Secret, SecretRef};
+use crate::step::web::{Call, PLAIN_TEXT, TextOrSecret, header_problem, in_plain_text, url_leak, url_problem};
 use crate::stream::digest::hex;
 
 /// The header that carries the signature of a webhook's body.
 const SIGNATURE: &str = "X-Runner-Signature";
-
-/// Words in the names of headers whose value proves who we are.
-const TELLTALE: [&str; 5] = ["authorization", "token", "api-key", "apikey", "secret"];
-
-const PLAIN_TEXT: &str = "must begin with https://: over http:// the secret would cross the network in plain text";
 
 /// Opens a secret for a channel.
 pub(super) trait Open: Fn(&SecretRef) -> Result<Secret, NotifyError> {}
@@ -34,14 +32,19 @@ fn setup(channel: &'static str, field: &str, problem: impl Into<String>) -> Noti
     NotifyError::Setup { channel, field: field.to_owned(), problem: problem.into() }
 }
 
+/// A POST of a JSON body.
+fn call(url: Secret, body: Vec<u8>) -> Call {
+    Call { method: Method::POST, url, headers: Vec::new(), json: Some(body), hidden: Vec::new(), roots: None, limit: TRY_LIMIT }
+}
+
 impl Slack {
-    pub(super) fn post(&self, open: &impl Open, text: &Text, facts: &Facts) -> Result<Post, NotifyError> {
+    pub(super) fn post(&self, open: &impl Open, text: &Text, facts: &Facts) -> Result<Call, NotifyError> {
         let url = open(&self.url)?;
         if in_plain_text(url.expose()) {
             return Err(setup("slack", "url", PLAIN_TEXT));
         }
         let body = body("slack", &SlackMessage::new(text, facts.outcome))?;
-        Ok(Post { url, headers: Vec::new(), body, hidden: Vec::new(), roots: None })
+        Ok(call(url, body))
     }
 }
 
@@ -52,10 +55,10 @@ impl PagerDuty {
         problem.map(|problem| ("pagerduty/endpoint".to_owned(), problem.to_owned())).into_iter().collect()
     }
 
-    pub(super) fn post(&self, open: &impl Open, text: &Text, facts: &Facts) -> Result<Post, NotifyError> {
+    pub(super) fn post(&self, open: &impl Open, text: &Text, facts: &Facts) -> Result<Call, NotifyError> {
         let routing_key = open(&self.routing_key)?;
         let body = body("pagerduty", &PagerDutyEvent::new(routing_key.expose(), self.severity, text, facts))?;
-        Ok(Post { url: Secret::new(self.endpoint.clone()), headers: Vec::new(), body, hidden: vec![routing_key], roots: None })
+        Ok(Call { hidden: vec![routing_key], ..call(Secret::new(self.endpoint.clone()), body) })
     }
 }
 
@@ -68,7 +71,7 @@ impl Webhook {
     pub(super) fn problems(&self) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         if let TextOrSecret::Text(url) = &self.url {
-            let problem = url_problem(url).or_else(|| self.leak(url));
+            let problem = url_problem(url).or_else(|| url_leak(url, self.headers.values()));
             problems.extend(problem.map(|problem| ("webhook/url".to_owned(), problem.to_owned())));
         }
         for (name, value) in &self.headers {
@@ -78,43 +81,17 @@ impl Webhook {
         problems
     }
 
-    fn leak(&self, url: &str) -> Option<&'static str> {
-        let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-        if authority.contains('@') {
-            return Some("holds a user or password: make the whole URL a secret (`url: { secret: name }`)");
-        }
-        let secret_header = self.headers.values().any(|value| matches!(value, TextOrSecret::Secret(_)));
-        (secret_header && in_plain_text(url)).then_some(PLAIN_TEXT)
-    }
-
-    pub(super) fn post(&self, open: &impl Open, text: &Text, facts: &Facts) -> Result<Post, NotifyError> {
-        let value = |text: &TextOrSecret| match text {
-            TextOrSecret::Text(text) => Ok(Secret::new(text.clone())),
-            TextOrSecret::Secret(secret) => open(secret),
-        };
+    pub(super) fn post(&self, open: &impl Open, text: &Text, facts: &Facts) -> Result<Call, NotifyError> {
         let body = body("webhook", &Record::new(text, facts))?;
         let mut headers = Vec::with_capacity(self.headers.len() + 1);
         for (name, text) in &self.headers {
-            headers.push((name.clone(), value(text)?));
+            headers.push((name.clone(), text.open(open)?));
         }
         let key = self.hmac.as_ref().map(open).transpose()?;
         headers.extend(key.as_ref().map(|key| (SIGNATURE.to_owned(), Secret::new(signature(key, &body)))));
         let roots = self.ca_file.as_deref().map(roots).transpose()?;
-        Ok(Post { url: value(&self.url)?, headers, body, hidden: key.into_iter().collect(), roots })
+        Ok(Call { headers, hidden: key.into_iter().collect(), roots, ..call(self.url.open(open)?, body) })
     }
-}
-
-fn header_problem(name: &str, value: &TextOrSecret) -> Option<&'static str> {
-    if ureq::http::HeaderName::try_from(name).is_err() {
-        return Some("is not the name of an HTTP header");
-    }
-    let TextOrSecret::Text(text) = value else { return None };
-    if ureq::http::HeaderValue::try_from(text.as_str()).is_err() {
-        return Some("holds a character that HTTP does not allow, such as a line break");
-    }
-    let lower = name.to_lowercase();
-    let telltale = TELLTALE.iter().any(|word| lower.contains(word));
-    telltale.then_some(super::LITERAL_SECRET)
 }
 
 fn signature(key: &Secret, body: &[u8]) -> String {

@@ -14,7 +14,7 @@ use rustix::pipe::fcntl_setpipe_size;
 use super::feed::{Broken, Fed, pour, pour_beside};
 use super::process::Process;
 use super::stderr::Tail;
-use super::{Finished, Program, Transience};
+use super::{Finished, Output, Program, Transience};
 use crate::stream::cancel::Registered;
 use crate::stream::{CHUNK, Cancel, Chunk, Pool, Pull, Stopper, Stream, StreamError};
 
@@ -155,6 +155,15 @@ pub(super) fn sink(program: &Program, mut input: Stream, cancel: &Cancel) -> Res
     }
     started.verdict(fed.bytes)?;
     Ok(Finished { bytes: fed.bytes, stderr: started.tail.all() })
+}
+
+/// Runs a program for what it does: its exit ends it, even where something that it left behind holds its outputs open.
+pub(super) fn act(program: &Program, cancel: &Cancel) -> Result<Output, StreamError> {
+    let (started, _, stdout) = Started::launch(program, false, true, cancel)?;
+    let reading = |error: std::io::Error| StreamError::io(format!("reading from {}", started.name), &error);
+    let stdout = stdout.map(Tail::of).transpose().map_err(reading)?;
+    started.verdict(0)?;
+    Ok(Output { stdout: stdout.map(|tail| tail.all()).unwrap_or_default(), stderr: started.tail.all() })
 }
 
 impl Piped {

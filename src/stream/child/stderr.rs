@@ -1,10 +1,9 @@
-//! What a program says on standard error: read all the time, so that it never blocks on it, and the last of it kept.
+//! What a program says: read all the time, so that it never blocks on it, and the last of it kept.
 //!
 //! This module does not judge what was said.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::process::ChildStderr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,12 +24,12 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Starts reading on a thread of its own.
-    pub(super) fn of(mut stderr: ChildStderr) -> io::Result<Self> {
+    pub(super) fn of(mut output: impl Read + Send + 'static) -> io::Result<Self> {
         let kept = Arc::new(Mutex::new(VecDeque::new()));
         let (end, done) = bounded::<()>(0);
         let into = Arc::clone(&kept);
-        std::thread::Builder::new().name("stderr".into()).spawn(move || {
-            drain(&mut stderr, &into);
+        std::thread::Builder::new().name("tail".into()).spawn(move || {
+            drain(&mut output, &into);
             drop(end);
         })?;
         Ok(Self { kept, done })
@@ -49,10 +48,10 @@ impl Tail {
     }
 }
 
-fn drain(stderr: &mut ChildStderr, into: &Mutex<VecDeque<u8>>) {
+fn drain(output: &mut impl Read, into: &Mutex<VecDeque<u8>>) {
     let mut buffer = [0; 4096];
     loop {
-        match stderr.read(&mut buffer) {
+        match output.read(&mut buffer) {
             Ok(0) => return,
             Ok(n) => {
                 let mut kept = into.lock().unwrap_or_else(PoisonError::into_inner);

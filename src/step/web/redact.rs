@@ -1,4 +1,4 @@
-//! Keeping secrets out of what servers say back: a server that repeats the request must not make an error leak it.
+//! Keeping secrets out of what servers and programs say back: who repeats what it was given must not make an error leak it.
 //!
 //! This module does not know which secrets there are; the caller hands them over.
 
@@ -13,7 +13,13 @@ const EXCERPT: usize = 200;
 /// One readable line of what a server said: secrets and their parts blackened, control characters gone, cut short.
 ///
 /// A secret is looked for as a whole and in the parts a URL or header has, because servers repeat those alone.
-pub(super) fn excerpt(text: &str, secrets: &[&str]) -> String {
+pub(in crate::step) fn excerpt(text: &str, secrets: &[&str]) -> String {
+    let line: String = blackened(text, secrets).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    cut(&line.split_whitespace().collect::<Vec<_>>().join(" "), EXCERPT)
+}
+
+/// A text without secrets and their parts.
+pub(in crate::step) fn blackened(text: &str, secrets: &[&str]) -> String {
     let mut parts: Vec<&str> = secrets.iter().flat_map(|secret| parts(secret)).collect();
     // Longest first, so that a part does not break the whole that holds it.
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
@@ -21,8 +27,7 @@ pub(super) fn excerpt(text: &str, secrets: &[&str]) -> String {
     for part in parts {
         text = text.replace(part, "[secret]");
     }
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    cut(&line.split_whitespace().collect::<Vec<_>>().join(" "), EXCERPT)
+    text
 }
 
 fn parts(secret: &str) -> impl Iterator<Item = &str> {
