@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod error;
 pub mod facts;
 pub mod fingerprint;
+pub mod inventory;
 pub mod passfile;
 pub mod quote;
 pub mod restored;

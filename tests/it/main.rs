@@ -20,6 +20,7 @@ mod document_expand;
 mod document_given;
 mod document_parse;
 mod document_types;
+mod dump_catalog;
 mod layers;
 mod matrix_dump_restore;
 mod matrix_globals;
