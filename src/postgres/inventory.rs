@@ -8,6 +8,7 @@ mod catalog;
 mod pattern;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -82,21 +83,30 @@ pub struct Snapshot {
     name: String,
 }
 
-/// The transaction has no limits, because a dump may take long, and settings that end with it, because a pooler may
-/// give the connection to somebody else afterwards. The search path stays the role's own.
-const LIMITS: &str = "select pg_catalog.set_config(name, '0', true) from pg_catalog.pg_settings \
-    where name in ('statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')";
+/// How long reading the catalog may take: one of a hundred thousand tables takes seconds.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// The transaction waits for `pg_dump` as long as that takes to begin. The settings end with it, because a pooler may give
+/// the connection to somebody else afterwards; the search path stays the role's own.
+const PATIENT: &str = "select pg_catalog.set_config(name, '0', true) from pg_catalog.pg_settings \
+    where name in ('transaction_timeout', 'idle_in_transaction_session_timeout')";
 
 impl Snapshot {
     /// Begins the transaction and exports its snapshot.
     pub fn export(info: &ConnInfo, handle: &Handle) -> Result<Self, PgError> {
-        let client = Client::connect(info, handle)?;
+        let mut client = Client::connect(info, handle)?;
         client.batch("begin isolation level repeatable read read only")?;
-        client.query(LIMITS)?;
+        client.limit_statements(LIMIT)?;
+        client.query(PATIENT)?;
         let name = client.query_one_text("select pg_catalog.pg_export_snapshot()")?;
         let none = || PgError::Unexpected { server: client.info().describe(), detail: "no snapshot could be exported".to_owned() };
         let name = name.ok_or_else(none)?;
         Ok(Self { client, name })
+    }
+
+    /// Ends the transaction; who has taken the snapshot over keeps it.
+    pub fn end(self) {
+        self.client.close();
     }
 
     /// What `pg_dump --snapshot` and `set transaction snapshot` call it.
@@ -128,7 +138,10 @@ impl Snapshot {
 
 /// The tables (partitions, partitioned and foreign tables among them) that a selection leaves out, as `schema.table`, sorted.
 pub fn left_out_tables(info: &ConnInfo, handle: &Handle, selection: &Selection) -> Result<Vec<String>, PgError> {
-    let found = Snapshot::export(info, handle)?.inventory(selection)?;
+    let snapshot = Snapshot::export(info, handle)?;
+    let found = snapshot.inventory(selection);
+    snapshot.end();
+    let found = found?;
     let tables = found.objects.into_iter().filter(|object| matches!(object.kind.as_str(), "TABLE" | "FOREIGN TABLE") && !object.chosen);
     let mut names: Vec<String> = tables.map(|table| table.readable_name()).collect();
     names.sort();

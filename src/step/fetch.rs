@@ -30,7 +30,7 @@ impl OpenSource for Fetch {
         let store = cx.runtime.store(&self.store)?;
         let stream = store.get(&artifact.object.key, cx.cancel)?;
         let expected = Digest { algorithm: Algorithm::Sha256, hex: artifact.object.sha256, bytes: artifact.object.bytes };
-        Ok(Opened { stream: verified(stream, expected), origin: artifact.origin, contents: None })
+        Ok(Opened { stream: verified(stream, expected), origin: artifact.origin, contents: None, complete: None })
     }
 }
 

@@ -7,6 +7,7 @@
 mod check;
 mod checksum;
 mod commit;
+mod complete;
 mod compress;
 mod dump;
 mod encrypt;
@@ -26,6 +27,7 @@ mod verify_restore;
 pub mod work;
 
 pub use checksum::{Checksum, word as checksum_word};
+pub use complete::{Verdict, excluded_tables};
 pub use compress::{CodecChoice, Compress};
 pub use dump::{Dump, Format, Section};
 pub use encrypt::{AgeParams, Encrypt, OpenPgpParams};

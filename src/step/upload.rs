@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use jiff::Timestamp;
 
+use super::complete::{UNCHECKED, in_words};
 use super::work::PlacedUpload;
 use super::{AcceptSink, Cx, References, Settled, StepError, StepKind, Upstream};
 use crate::archive::Summary;
 use crate::ids::RefName;
-use crate::store::manifest::{Applied, Artifact};
+use crate::store::manifest::{Applied, Artifact, Completeness};
 use crate::store::{ObjectStore, PutOptions};
 use crate::stream::Stream;
 use crate::stream::crypt::Scheme;
@@ -46,13 +47,14 @@ impl AcceptSink for PlacedUpload {
         let object = store.put(&key, input, &options, cx.cancel, sent)?;
         let settled =
             upstream.settle().and_then(|settled| Ok(Settled { stages: self.sidecars(&*store, &key, settled.stages, cx)?, ..settled }));
-        let Settled { origin, stages, contents } = settled.inspect_err(|_| take_back(&*store, &key, cx))?;
+        let Settled { origin, stages, contents, completeness } = settled.inspect_err(|_| take_back(&*store, &key, cx))?;
         cx.reports.note(format!("{key} ({}) in {}", crate::quantity::bytes(object.bytes), store.describe()));
         let finished = Timestamp::now();
         let summary = contents.as_ref().map(|contents| contents.summary());
         cx.reports.note_all(summary.as_ref().map(held));
+        cx.reports.note_all(completeness.iter().flat_map(lacking));
         let (step, store) = (cx.step.clone(), self.store.clone());
-        let artifact = Artifact { step, store, object, origin, stages, contents: summary, started, finished };
+        let artifact = Artifact { step, store, object, origin, stages, contents: summary, completeness, started, finished };
         cx.runtime.ledger(|ledger| {
             ledger.fingerprints.extend(contents.map(|contents| (cx.step.clone(), contents)));
             ledger.artifacts.insert(cx.step.clone(), artifact);
@@ -65,6 +67,12 @@ impl AcceptSink for PlacedUpload {
 fn held(contents: &Summary) -> String {
     let (tables, rows, objects) = (count(contents.tables, "table"), count(contents.rows, "row"), count(contents.objects, "object"));
     format!("fingerprint {}: {tables}, {rows}, {objects}", contents.digest)
+}
+
+/// What a dump lacks, in lines.
+fn lacking(completeness: &Completeness) -> Vec<String> {
+    let unchecked = completeness.unchecked.as_ref().map(|why| format!("{UNCHECKED}: {why}"));
+    unchecked.into_iter().chain(in_words(completeness)).collect()
 }
 
 /// Removes an object that this attempt wrote and can not vouch for.

@@ -21,6 +21,7 @@ mod document_given;
 mod document_parse;
 mod document_types;
 mod dump_catalog;
+mod dump_complete;
 mod layers;
 mod matrix_dump_restore;
 mod matrix_globals;
