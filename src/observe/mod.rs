@@ -11,12 +11,12 @@ use std::path::Path;
 
 use tokio::runtime::Handle;
 
-use crate::ids::RefName;
-use crate::pipeline::Pipeline;
-use crate::plan::{ConnectionFacts, Observed, Reach, StoreFacts, Trouble};
+use crate::ids::{RefName, StepId};
+use crate::pipeline::{Pipeline, Step};
+use crate::plan::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
 use crate::postgres::ConnectionSpec;
 use crate::secret::{Presence, SecretRef, Secrets};
-use crate::step::StepError;
+use crate::step::{Params, StepError};
 use crate::store::{self, StoreError, StoreSpec};
 
 /// How closely to look.
@@ -34,12 +34,14 @@ pub fn offline() -> Observed {
 /// Looks at everything that a pipeline names, all of it at once.
 pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observed {
     let secrets = Secrets::new(pipeline.secrets.clone());
-    let (connections, stores) = std::thread::scope(|scope| {
+    let (connections, stores, left_out) = std::thread::scope(|scope| {
         let connections: Vec<_> =
             pipeline.connections.iter().map(|(name, spec)| (name.clone(), scope.spawn(|| connection(spec, &secrets, handle)))).collect();
         let stores: Vec<_> =
             pipeline.stores.iter().map(|(name, spec)| (name.clone(), scope.spawn(|| store_facts(spec, handle, options)))).collect();
-        (joined(connections), joined(stores))
+        let filters: Vec<_> = pipeline.steps.iter().map(|step| scope.spawn(|| left_out(pipeline, step, &secrets, handle))).collect();
+        let left_out = filters.into_iter().filter_map(|look| look.join().ok().flatten()).collect();
+        (joined(connections), joined(stores), left_out)
     });
     Observed {
         offline: false,
@@ -48,8 +50,19 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         stores,
         secrets: presence(pipeline, &secrets),
         scratch_free: free(&std::env::temp_dir()),
+        left_out,
         troubles: troubles(pipeline),
     }
+}
+
+/// What the filters of a dump leave out. A database that does not answer is told of by its connection.
+fn left_out(pipeline: &Pipeline, step: &Step, secrets: &Secrets, handle: &Handle) -> Option<(StepId, LeftOutTables)> {
+    let Params::Dump(dump) = &step.params else { return None };
+    let Some(ConnectionSpec::Postgres(spec)) = pipeline.connections.get(&dump.connection) else { return None };
+    if dump.selection().is_everything() {
+        return None;
+    }
+    Some((step.id.clone(), database::left_out(spec, dump, secrets, handle).ok()??))
 }
 
 type Looks<'scope, T> = Vec<(RefName, std::thread::ScopedJoinHandle<'scope, Reach<T>>)>;

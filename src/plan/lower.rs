@@ -9,7 +9,7 @@ use crate::secret::Presence;
 use crate::step::work::{Commit, Fetch, Finish, PlacedUpload, RestoreScratch};
 use crate::step::{
     Checksum, CodecChoice, Effect, Encrypt, Filter, Flow, Kind, Params, Sink, Source, Stage, Staged, Undo, VerifyRestore, Work,
-    checksum_word,
+    checksum_word, excluded_tables,
 };
 use crate::template::{Bindings, RunWords, Template};
 
@@ -62,6 +62,7 @@ fn node(id: NodeId, step: &Step, action: Action, work: Work) -> Node {
         steps: vec![words(step)],
         target: None,
         expected_bytes: None,
+        left_out: None,
         when: step.when,
         timeout: step.timeout,
         stall: step.stall,
@@ -93,6 +94,7 @@ impl Lower<'_> {
         "every run stores a new object".clone_into(&mut node.reason);
         node.target = Some(target);
         node.expected_bytes = self.expected(first);
+        node.left_out = self.observed.left_out.get(&first.id).map(|tables| excluded_tables(tables.count, &tables.names));
         node.timeout = strictest(chain, steps);
         Some(node)
     }

@@ -286,3 +286,20 @@ fn names_in_other_encodings_are_found_again() {
         assert_eq!(groups(&lacks(&connection, &json!({ "tables": ["other"] })).0), [excluded]);
     }
 }
+
+#[test]
+fn a_plan_shows_what_filters_will_leave_out_and_an_offline_plan_nothing() {
+    let server = small(18);
+    let rig = Rig::new();
+    let steps = [
+        step("dump", "dump", &json!({ "connection": "db", "exclude_tables": ["public.Audit", "public.tmp"] })),
+        step("keep", "upload", &json!({ "store": "vault" })),
+    ];
+    let file = rig.pipeline(&pipeline("planned", &by_socket(&server, "shop"), &steps));
+    let plan = |more: &[&str]| rig.run([&["plan", file.to_str().unwrap()], more].concat()).ended(0).stdout;
+    let words = "2 tables excluded by filter: public.Audit, public.tmp";
+    let human = plan(&[]);
+    assert!(human.lines().any(|line| line.trim_start().starts_with("left out") && line.ends_with(words)), "{human}");
+    assert!(plan(&["--format", "markdown"]).contains(&format!("**left out** {words}")));
+    assert!(!plan(&["--offline"]).contains("left out"));
+}
