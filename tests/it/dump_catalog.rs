@@ -150,3 +150,27 @@ fn the_catalog_of_two_thousand_tables_is_read_in_a_moment() {
     // It takes less than 0.2 s, connecting included; a machine that does other things besides is given more.
     assert!(took < std::time::Duration::from_secs(3), "{took:?}");
 }
+
+#[test]
+fn of_an_extension_only_the_rows_that_are_the_users_are_asked_for() {
+    let server = TestServer::start(18);
+    let folder = server.socket_folder().join("extension");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("tuned.control"), "default_version = '1.0'\nrelocatable = false\nschema = tuning\n").unwrap();
+    let script = "create table settings (id int generated always as identity primary key, own bool); create table fixed (id serial);
+        create view seen as select * from settings; create type kind as enum ('a'); create function note() returns int language sql as 'select 1';
+        create table plain (id int); select pg_catalog.pg_extension_config_dump('settings', 'where own');
+        select pg_catalog.pg_extension_config_dump('plain', '');";
+    std::fs::write(folder.join("tuned--1.0.sql"), script).unwrap();
+    server.psql("postgres", &format!("create database \"{DATABASE}\""));
+    server.psql(
+        "postgres",
+        &format!("alter database \"{DATABASE}\" set extension_control_path = '{}:$system'", server.socket_folder().display()),
+    );
+    server.psql(DATABASE, "create extension tuned; create index on tuning.settings (own); create table tuning.mine (kind tuning.kind)");
+    let bytes = dump(&server, 18, DATABASE, &["-Fc", "-Z0"]);
+    let (archived, found) = (archived(&read(&bytes, Form::Custom).unwrap().inventory), inventory(&server, &Selection::default()));
+    assert_eq!(asked(&found, |_| true), archived);
+    let rows = archived.keys().filter(|(kind, ..)| kind == "TABLE DATA").map(|(.., name)| name.as_str());
+    assert_eq!(rows.collect::<Vec<_>>(), ["mine", "plain", "settings"]);
+}
