@@ -3,7 +3,7 @@
 //! The sink alone drives the chain by pulling. What each part learned is asked only after the verified end.
 
 use crate::archive;
-use crate::step::{AfterFilter, Cx, Flow, Opened, Reports, Settled, Stage, StepError, Upstream};
+use crate::step::{AfterFilter, Cx, Flow, Opened, Reports, Settled, Stage, StepError, Upstream, Verdict};
 use crate::store::manifest::{Applied, Origin};
 use crate::stream::Stream;
 use crate::stream::meter::{Meter, metered};
@@ -29,7 +29,7 @@ impl Meters {
 
 /// What came before the sink, asked after the end.
 struct Before<'a> {
-    source: Option<(Origin, Option<archive::Handle>)>,
+    source: Option<(Origin, Option<archive::Handle>, Option<Verdict>)>,
     afters: Vec<AfterFilter>,
     meters: &'a Meters,
 }
@@ -37,20 +37,20 @@ struct Before<'a> {
 impl Upstream for Before<'_> {
     fn settle(&mut self) -> Result<Settled, StepError> {
         let gone = || StepError::new(crate::diagnostic::Class::Failed, "the stream was settled twice");
-        let (origin, contents) = self.source.take().ok_or_else(gone)?;
+        let (origin, contents, complete) = self.source.take().ok_or_else(gone)?;
         let counted = std::mem::take(&mut self.afters).into_iter().zip(&self.meters.stages);
         let applied: Result<Vec<Option<Applied>>, StepError> = counted.map(|(after, meter)| after(meter.bytes())).collect();
         // A fetched artifact brings its origin's own count along.
         let bytes = if origin.bytes == 0 { self.meters.source.bytes() } else { origin.bytes };
-        let contents = contents.and_then(|handle| handle.get());
-        Ok(Settled { origin: Origin { bytes, ..origin }, stages: applied?.into_iter().flatten().collect(), contents })
+        let (contents, completeness) = (contents.and_then(|handle| handle.get()), complete.and_then(|verdict| verdict.get()));
+        Ok(Settled { origin: Origin { bytes, ..origin }, stages: applied?.into_iter().flatten().collect(), contents, completeness })
     }
 }
 
 /// Runs a flow to its end.
 pub(super) fn run(flow: &Flow, base: &Cx<'_>, meters: &Meters) -> Result<(), StepError> {
     let cx = |step| Cx { step, ..*base };
-    let Opened { stream, origin, contents } = flow.source.part.opener().open(&cx(&flow.source.step))?;
+    let Opened { stream, origin, contents, complete } = flow.source.part.opener().open(&cx(&flow.source.step))?;
     let mut stream: Stream = metered(stream, &meters.source);
     let mut afters = Vec::new();
     for (staged, meter) in flow.stages.iter().zip(&meters.stages) {
@@ -62,7 +62,7 @@ pub(super) fn run(flow: &Flow, base: &Cx<'_>, meters: &Meters) -> Result<(), Ste
         }
         afters.push(after);
     }
-    let mut before = Before { source: Some((origin, contents)), afters, meters };
+    let mut before = Before { source: Some((origin, contents, complete)), afters, meters };
     let sink = &flow.sink;
     sink.part.acceptor().accept(stream, &mut before, &cx(&sink.step), &|bytes| meters.sink.add(bytes))
 }

@@ -2,11 +2,13 @@
 
 use tokio::runtime::Handle;
 
-use crate::plan::{ConnectionFacts, ToolFacts};
+use crate::plan::{ConnectionFacts, LeftOutTables, ToolFacts};
+use crate::postgres::inventory::left_out_tables;
 use crate::postgres::spec::{EmbeddedSpec, PostgresSpec};
 use crate::postgres::target::{self, Existing, TargetFacts};
 use crate::postgres::{ConnInfo, ConnectionSpec, Facts, Installed, PgError};
 use crate::secret::Secrets;
+use crate::step::Dump;
 
 /// A server that runs already.
 pub(super) fn server(spec: &PostgresSpec, secrets: &Secrets, handle: &Handle) -> Result<ConnectionFacts, PgError> {
@@ -26,6 +28,19 @@ pub(super) fn server(spec: &PostgresSpec, secrets: &Secrets, handle: &Handle) ->
         tools,
         no_scratch,
     })
+}
+
+/// How many names of tables are kept.
+const NAMES: usize = 100;
+
+/// The tables that a dump's filters leave out; `None` if there are none.
+pub(super) fn left_out(spec: &PostgresSpec, dump: &Dump, secrets: &Secrets, handle: &Handle) -> Result<Option<LeftOutTables>, PgError> {
+    let info = ConnInfo::resolve(spec, secrets)?;
+    let info = info.with_database(dump.database.as_ref().unwrap_or(&info.database));
+    let mut names = left_out_tables(&info, handle, &dump.selection())?;
+    let count = names.len() as u64;
+    names.truncate(NAMES);
+    Ok((count > 0).then_some(LeftOutTables { count, names }))
 }
 
 /// A server that will be started for the run: only its programs can be looked at.

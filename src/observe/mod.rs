@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
-use crate::pipeline::Pipeline;
-use crate::plan::{ConnectionFacts, Observed, Reach, StoreFacts, Trouble};
+use crate::pipeline::{Pipeline, Step};
+use crate::plan::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
 use crate::postgres::ConnectionSpec;
 use crate::postgres::target::TargetFacts;
 use crate::secret::{Presence, SecretRef, Secrets};
@@ -38,11 +38,13 @@ pub fn offline() -> Observed {
 pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observed {
     let secrets = Secrets::new(pipeline.secrets.clone());
     let looked = pipeline.connections.iter().filter(|(name, _)| !only_restored(pipeline, name));
-    let (connections, stores) = std::thread::scope(|scope| {
+    let (connections, stores, left_out) = std::thread::scope(|scope| {
         let connections: Vec<_> = looked.map(|(name, spec)| (name.clone(), scope.spawn(|| connection(spec, &secrets, handle)))).collect();
         let stores: Vec<_> =
             pipeline.stores.iter().map(|(name, spec)| (name.clone(), scope.spawn(|| store_facts(spec, handle, options)))).collect();
-        (joined(connections), joined(stores))
+        let filters: Vec<_> = pipeline.steps.iter().map(|step| scope.spawn(|| left_out(pipeline, step, &secrets, handle))).collect();
+        let left_out = filters.into_iter().filter_map(|look| look.join().ok().flatten()).collect();
+        (joined(connections), joined(stores), left_out)
     });
     Observed {
         offline: false,
@@ -53,6 +55,7 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         targets: targets(pipeline, &secrets, handle),
         secrets: presence(pipeline, &secrets),
         scratch_free: free(&std::env::temp_dir()),
+        left_out,
         troubles: troubles(pipeline),
     }
 }
@@ -97,6 +100,16 @@ fn targets(pipeline: &Pipeline, secrets: &Secrets, handle: &Handle) -> BTreeMap<
 fn only_restored(pipeline: &Pipeline, name: &RefName) -> bool {
     let mut using = pipeline.steps.iter().filter(|step| step.params.facts().references().connections.contains(&name)).peekable();
     using.peek().is_some() && using.all(|step| step.params.facts().makes_database())
+}
+
+/// What the filters of a dump leave out. A database that does not answer is told of by its connection.
+fn left_out(pipeline: &Pipeline, step: &Step, secrets: &Secrets, handle: &Handle) -> Option<(StepId, LeftOutTables)> {
+    let Params::Dump(dump) = &step.params else { return None };
+    let Some(ConnectionSpec::Postgres(spec)) = pipeline.connections.get(&dump.connection) else { return None };
+    if dump.selection().is_everything() {
+        return None;
+    }
+    Some((step.id.clone(), database::left_out(spec, dump, secrets, handle).ok()??))
 }
 
 type Looks<'scope, T> = Vec<(RefName, std::thread::ScopedJoinHandle<'scope, Reach<T>>)>;

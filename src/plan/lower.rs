@@ -9,7 +9,7 @@ use crate::secret::{Presence, SecretRef};
 use crate::step::work::{Commit, Finish, PlacedUpload, ReadBack, RestoreScratch};
 use crate::step::{
     Checksum, CodecChoice, Edge, Effect, Encrypt, Filter, Flow, Kind, Landing, Params, PointRef, Sink, Source, Stage, Staged, Touch, Undo,
-    VerifyRestore, Work, checksum_word,
+    VerifyRestore, Work, checksum_word, excluded_tables,
 };
 use crate::store::manifest::Applied;
 use crate::stream::crypt::Scheme;
@@ -101,6 +101,7 @@ pub(super) fn node(id: NodeId, step: &Step, action: Action, work: Work) -> Node 
         target: None,
         destroys: Vec::new(),
         expected_bytes: None,
+        left_out: None,
         when: step.when,
         timeout: step.timeout,
         stall: step.stall,
@@ -137,6 +138,7 @@ impl Lower<'_> {
         "every run stores a new object".clone_into(&mut node.reason);
         node.target = Some(target);
         node.expected_bytes = self.expected(first);
+        node.left_out = self.observed.left_out.get(&first.id).map(|tables| excluded_tables(tables.count, &tables.names));
         node.timeout = strictest(chain, steps);
         Some(node)
     }

@@ -27,7 +27,7 @@ use crate::store::StoreSpec;
 use crate::template::Bindings;
 
 pub use lower::COMMIT;
-pub use observed::{ConnectionFacts, Observed, Reach, StoreFacts, ToolFacts, Trouble};
+pub use observed::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, ToolFacts, Trouble};
 pub use readiness::{Line, Standing, readiness};
 
 /// The version of the form of a plan file.
@@ -109,6 +109,9 @@ pub struct Node {
     /// About how many bytes its source will yield, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_bytes: Option<u64>,
+    /// What the filters of its source leave out, where somebody looked: `2 tables excluded by filter: public.audit, public.tmp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
     /// In which case it runs.
     pub when: When,
     /// How long one attempt may take.

@@ -38,9 +38,21 @@ pub struct Observed {
     /// Free bytes where scratch servers and staged dumps live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch_free: Option<u64>,
+    /// What the filters of dumps leave out, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<StepId, LeftOutTables>,
     /// What else was noticed, such as a recipients file that can not be read: subject and message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
+}
+
+/// The tables that a dump's filters leave out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutTables {
+    /// How many.
+    pub count: u64,
+    /// The first of them, as `schema.table`, sorted.
+    pub names: Vec<String>,
 }
 
 /// Something noticed about a step's own files or programs.

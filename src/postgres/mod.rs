@@ -12,6 +12,7 @@ pub mod error;
 pub mod facts;
 pub mod fingerprint;
 pub mod interrupt;
+pub mod inventory;
 pub mod passfile;
 pub mod patch;
 pub mod quote;

@@ -197,6 +197,7 @@ fn details(node: &Node) -> Vec<(&'static str, String)> {
     if let Some(expected) = node.expected_bytes {
         details.push(("expects", format!("about {} or less", bytes(expected))));
     }
+    details.extend(node.left_out.clone().map(|words| ("left out", words)));
     details.extend(scratch(node).map(|words| ("scratch", words)));
     let retry = count(node.retry.attempts.max(1), "attempt");
     let timeout = node.timeout.map(|timeout| format!(", each at most {timeout}")).unwrap_or_default();
@@ -263,7 +264,8 @@ pub fn markdown(plan: &Plan) -> String {
     let _ok = writeln!(out, "### Backup plan: `{}`\n{about}", plan.pipeline);
     let _ok = writeln!(out, "| | node | steps | object | because |\n|---|---|---|---|---|");
     for node in &plan.nodes {
-        let steps: Vec<String> = node.steps.iter().map(|step| format!("**{}** {}", step.uses, escaped(&step.words))).collect();
+        let mut steps: Vec<String> = node.steps.iter().map(|step| format!("**{}** {}", step.uses, escaped(&step.words))).collect();
+        steps.extend(node.left_out.as_ref().map(|words| format!("**left out** {}", escaped(words))));
         let destroyed = node.destroys.iter().map(|words| format!("<br>**! {}**", escaped(words))).collect::<Vec<_>>().concat();
         let object = node.target.as_ref().map(|target| format!("{}: `{}`", target.store, target.key)).unwrap_or_default();
         let _ok = writeln!(

@@ -48,8 +48,8 @@ impl Connection {
         self.info.equip(Program::new(path), &self.passfile)
     }
 
-    /// The same for another database of the server.
-    pub fn program_for(&self, path: &Path, database: &str) -> Program {
-        self.program(path).env("PGDATABASE", database)
+    /// The same for one server of this connection's, such as the one that knows a snapshot.
+    pub fn program_at(&self, path: &Path, server: &ConnInfo) -> Program {
+        server.equip(Program::new(path), &self.passfile)
     }
 }

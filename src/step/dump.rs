@@ -6,18 +6,23 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Cx, OpenSource, Opened, Problem, References, StepError, StepKind, origin};
+use super::{Cx, OpenSource, Opened, Problem, References, StepError, StepKind, complete, origin};
 use crate::archive::{Form as Contents, fingerprint};
+use crate::diagnostic::Class;
 use crate::ids::RefName;
+use crate::postgres::ConnInfo;
 use crate::postgres::fingerprint::ENVIRONMENT;
+use crate::postgres::inventory::{Inventory, Selection, Snapshot};
 use crate::quantity::Duration;
 use crate::store::manifest::Origin;
-use crate::stream::Stream;
 use crate::stream::archive_tar::archive;
+use crate::stream::begun::begun;
 use crate::stream::bytes::stream_of;
+use crate::stream::child::Program;
 use crate::stream::expected::{Form, expected};
 use crate::stream::file::read_file;
 use crate::stream::keep::keeping;
+use crate::stream::{Stream, StreamError};
 
 /// Dumps one database with `pg_dump` and yields its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -257,46 +262,116 @@ impl OpenSource for Dump {
     fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
         let connection = cx.runtime.connection(&self.connection)?;
         let database = self.database.as_ref().unwrap_or(&connection.info().database);
-        let (origin, tools) = origin::of(&self.connection, &connection.info().with_database(database), cx, "pg_dump")?;
+        let info = connection.info().with_database(database);
+        let (origin, tools) = origin::of(&self.connection, &info, cx, "pg_dump")?;
         let origin = Origin { kind: "dump".to_owned(), format: self.origin_format().to_owned(), ..origin };
-        let program = connection
-            .program_for(&tools.tool("pg_dump"), database)
-            .args(self.arguments())
-            .named("pg_dump")
-            .env(ENVIRONMENT.0, ENVIRONMENT.1);
+        let equipped = |server: &ConnInfo| {
+            let program = connection.program_at(&tools.tool("pg_dump"), server);
+            program.args(self.arguments()).named("pg_dump").env(ENVIRONMENT.0, ENVIRONMENT.1)
+        };
+        if !self.fingerprint {
+            cx.reports.note("without a fingerprint, whether the dump is complete is not checked");
+            let (stream, ()) = self.start(equipped(&info), cx, || ())?;
+            return Ok(Opened { stream: stream?, origin, contents: None, complete: None });
+        }
+        let (stream, expected) = self.watched(&info, cx, &equipped)?;
+        let (stream, contents) = fingerprint(stream, self.contents());
+        let (stream, complete) = complete::checked(stream, contents.clone(), self, expected);
+        Ok(Opened { stream, origin, contents: Some(contents), complete: Some(complete) })
+    }
+}
+
+/// What a dump should hold, or why nobody knows.
+type Expectation = Result<Inventory, String>;
+
+impl Dump {
+    /// Which objects it chooses, as `pg_dump` is told.
+    pub fn selection(&self) -> Selection {
+        let patterns = |names: &[String]| names.iter().map(|name| pattern(name)).collect();
+        Selection {
+            tables: patterns(&self.tables),
+            exclude_tables: patterns(&self.exclude_tables),
+            schemas: patterns(&self.schemas),
+            exclude_schemas: patterns(&self.exclude_schemas),
+        }
+    }
+
+    /// Starts `pg_dump` in a snapshot of ours, and reads in that snapshot what it should write while it begins. Where this
+    /// can not be, it dumps as it would alone: a backup that nobody could check is better than none.
+    fn watched(&self, info: &ConnInfo, cx: &Cx<'_>, equipped: &dyn Fn(&ConnInfo) -> Program) -> Result<(Stream, Expectation), StepError> {
+        let snapshot = match Snapshot::export(info, cx.runtime.handle()) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                let (stream, ()) = self.start(equipped(info), cx, || ())?;
+                return Ok((stream?, Err(format!("pg_dump could not be given a snapshot: {error}"))));
+            }
+        };
+        let program = equipped(snapshot.server()).arg(format!("--snapshot={}", snapshot.name()));
+        let (stream, inventory) = self.start(program, cx, || snapshot.inventory(&self.selection()))?;
+        // pg_dump has it by now, or never will.
+        snapshot.end();
+        match stream {
+            Err(error) if complete::needs_no_company(&error) => {
+                let why = format!("pg_dump could not take over a snapshot: {error}");
+                Ok((self.alone(info, cx, equipped)?, Err(why)))
+            }
+            stream => Ok((stream?, inventory.map_err(|error| format!("the catalog could not be read: {error}")))),
+        }
+    }
+
+    /// Starts `pg_dump` once more, without us. The server needs a moment to see that our connection is gone.
+    fn alone(&self, info: &ConnInfo, cx: &Cx<'_>, equipped: &dyn Fn(&ConnInfo) -> Program) -> Result<Stream, StepError> {
+        for _ in 0..10 {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            cx.cancel.check()?;
+            match self.start(equipped(info), cx, || ())?.0 {
+                Err(error) if complete::needs_no_company(&error) => {}
+                stream => return Ok(stream?),
+            }
+        }
+        Ok(self.start(equipped(info), cx, || ())?.0?)
+    }
+
+    /// Runs `pg_dump` up to its first bytes, or to its end where it is staged, and does something else at the same time.
+    fn start<T: Send>(
+        &self,
+        program: Program,
+        cx: &Cx<'_>,
+        meanwhile: impl FnOnce() -> T + Send,
+    ) -> Result<(Result<Stream, StreamError>, T), StepError> {
         if self.format != Format::Directory {
-            let stream = expected(program.wide_output().source(cx.cancel)?, self.format.form());
-            return Ok(self.fingerprinted(stream, origin));
+            let stream = program.wide_output().source(cx.cancel).map(|stream| expected(stream, self.format.form()));
+            let other = meanwhile();
+            return Ok((stream.and_then(begun), other));
         }
         let staged = origin::staging(cx)?;
         let folder = staged.path().join("dump");
         let _quiet = cx.reports.quiet();
-        program.arg("--file").arg(&folder).run(cx.cancel)?;
-        let contents = folder.join("toc.dat");
-        let contents = if contents.is_file() { read_file(&contents, None)? } else { stream_of("") };
-        drain(expected(contents, self.format.form()))?;
-        Ok(self.fingerprinted(keeping(archive(&folder)?, staged), origin))
+        let (ran, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(meanwhile);
+            (program.arg("--file").arg(&folder).run(cx.cancel), other.join())
+        });
+        let other = other.map_err(|_| StepError::new(Class::Internal, "a thread that read the catalog died"))?;
+        let stream = ran.and_then(|_| {
+            let contents = folder.join("toc.dat");
+            let contents = if contents.is_file() { read_file(&contents, None)? } else { stream_of("") };
+            drain(expected(contents, self.format.form()))?;
+            Ok(keeping(archive(&folder)?, staged))
+        });
+        Ok((stream, other))
     }
-}
 
-impl Dump {
-    /// Reads what the dump holds as it flows, unless that is not wanted.
-    fn fingerprinted(&self, stream: Stream, origin: Origin) -> Opened {
-        if !self.fingerprint {
-            return Opened { stream, origin, contents: None };
-        }
-        let form = match self.format {
+    const fn contents(&self) -> Contents {
+        match self.format {
             Format::Custom => Contents::Custom,
             Format::Plain => Contents::Plain,
             Format::Tar => Contents::Tar,
             Format::Directory => Contents::Directory,
-        };
-        let (stream, handle) = fingerprint(stream, form);
-        Opened { stream, origin, contents: Some(handle) }
+        }
     }
 }
 
-fn drain(mut stream: Stream) -> Result<(), StepError> {
+fn drain(mut stream: Stream) -> Result<(), StreamError> {
     while stream.pull()?.is_some() {}
     Ok(())
 }

@@ -87,6 +87,6 @@ impl OpenSource for Globals {
         let (origin, tools) = origin::of(&self.connection, connection.info(), cx, "pg_dumpall")?;
         let origin = Origin { kind: "globals".to_owned(), format: "globals-sql".to_owned(), database: None, ..origin };
         let program = connection.program(&tools.tool("pg_dumpall")).args(self.arguments()).named("pg_dumpall");
-        Ok(Opened { stream: expected(program.source(cx.cancel)?, FORM), origin, contents: None })
+        Ok(Opened { stream: expected(program.source(cx.cancel)?, FORM), origin, contents: None, complete: None })
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod checksum;
 mod command;
 mod commit;
+mod complete;
 mod compress;
 mod dump;
 mod encrypt;
@@ -36,6 +37,7 @@ pub mod work;
 
 pub use checksum::{Checksum, word as checksum_word};
 pub use command::Command;
+pub use complete::{Verdict, excluded_tables};
 pub use compress::{CodecChoice, Compress};
 pub use dump::{Dump, Format, Section};
 pub use encrypt::{AgeParams, Encrypt, OpenPgpParams};

@@ -6,12 +6,12 @@
 use crate::archive::{self, Fingerprint};
 use crate::ids::StepId;
 use crate::runtime::Runtime;
-use crate::store::manifest::{Applied, Origin};
+use crate::store::manifest::{Applied, Completeness, Origin};
 use crate::stream::{Cancel, Stream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::StepError;
+use super::{StepError, Verdict};
 
 /// What a part of a node is given.
 #[derive(Clone, Copy)]
@@ -84,6 +84,8 @@ pub struct Opened {
     pub origin: Origin,
     /// Where the fingerprint of its content appears at the end, if one is taken.
     pub contents: Option<archive::Handle>,
+    /// Where it is told at the end what the content lacks, if that is checked.
+    pub complete: Option<Verdict>,
 }
 
 /// What begins a stream.
@@ -117,6 +119,8 @@ pub struct Settled {
     pub stages: Vec<Applied>,
     /// What the source held, if that was read as it flowed.
     pub contents: Option<Arc<Fingerprint>>,
+    /// What it lacked, if that was checked.
+    pub completeness: Option<Completeness>,
 }
 
 /// What ends a stream.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::complete::{UNCHECKED, in_words};
 use super::notify::{ArtifactFact, Delivery, Facts, Notify, Outcome};
 use super::web::LITERAL_SECRET;
 use super::{Cx, PerformEffect, Problem, References, StepError, StepKind};
@@ -57,6 +58,8 @@ fn facts(ledger: &Ledger, cx: &Cx<'_>) -> Facts {
         (false, true) => Outcome::Success,
     };
     let finished = Timestamp::now();
+    let lacking = || ledger.artifacts.values().filter_map(|artifact| artifact.completeness.as_ref());
+    let unchecked = lacking().filter_map(|found| found.unchecked.as_ref()).map(|why| format!("{UNCHECKED}: {why}"));
     let verified = ledger.verifications.values().max_by_key(|verification| verification.level);
     Facts {
         pipeline: run.pipeline.clone(),
@@ -71,7 +74,8 @@ fn facts(ledger: &Ledger, cx: &Cx<'_>) -> Facts {
         artifacts: ledger.artifacts.values().map(artifact).collect(),
         failed_step: failed.and_then(|record| step_of(&record.node)),
         error: failed.and_then(|record| record.error.clone()),
-        warnings,
+        warnings: warnings.into_iter().chain(unchecked).collect(),
+        left_out: lacking().flat_map(in_words).collect(),
         tables: verified.filter(|verification| !verification.tables.is_empty()).map(|verification| verification.tables.len() as u64),
         host: run.host.clone(),
         checks: verified.map(|verification| verification.checks.clone()).unwrap_or_default(),

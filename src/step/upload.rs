@@ -5,12 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use jiff::Timestamp;
 
+use super::complete::{UNCHECKED, in_words};
 use super::work::PlacedUpload;
 use super::{AcceptSink, ApplyFilter, CodecChoice, Compress, Cx, Encrypt, References, Settled, StepError, StepKind, Upstream};
 use crate::archive::{Fingerprint, Summary};
 use crate::diagnostic::Class;
 use crate::ids::RefName;
-use crate::store::manifest::{Applied, Artifact, Sidecar};
+use crate::store::manifest::{Applied, Artifact, Completeness, Sidecar};
 use crate::store::{ObjectStore, PutOptions};
 use crate::stream::Stream;
 use crate::stream::bytes::stream_of;
@@ -54,13 +55,14 @@ impl AcceptSink for PlacedUpload {
                 Ok((Settled { stages: self.sidecars(&key, settled.stages, &mut written)?, ..settled }, fingerprint))
             })
             .inspect_err(|_| written.take_back())?;
-        let Settled { origin, stages, contents } = settled;
+        let Settled { origin, stages, contents, completeness } = settled;
         cx.reports.note(format!("{key} ({}) in {}", crate::quantity::bytes(object.bytes), store.describe()));
         let finished = Timestamp::now();
         let summary = contents.as_ref().map(|contents| contents.summary());
         cx.reports.note_all(summary.as_ref().map(held));
+        cx.reports.note_all(completeness.iter().flat_map(lacking));
         let (step, store) = (cx.step.clone(), self.store.clone());
-        let artifact = Artifact { step, store, object, origin, stages, contents: summary, fingerprint, started, finished };
+        let artifact = Artifact { step, store, object, origin, stages, contents: summary, fingerprint, completeness, started, finished };
         cx.runtime.ledger(|ledger| {
             ledger.fingerprints.extend(contents.map(|contents| (cx.step.clone(), contents)));
             ledger.artifacts.insert(cx.step.clone(), artifact);
@@ -95,6 +97,12 @@ impl Written<'_> {
 fn held(contents: &Summary) -> String {
     let (tables, rows, objects) = (count(contents.tables, "table"), count(contents.rows, "row"), count(contents.objects, "object"));
     format!("fingerprint {}: {tables}, {rows}, {objects}", contents.digest)
+}
+
+/// What a dump lacks, in lines.
+fn lacking(completeness: &Completeness) -> Vec<String> {
+    let unchecked = completeness.unchecked.as_ref().map(|why| format!("{UNCHECKED}: {why}"));
+    unchecked.into_iter().chain(in_words(completeness)).collect()
 }
 
 impl PlacedUpload {

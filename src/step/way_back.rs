@@ -44,7 +44,7 @@ impl OpenSource for ReadBack {
         let verification = Verification::starting(self.artifact.clone(), Timestamp::now());
         cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), verification));
         let stream = read(&artifact.object, &*cx.runtime.store(&self.store)?, cx)?;
-        Ok(Opened { stream, origin: artifact.origin, contents: None })
+        Ok(Opened { stream, origin: artifact.origin, contents: None, complete: None })
     }
 }
 

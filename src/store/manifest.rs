@@ -142,6 +142,9 @@ pub struct Artifact {
     /// The whole of it, as an object beside this one; `None` where nothing was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Sidecar>,
+    /// What the dump lacks of its database; `None` where nobody looked: for globals, and without a fingerprint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completeness: Option<Completeness>,
     /// When its first byte was asked for.
     pub started: Timestamp,
     /// When the store confirmed it.
@@ -155,6 +158,51 @@ pub struct Sidecar {
     pub object: Stored,
     /// The stages applied to the JSON, first to last.
     pub stages: Vec<Applied>,
+}
+
+/// What a dump lacks of its database, as the catalog had it in the dump's own snapshot. What it lacks without a reason is
+/// never stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Completeness {
+    /// Why nobody could tell; `None` when every object of the catalog was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchecked: Option<String>,
+    /// How many objects of the catalog were looked for, large objects among them.
+    pub objects: u64,
+    /// What was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Objects of one kind that a dump lacks for one reason. Parts of a table that a filter excludes are not listed with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The kind, as an archive's inventory has it: `TABLE`, `TABLE DATA`, `SUBSCRIPTION`.
+    pub kind: String,
+    /// Why.
+    pub why: Why,
+    /// How many.
+    pub count: u64,
+    /// Their names with their schemas, sorted; only the first where they are very many.
+    pub names: Vec<String>,
+}
+
+/// Why a dump lacks an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// `tables`, `exclude_tables`, `schemas` or `exclude_schemas` do not choose it.
+    Filter,
+    /// It is data, and only definitions were wanted.
+    SchemaOnly,
+    /// It is a definition, and only data was wanted.
+    DataOnly,
+    /// It is in a section that was not wanted.
+    Sections,
+    /// Only superusers dump it.
+    NoSuperuser,
+    /// A standby does not have it.
+    Standby,
 }
 
 /// The commit of a run.

@@ -9,6 +9,7 @@
 //! stage; chunks are large and their buffers are reused. This module knows neither steps nor stores nor YAML.
 
 pub mod archive_tar;
+pub mod begun;
 pub mod bytes;
 pub mod cancel;
 pub mod child;
@@ -116,6 +117,12 @@ pub enum StreamError {
         reason: String,
         /// Whether a limit passed (a stall, a timeout) that a new attempt may keep.
         transient: bool,
+    },
+    /// It ended whole and does not hold all that it should.
+    #[error("{detail}")]
+    Incomplete {
+        /// What is missing, and what to do.
+        detail: String,
     },
     /// The stage before went away without an end: a defect in this program, reported rather than taken for an end.
     #[error("the {stage} stage vanished before the end of its stream")]

@@ -22,6 +22,8 @@ mod document_expand;
 mod document_given;
 mod document_parse;
 mod document_types;
+mod dump_catalog;
+mod dump_complete;
 mod layers;
 mod matrix_dump_restore;
 mod matrix_globals;

@@ -58,6 +58,7 @@ fn a_webhook_gets_the_documented_json_signed_and_with_its_headers() {
         "failed_step": null,
         "error": null,
         "warnings": [],
+        "left_out": [],
         "tables": 42,
         "host": "db1.example",
         "checks": [{ "check": "row_count users >= 1", "passed": true, "found": "7" }],

@@ -33,6 +33,7 @@ pub(crate) fn good() -> Facts {
         failed_step: None,
         error: None,
         warnings: Vec::new(),
+        left_out: Vec::new(),
         tables: Some(42),
         host: "db1.example".to_owned(),
         checks: vec![CheckOutcome { check: "row_count users >= 1".to_owned(), passed: true, found: "7".to_owned() }],

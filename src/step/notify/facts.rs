@@ -75,6 +75,8 @@ pub struct Facts {
     pub error: Option<String>,
     /// What else a careful reader wants to know.
     pub warnings: Vec<String>,
+    /// What the dumps lack of their databases and why, one line a reason: `2 tables excluded by filter: public.audit, public.tmp`.
+    pub left_out: Vec<String>,
     /// Tables found in the restored database; `None` when nothing was restored.
     pub tables: Option<u64>,
     /// The host that ran it.

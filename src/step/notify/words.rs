@@ -47,6 +47,7 @@ pub fn message(facts: &Facts) -> String {
     });
     lines.extend(facts.artifacts.iter().map(|a| format!("Stored: {}: {} ({})", a.store, a.key, bytes(a.bytes))));
     lines.extend((facts.bytes_in > 0).then(|| format!("Size: {} dumped, {} stored", bytes(facts.bytes_in), bytes(facts.bytes_out))));
+    lines.extend(facts.left_out.iter().map(|left_out| format!("Left out: {}", cut(left_out, EXCERPT))));
     lines.extend(facts.tables.map(|tables| format!("Restored: {}", count(tables, "table"))));
     lines.extend(checks(facts));
     lines.extend(facts.warnings.iter().map(|warning| format!("Warning: {}", cut(warning, EXCERPT))));
@@ -102,5 +103,6 @@ mod tests {
         assert!(words.contains("none was committed"), "{words}");
         let words = message(&good);
         assert!(words.contains("Checks: 1 of 1 passed") && words.contains("Restored: 42 tables"), "{words}");
+        assert!(words.contains("\nLeft out: 2 tables excluded by filter: public.audit, public.tmp\n"), "{words}");
     }
 }
