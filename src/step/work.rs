@@ -381,10 +381,9 @@ impl Effect {
         match self {
             Self::Notify(_) | Self::Commit(_) | Self::Finish(_) => Touch::Tells,
             Self::Check(_) => Touch::Asks,
-            Self::Restore(_) => Touch::Changes,
             Self::Sql(sql) if sql.query.is_some() => Touch::Asks,
             Self::Http(http) if !http.method.changes() => Touch::Asks,
-            Self::Sql(_) | Self::Http(_) | Self::Command(_) => Touch::Changes,
+            Self::Restore(_) | Self::Sql(_) | Self::Http(_) | Self::Command(_) => Touch::Changes,
         }
     }
 }
