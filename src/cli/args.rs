@@ -62,12 +62,12 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Restore a restore point into a database, proven before it gets its name
     #[command(
-        after_help = "Examples:\n  runner restore orders --to drill --database orders_copy\n  runner restore orders --at 2026-11-20T02:17+09:00 --to postgresql://admin@db2/orders\n  runner restore orders --to orders --replace        what is there is dumped first, and kept\n  runner restore /backups/.runner/orders/2026-11/….manifest.json --to postgresql:///orders --identity key.txt\n\nShows what it will do first, each line that takes something away with `!`, and asks."
+        after_help = "Examples:\n  runner restore orders --to drill --database orders_copy\n  runner restore orders --at 2026-11-20T02:17+09:00 --to postgresql://db2/orders\n  runner restore orders --to orders --replace   what is there is dumped and kept\n  runner restore PATH.manifest.json --to postgresql:///orders --identity key.txt\n\nShows what it will do first, each line that takes something away with `!`,\nand asks."
     )]
     Restore(Box<RestoreArgs>),
     /// Prove a restore point that there is: restore it into a scratch server and compare
     #[command(
-        after_help = "Examples:\n  runner verify orders                     the latest\n  runner verify orders --at 20261120T021700Z-4f3a9c\n  runner verify /backups/.runner/orders/2026-11/….manifest.json --identity key.txt\n\nWrites a receipt beside the manifest. Exit code 11: it is not what was dumped."
+        after_help = "Examples:\n  runner verify orders                     the latest\n  runner verify orders --at 20261120T021700Z-4f3a9c\n  runner verify PATH.manifest.json --identity key.txt\n\nWrites a receipt beside the manifest. Exit code 11: it is not what was dumped."
     )]
     Verify(Box<VerifyArgs>),
     /// List restore points: when, how large, how good, where

@@ -92,6 +92,7 @@ fn a_bucket_keeps_what_a_folder_keeps_and_is_restored_from() {
     assert_eq!(read_receipt(&store.get_bytes(receipt, 1 << 20).unwrap()).unwrap().level, Level::Proven);
     let mut expected = vec![answer["manifest"].as_str().unwrap().to_owned(), receipt.clone(), key.clone(), format!("{key}.sha256")];
     expected.push(expected[0].replace(".manifest.json", ".recipe.txt"));
+    expected.push(manifest.artifacts[0].fingerprint.as_ref().unwrap().object.key.clone());
     expected.extend(runner::store::kit::files(&manifest.pipeline).map(|file| file.key));
     expected.sort();
     assert_eq!(keys, expected, "nothing else is in the bucket");
