@@ -86,6 +86,7 @@ pub(super) fn target(spec: &ConnectionSpec, database: Option<&str>, secrets: &Se
             let existing = (database == spec.database).then_some(Existing { bytes: 0, sessions: 0 });
             let ConnectionFacts { place, server_version, .. } = facts;
             Ok(TargetFacts {
+                roles: Vec::new(),
                 place,
                 database,
                 server_version,

@@ -162,12 +162,27 @@ fn target(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Ve
             refuse(Class::Denied, format!("the role of {} may not create databases", restore.connection)).help("alter role … createdb"),
         );
     }
+    found.extend(origin.and_then(|origin| strangers(restore, facts, origin)));
     let major = |version: u32| version / 10_000;
     if let Some(origin) = origin.filter(|origin| major(origin.server_version) > major(facts.server_version)) {
         let message = format!("a dump of PostgreSQL {} may not restore on {}", major(origin.server_version), major(facts.server_version));
         found.push(Finding::new(Severity::Warning, Class::Failed, String::new(), message).help("restore on the same major or a newer one"));
     }
     found
+}
+
+/// Roles of the dumped cluster that the target lacks: whatever they own, or may do, can not be restored as it was.
+fn strangers(restore: &Restore, facts: &TargetFacts, origin: &Origin) -> Option<Finding> {
+    let missing: Vec<&str> = origin.roles.iter().filter(|role| !facts.roles.contains(role)).map(String::as_str).collect();
+    if missing.is_empty() || facts.roles.is_empty() || restore.no_owner && restore.no_privileges {
+        return None;
+    }
+    let message = format!("the server lacks {} of the dumped one: {}", crate::words::count(missing.len(), "role"), missing.join(", "));
+    let finding = Finding::new(Severity::Warning, Class::Failed, String::new(), message);
+    Some(
+        finding
+            .help("if they own anything in the dump, create them first, or leave owners and privileges out: `no_owner`, `no_privileges`"),
+    )
 }
 
 /// Room for what is staged on scratch disk: a directory dump, and what a verification restores.

@@ -14,7 +14,6 @@ use crate::step::{
 };
 use crate::stream::digest::Algorithm;
 use crate::template::Template;
-use crate::words::count;
 
 impl Lower<'_> {
     /// The nodes of a `fetch` and its `restore`.
@@ -184,10 +183,8 @@ impl Parts<'_> {
         let mut made = self.effect("swap", Action::Replace, work, &format!("{database} is swapped in one transaction"));
         made.destroys.push(format!("database {database} ({}) is renamed to {kept}", bytes(size)));
         if sessions > 0 {
-            made.destroys.push(format!(
-                "{} of {database} ended",
-                if sessions == 1 { "1 session is".to_owned() } else { format!("{} are", count(sessions, "session")) }
-            ));
+            made.destroys
+                .push(format!("{} in {database}, now {sessions}, end", if sessions == 1 { "the session" } else { "the sessions" }));
         }
         if self.restore.replace.as_ref().is_some_and(|replace| replace.drop_old) {
             made.destroys.push(format!("{kept} is dropped; only the safety dump holds it then"));

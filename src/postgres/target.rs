@@ -47,6 +47,9 @@ pub struct TargetFacts {
     /// What an earlier restore left under the name that this one builds under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Left>,
+    /// The names of the server's roles, which owners and privileges of a dump need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     /// Whether the role may create databases.
     pub may_create: bool,
     /// Whether the role is a superuser.
@@ -115,11 +118,17 @@ pub fn look(server: &ConnInfo, database: &str, handle: &Handle) -> Result<Target
         system_identifier,
         existing: existing(&client, database)?,
         left: left(&client, database)?,
+        roles: roles(&client)?,
         may_create: superuser || role("rolcreatedb")?.as_deref() == Some("t"),
         superuser,
     };
     client.close();
     Ok(facts)
+}
+
+fn roles(client: &Client) -> Result<Vec<String>, PgError> {
+    let found = client.query("select rolname from pg_catalog.pg_roles where rolname !~ '^pg_' order by 1")?;
+    Ok(found.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
 }
 
 fn existing(client: &Client, database: &str) -> Result<Option<Existing>, PgError> {

@@ -14,6 +14,13 @@ use crate::store::manifest::{Level, Origin};
 use crate::stream::child::Program;
 use crate::stream::{Stream, StreamError, archive_tar, file};
 
+/// What a server can lack that is no fault of the archive: words of its complaint, and what to do.
+const MISSING: [(&str, &str, &str); 3] = [
+    ("role \"", "does not exist", "create the role on that server, or leave owners and privileges out: `no_owner`, `no_privileges`"),
+    ("extension \"", "is not available", "install the extension's package on that server"),
+    ("could not open extension control file", "", "install the extension's package on that server"),
+];
+
 /// Changes what the ledger knows of a verification.
 pub(super) fn note(cx: &Cx<'_>, step: &StepId, change: impl FnOnce(&mut Verification)) {
     cx.runtime.ledger(|ledger| {
@@ -134,7 +141,8 @@ impl<'a> Load<'a> {
 
 /// What a restoring program complains of is the archive's fault until shown otherwise.
 fn unrestorable(error: StreamError) -> StepError {
-    let from_program = matches!(error, StreamError::Child { .. });
+    let StreamError::Child { stderr, .. } = &error else { return error.into() };
+    let missing = MISSING.iter().find(|(kind, end, _)| stderr.contains(kind) && stderr.contains(end)).map(|(_, _, hint)| *hint);
     let error = StepError::from(error);
-    if from_program { error.verification() } else { error }
+    missing.map_or_else(|| error.clone().verification(), |hint| error.clone().hint(hint))
 }
