@@ -37,7 +37,7 @@ pub fn human(listing: &Listing, now: Timestamp, paint: Paint) -> String {
     for (point, row) in listing.points.iter().zip(&rows) {
         let [run, age, size, level, keys] = row;
         let (run, size) = (padded(run, widths[0]), format!("{size:>0$}", widths[2]));
-        let level = paint.on(style(point.level()), &padded(level, widths[3]));
+        let level = paint.on(level_style(point.level()), &padded(level, widths[3]));
         let _ok = writeln!(out, "  {run}  {}  {size}  {level}  {keys}", padded(age, widths[1]));
         for trouble in troubles(point) {
             let _ok = writeln!(out, "    {} {trouble}", paint.on(BAD, "!"));
@@ -63,7 +63,8 @@ fn of(artifacts: &[Artifact]) -> (String, String) {
     (bytes(artifacts.iter().map(|artifact| artifact.object.bytes).sum()), keys.join(", "))
 }
 
-const fn style(level: Option<Level>) -> anstyle::Style {
+/// How a level is shown; `None` is that of a manifest that can not be read.
+pub(super) const fn level_style(level: Option<Level>) -> anstyle::Style {
     match level {
         Some(Level::Proven | Level::Restored) => GOOD,
         Some(_) => WARN,
