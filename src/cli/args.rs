@@ -75,7 +75,7 @@ pub(super) enum Command {
     Verify(Box<VerifyArgs>),
     /// List restore points: when, how large, how good, where
     #[command(
-        after_help = "Examples:\n  runner list orders-nightly\n  runner list                            every pipeline in pipelines/\n  runner list orders-nightly --most 100 --format json"
+        after_help = "Examples:\n  runner list orders-nightly\n  runner list                            every pipeline in pipelines/\n  runner list orders-nightly --most 100 --format json\n  runner list --all                      also of pipelines whose file is gone"
     )]
     List(ListArgs),
     /// Show everything known about one restore point
@@ -296,6 +296,9 @@ pub(super) struct ListArgs {
     /// Files, folders, or names of pipelines in pipelines/; all of it unless given
     #[arg(value_name = "PIPELINE")]
     pub(super) paths: Vec<PathBuf>,
+    /// Also whatever else is in the stores of these pipelines: of pipelines whose file is gone, in stores nobody uploads to
+    #[arg(long)]
+    pub(super) all: bool,
     /// How many restore points of each pipeline are read and shown, newest first
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) most: u16,

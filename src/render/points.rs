@@ -11,7 +11,7 @@ use super::style::{BAD, BOLD, DIM, GOOD, Paint, WARN, columns, padded};
 use crate::ids::{PipelineName, RefName};
 use crate::quantity::{brief, bytes};
 use crate::store::catalog::Point;
-use crate::store::manifest::{Artifact, Level};
+use crate::store::manifest::{Artifact, Level, Manifest};
 use crate::words::count;
 
 /// The restore points of a pipeline in one store.
@@ -21,6 +21,10 @@ pub struct Listing {
     pub pipeline: PipelineName,
     /// The store's name.
     pub store: RefName,
+    /// The store in its own words: a path or an URL.
+    pub place: String,
+    /// Whether a pipeline of this name was given; else only the store knows of it.
+    pub declared: bool,
     /// The newest points, newest first.
     pub points: Vec<Point>,
     /// How many there are in all.
@@ -29,8 +33,9 @@ pub struct Listing {
 
 /// A listing in a terminal.
 pub fn human(listing: &Listing, now: Timestamp, paint: Paint) -> String {
-    let mut out =
-        format!("{} in {}: {}\n", paint.on(BOLD, listing.pipeline.as_str()), listing.store, count(listing.count, "restore point"));
+    let points = count(listing.count, "restore point");
+    let stray = if listing.declared { "" } else { ", and no pipeline of this name among the files" };
+    let mut out = format!("{} in {}: {points}{stray}\n", paint.on(BOLD, listing.pipeline.as_str()), listing.store);
     let rows: Vec<[String; 5]> = listing.points.iter().map(|point| row(point, now)).collect();
     let width = |column: usize| rows.iter().map(|row| columns(&row[column])).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2), width(3)];
@@ -81,10 +86,15 @@ fn troubles(point: &Point) -> Vec<String> {
 
 /// A listing as JSON.
 pub fn json(listing: &Listing) -> Value {
+    let sum = |manifest: &Manifest, of: fn(&Artifact) -> u64| manifest.artifacts.iter().map(of).sum::<u64>();
     let point = |point: &Point| {
         json!({
             "run": point.summary.run,
             "started": point.summary.run.started(),
+            "committed": point.manifest.as_ref().ok().map(|manifest| manifest.committed),
+            "bytes": point.manifest.as_ref().ok().map(|manifest| sum(manifest, |artifact| artifact.object.bytes)),
+            "plain_bytes": point.manifest.as_ref().ok().map(|manifest| sum(manifest, |artifact| artifact.origin.bytes)),
+            "complaint": point.complaint(),
             "level": point.level(),
             "manifest": point.summary.key,
             "troubles": troubles(point),
@@ -95,6 +105,8 @@ pub fn json(listing: &Listing) -> Value {
     json!({
         "pipeline": listing.pipeline,
         "store": listing.store,
+        "place": listing.place,
+        "declared": listing.declared,
         "count": listing.count,
         "points": listing.points.iter().map(point).collect::<Vec<_>>(),
     })
