@@ -34,6 +34,7 @@
 //! | [`store`] | local and S3 objects, manifests, receipts | knows plans, prints |
 //! | [`postgres`] | connection facts, tool versions, throw-away servers | knows steps |
 //! | [`runtime`] | the live things of one run, and its ledger | holds options |
+//! | [`drift`] | how two restore points differ, and what of it is suspicious | opens anything, reads clocks |
 //! | [`retention`] | which restore points stay, which go, and why | opens anything, reads clocks |
 //! | [`step`] | the kinds: parameters, docs, how each opens | schedules, retries |
 //! | [`pipeline`] | the schema and the validated model | reads clock or environment |
@@ -49,6 +50,7 @@ pub mod archive;
 pub mod cli;
 pub mod diagnostic;
 pub mod document;
+pub mod drift;
 pub mod event;
 pub mod exec;
 pub mod ids;

@@ -6,6 +6,7 @@
 //! never copied; what is kept grows with the number of objects, not with their size. [`compare()`] tells by name how a
 //! restored database differs. This module does not connect to servers, decompress or restore anything.
 
+pub mod changes;
 pub mod compare;
 mod contents;
 mod cursor;
@@ -25,6 +26,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
+pub use changes::{Changes, changes};
 pub use compare::{Comparison, compare};
 pub use cursor::words;
 pub use difference::{Difference, Object};

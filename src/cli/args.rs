@@ -7,7 +7,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::de::DeserializeOwned;
 
+use super::diff::{DiffArgs, rules};
 use super::retention::RetentionArgs;
+use super::show::ShowArgs;
 use crate::ids::{RefName, StepId};
 use crate::step::{Prove, Section};
 use crate::store::recall::At;
@@ -24,6 +26,7 @@ use crate::{document, pipeline};
   runner plan orders            what a run of pipelines/orders.yaml would do
   runner apply orders           run it
   runner list orders            the restore points there are
+  runner diff orders            what the latest changed
   runner restore orders --to …  make a database of one
 
 Exit codes:
@@ -72,9 +75,19 @@ pub(super) enum Command {
     Verify(Box<VerifyArgs>),
     /// List restore points: when, how large, how good, where
     #[command(
-        after_help = "Examples:\n  runner list orders-nightly\n  runner list                            every pipeline in pipelines/\n  runner list orders-nightly --most 100 --format json"
+        after_help = "Examples:\n  runner list orders-nightly\n  runner list                            every pipeline in pipelines/\n  runner list orders-nightly --most 100 --format json\n  runner list --all                      also of pipelines whose file is gone"
     )]
     List(ListArgs),
+    /// Show everything known about one restore point
+    #[command(
+        after_help = "Examples:\n  runner show orders                       the latest\n  runner show orders --at 20261120T021700Z-4f3a9c --tables\n  runner show /backups/.runner/orders/2026-11/….manifest.json --format json\n\nExit code 11: something of it is not what was stored. 77: --tables needs a key."
+    )]
+    Show(Box<ShowArgs>),
+    /// Compare two restore points: objects, rows and bytes a table, and what is suspicious
+    #[command(
+        after_help = "Examples:\n  runner diff orders                     the latest with the one before\n  runner diff orders 2026-11-01T00:00Z latest\n  runner diff orders 20261119T021700Z-0d1e2f latest --format markdown\n  runner diff orders --fail-on-anomaly   11 when something is suspicious\n  runner diff /a/.runner/…/….manifest.json /b/.runner/…/….manifest.json\n\nSee --help for what is suspicious."
+    )]
+    Diff(Box<DiffArgs>),
     /// Try out how long restore points would stay
     #[command(
         after_help = "Examples:\n  runner retention simulate orders-nightly --keep daily=30,weekly=12,monthly=12\n  runner retention simulate orders-nightly --help"
@@ -117,7 +130,7 @@ pub(super) enum Format {
 }
 
 /// Reads one of the forms that a command has.
-fn one_of(forms: &'static [Format]) -> impl TypedValueParser<Value = Format> {
+pub(super) fn one_of(forms: &'static [Format]) -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(forms.iter().filter_map(ValueEnum::to_possible_value)).try_map(|word| Format::from_str(&word, true))
 }
 
@@ -283,6 +296,9 @@ pub(super) struct ListArgs {
     /// Files, folders, or names of pipelines in pipelines/; all of it unless given
     #[arg(value_name = "PIPELINE")]
     pub(super) paths: Vec<PathBuf>,
+    /// Also whatever else is in the stores of these pipelines: of pipelines whose file is gone, in stores nobody uploads to
+    #[arg(long)]
+    pub(super) all: bool,
     /// How many restore points of each pipeline are read and shown, newest first
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) most: u16,
@@ -343,10 +359,13 @@ pub(super) enum Draft {
 
 /// The program's arguments, with the tables of codes in the help of `validate`.
 pub(super) fn command() -> clap::Command {
-    Args::command().mut_subcommand("validate", |validate| {
-        let examples = validate.get_after_help().map(ToString::to_string).unwrap_or_default();
-        validate.after_long_help(format!("{examples}\n\nThe codes of problems:\n{}", codes()))
-    })
+    let more = |command: clap::Command, more: String| {
+        let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        command.after_long_help(format!("{examples}\n\n{more}"))
+    };
+    Args::command()
+        .mut_subcommand("validate", |validate| more(validate, format!("The codes of problems:\n{}", codes())))
+        .mut_subcommand("diff", |diff| more(diff, rules()))
 }
 
 /// The table of codes, for a terminal of 80 columns.
@@ -382,6 +401,8 @@ impl Command {
             Self::Restore(args) => args.run.format,
             Self::Verify(args) => args.run.format,
             Self::List(args) => args.format,
+            Self::Show(args) => args.format,
+            Self::Diff(args) => args.format,
             Self::Retention(args) => args.format(),
             Self::Doctor(args) => args.format,
             Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,

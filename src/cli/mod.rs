@@ -5,6 +5,7 @@
 
 mod apply;
 mod args;
+mod diff;
 mod doctor;
 mod exit;
 mod files;
@@ -18,6 +19,7 @@ mod restore;
 mod retention;
 mod run;
 mod schema;
+mod show;
 mod validate;
 mod verify;
 
@@ -43,6 +45,8 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::List(args) => list::run(&args, &output),
+        Command::Show(args) => show::run(&args, &output),
+        Command::Diff(args) => diff::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),
         Command::Doctor(args) => doctor::run(&args, &output),
         Command::Graph(args) => graph::run(&args),

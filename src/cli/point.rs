@@ -50,6 +50,11 @@ impl Meant {
         Ok(Some(SecretRef { secret: name }))
     }
 
+    /// The pipeline that made it.
+    pub(super) fn maker(&self) -> &PipelineName {
+        self.point.pipeline.as_ref().unwrap_or(&self.pipeline.name)
+    }
+
     /// The way the pipeline verifies, if it does.
     pub(super) fn verification(&self) -> Option<(&StepId, &VerifyRestore)> {
         self.pipeline

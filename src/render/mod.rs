@@ -4,9 +4,11 @@
 
 pub mod diagnostics;
 pub mod doctor;
+pub mod drift;
 pub mod event;
 pub mod graph;
 pub mod plan;
+pub mod point;
 pub mod points;
 pub mod recover;
 pub mod retention;

@@ -11,7 +11,7 @@ use super::style::{BAD, BOLD, DIM, GOOD, Paint, WARN, columns, padded};
 use crate::ids::{PipelineName, RefName};
 use crate::quantity::{brief, bytes};
 use crate::store::catalog::Point;
-use crate::store::manifest::{Artifact, Level};
+use crate::store::manifest::{Artifact, Level, Manifest};
 use crate::words::count;
 
 /// The restore points of a pipeline in one store.
@@ -21,6 +21,10 @@ pub struct Listing {
     pub pipeline: PipelineName,
     /// The store's name.
     pub store: RefName,
+    /// The store in its own words: a path or an URL.
+    pub place: String,
+    /// Whether a pipeline of this name was given; else only the store knows of it.
+    pub declared: bool,
     /// The newest points, newest first.
     pub points: Vec<Point>,
     /// How many there are in all.
@@ -29,15 +33,16 @@ pub struct Listing {
 
 /// A listing in a terminal.
 pub fn human(listing: &Listing, now: Timestamp, paint: Paint) -> String {
-    let mut out =
-        format!("{} in {}: {}\n", paint.on(BOLD, listing.pipeline.as_str()), listing.store, count(listing.count, "restore point"));
+    let points = count(listing.count, "restore point");
+    let stray = if listing.declared { "" } else { ", and no pipeline of this name among the files" };
+    let mut out = format!("{} in {}: {points}{stray}\n", paint.on(BOLD, listing.pipeline.as_str()), listing.store);
     let rows: Vec<[String; 5]> = listing.points.iter().map(|point| row(point, now)).collect();
     let width = |column: usize| rows.iter().map(|row| columns(&row[column])).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2), width(3)];
     for (point, row) in listing.points.iter().zip(&rows) {
         let [run, age, size, level, keys] = row;
         let (run, size) = (padded(run, widths[0]), format!("{size:>0$}", widths[2]));
-        let level = paint.on(style(point.level()), &padded(level, widths[3]));
+        let level = paint.on(level_style(point.level()), &padded(level, widths[3]));
         let _ok = writeln!(out, "  {run}  {}  {size}  {level}  {keys}", padded(age, widths[1]));
         for trouble in troubles(point) {
             let _ok = writeln!(out, "    {} {trouble}", paint.on(BAD, "!"));
@@ -63,7 +68,8 @@ fn of(artifacts: &[Artifact]) -> (String, String) {
     (bytes(artifacts.iter().map(|artifact| artifact.object.bytes).sum()), keys.join(", "))
 }
 
-const fn style(level: Option<Level>) -> anstyle::Style {
+/// How a level is shown; `None` is that of a manifest that can not be read.
+pub(super) const fn level_style(level: Option<Level>) -> anstyle::Style {
     match level {
         Some(Level::Proven | Level::Restored) => GOOD,
         Some(_) => WARN,
@@ -80,10 +86,15 @@ fn troubles(point: &Point) -> Vec<String> {
 
 /// A listing as JSON.
 pub fn json(listing: &Listing) -> Value {
+    let sum = |manifest: &Manifest, of: fn(&Artifact) -> u64| manifest.artifacts.iter().map(of).sum::<u64>();
     let point = |point: &Point| {
         json!({
             "run": point.summary.run,
             "started": point.summary.run.started(),
+            "committed": point.manifest.as_ref().ok().map(|manifest| manifest.committed),
+            "bytes": point.manifest.as_ref().ok().map(|manifest| sum(manifest, |artifact| artifact.object.bytes)),
+            "plain_bytes": point.manifest.as_ref().ok().map(|manifest| sum(manifest, |artifact| artifact.origin.bytes)),
+            "complaint": point.complaint(),
             "level": point.level(),
             "manifest": point.summary.key,
             "troubles": troubles(point),
@@ -94,6 +105,8 @@ pub fn json(listing: &Listing) -> Value {
     json!({
         "pipeline": listing.pipeline,
         "store": listing.store,
+        "place": listing.place,
+        "declared": listing.declared,
         "count": listing.count,
         "points": listing.points.iter().map(point).collect::<Vec<_>>(),
     })

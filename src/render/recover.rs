@@ -43,17 +43,21 @@ fn new_database(origin: &Origin) -> String {
 }
 
 fn read(artifact: &Artifact, store: &StoreSpec) -> String {
+    let place = quoted(&place(store, &artifact.object.key));
     match store {
-        StoreSpec::Local(spec) => format!("cat {}", quoted(&spec.path.join(&artifact.object.key).display().to_string())),
+        StoreSpec::Local(_) => format!("cat {place}"),
         StoreSpec::S3(spec) => {
-            let place = format!(
-                "s3://{}/{}",
-                spec.bucket,
-                [&spec.prefix, &artifact.object.key].map(String::as_str).join("/").trim_start_matches('/')
-            );
             let endpoint = spec.endpoint.as_ref().map(|url| format!(" --endpoint-url {}", quoted(url))).unwrap_or_default();
-            format!("aws s3 cp{endpoint} {} -", quoted(&place))
+            format!("aws s3 cp{endpoint} {place} -")
         }
+    }
+}
+
+/// Where an object is, as other programs name it: a path, or `s3://BUCKET/PREFIX/KEY`.
+pub fn place(store: &StoreSpec, key: &str) -> String {
+    match store {
+        StoreSpec::Local(spec) => spec.path.join(key).display().to_string(),
+        StoreSpec::S3(spec) => format!("s3://{}/{}", spec.bucket, [&spec.prefix, key].join("/").trim_start_matches('/')),
     }
 }
 

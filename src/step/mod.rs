@@ -53,6 +53,7 @@ pub use restore::{Replace, Restore};
 pub use sql::Sql;
 pub use upload::Upload;
 pub use verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
+pub use way_back::{Keys, read_fingerprint};
 pub use web::TextOrSecret;
 pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Touch, Undo, Work};
 

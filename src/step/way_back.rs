@@ -12,14 +12,14 @@ use crate::archive::Fingerprint;
 use crate::diagnostic::Class;
 use crate::ids::StepId;
 use crate::runtime::Verification;
-use crate::secret::SecretRef;
+use crate::secret::{SecretRef, Secrets};
 use crate::store::manifest::{Applied, Artifact};
 use crate::store::{ObjectStore, Stored};
 use crate::stream::bytes::collect;
 use crate::stream::crypt::openpgp::Unlock;
 use crate::stream::crypt::{Scheme, age, openpgp};
 use crate::stream::digest::{Algorithm, Digest, verified};
-use crate::stream::{Stream, codec};
+use crate::stream::{Cancel, Stream, codec};
 
 /// The largest fingerprint in bytes: some million objects.
 const FINGERPRINT_LIMIT: usize = 1 << 30;
@@ -43,22 +43,24 @@ impl OpenSource for ReadBack {
         // A verification begins here, so that one whose key does not even parse leaves a receipt too.
         let verification = Verification::starting(self.artifact.clone(), Timestamp::now());
         cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), verification));
-        let stream = read(&artifact.object, &*cx.runtime.store(&self.store)?, cx)?;
+        let stream = read(&artifact.object, &*cx.runtime.store(&self.store)?, cx.cancel)?;
         Ok(Opened { stream, origin: artifact.origin, contents: None, complete: None })
     }
 }
 
 /// An object's bytes, held against the digest that was confirmed when it was stored.
-fn read(object: &Stored, store: &dyn ObjectStore, cx: &Cx<'_>) -> Result<Stream, StepError> {
+fn read(object: &Stored, store: &dyn ObjectStore, cancel: &Cancel) -> Result<Stream, StepError> {
     let expected = Digest { algorithm: Algorithm::Sha256, hex: object.sha256.clone(), bytes: object.bytes };
-    Ok(verified(store.get(&object.key, cx.cancel)?, expected))
+    Ok(verified(store.get(&object.key, cancel)?, expected))
 }
 
-/// What opens what is encrypted: what a step was lent for that.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Keys<'a> {
-    pub(super) identity: Option<&'a SecretRef>,
-    pub(super) passphrase: Option<&'a SecretRef>,
+/// What opens what is encrypted: what a step or a command was lent for that.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keys<'a> {
+    /// The private key.
+    pub identity: Option<&'a SecretRef>,
+    /// The passphrase.
+    pub passphrase: Option<&'a SecretRef>,
 }
 
 /// The whole fingerprint of an artifact: this run's own, or the one that its run kept beside it. `None` if it left none.
@@ -67,10 +69,33 @@ pub(super) fn fingerprint(step: &StepId, keys: Keys<'_>, cx: &Cx<'_>) -> Result<
         return Ok(Some(own));
     }
     let artifact = artifact(step, cx)?;
+    if artifact.fingerprint.is_none() {
+        return Ok(None);
+    }
+    let store = cx.runtime.store(&artifact.store)?;
+    let whole = read_fingerprint(&artifact, &*store, keys, cx.runtime.secrets(), cx.cancel)?.map(Arc::new);
+    if let Some(whole) = &whole {
+        cx.runtime.ledger(|ledger| ledger.fingerprints.insert(step.clone(), Arc::clone(whole)));
+    }
+    Ok(whole)
+}
+
+/// The whole fingerprint that was kept beside an artifact, held against the manifest's summary of it. `None` if none was kept.
+///
+/// # Errors
+/// [`Class::Denied`] when it is encrypted and the key is not there, [`Class::Verification`] when it is not what was stored or the
+/// key does not fit, and whatever the store says.
+pub fn read_fingerprint(
+    artifact: &Artifact,
+    store: &dyn ObjectStore,
+    keys: Keys<'_>,
+    secrets: &Secrets,
+    cancel: &Cancel,
+) -> Result<Option<Fingerprint>, StepError> {
     let (Some(sidecar), Some(summary)) = (&artifact.fingerprint, &artifact.contents) else { return Ok(None) };
-    let mut stream = read(&sidecar.object, &*cx.runtime.store(&artifact.store)?, cx)?;
+    let mut stream = read(&sidecar.object, store, cancel)?;
     for stage in sidecar.stages.iter().rev() {
-        stream = undone(stage, stream, keys, cx)?;
+        stream = undone(stage, stream, keys, secrets, cancel)?;
     }
     let json = collect(stream, FINGERPRINT_LIMIT)?;
     let bad = |detail: String| StepError::new(Class::Verification, format!("{}: {detail}", sidecar.object.key));
@@ -78,31 +103,28 @@ pub(super) fn fingerprint(step: &StepId, keys: Keys<'_>, cx: &Cx<'_>) -> Result<
     if whole.summary() != *summary {
         return Err(bad("this is the fingerprint of another dump than the manifest's".to_owned()));
     }
-    let whole = Arc::new(whole);
-    cx.runtime.ledger(|ledger| ledger.fingerprints.insert(step.clone(), Arc::clone(&whole)));
     Ok(Some(whole))
 }
 
 /// A stream with one stage undone.
-fn undone(stage: &Applied, input: Stream, keys: Keys<'_>, cx: &Cx<'_>) -> Result<Stream, StepError> {
+fn undone(stage: &Applied, input: Stream, keys: Keys<'_>, secrets: &Secrets, cancel: &Cancel) -> Result<Stream, StepError> {
     Ok(match stage {
         Applied::Compress { codec, .. } => codec::decompress(input, *codec)?,
         Applied::Checksum { algorithm, digest, bytes, .. } => {
             verified(input, Digest { algorithm: *algorithm, hex: digest.clone(), bytes: *bytes })
         }
-        Applied::Encrypt { scheme, .. } => decrypted(*scheme, input, keys, cx)?,
+        Applied::Encrypt { scheme, .. } => decrypted(*scheme, input, keys, secrets, cancel)?,
     })
 }
 
-fn decrypted(scheme: Scheme, input: Stream, keys: Keys<'_>, cx: &Cx<'_>) -> Result<Stream, StepError> {
-    let secrets = cx.runtime.secrets();
+fn decrypted(scheme: Scheme, input: Stream, keys: Keys<'_>, secrets: &Secrets, cancel: &Cancel) -> Result<Stream, StepError> {
     let passphrase = keys.passphrase.map(|reference| secrets.open(reference)).transpose()?;
     let identity = keys.identity.map(|reference| secrets.open(reference)).transpose()?;
     match (scheme, identity, passphrase) {
         (Scheme::Age, Some(identity), _) => Ok(age::decrypt(input, age::Identities::parse(&identity)?)),
         (Scheme::Age, None, Some(passphrase)) => Ok(age::decrypt_with_passphrase(input, &passphrase)),
-        (Scheme::OpenPgp, Some(key), passphrase) => Ok(openpgp::decrypt(input, &Unlock::Key { key, passphrase }, cx.cancel)?),
-        (Scheme::OpenPgp, None, Some(passphrase)) => Ok(openpgp::decrypt(input, &Unlock::Passphrase(passphrase), cx.cancel)?),
+        (Scheme::OpenPgp, Some(key), passphrase) => Ok(openpgp::decrypt(input, &Unlock::Key { key, passphrase }, cancel)?),
+        (Scheme::OpenPgp, None, Some(passphrase)) => Ok(openpgp::decrypt(input, &Unlock::Passphrase(passphrase), cancel)?),
         (_, None, None) => Err(StepError::new(Class::Denied, "the artifact is encrypted, and no key was lent")
             .hint("give the private key as `identity`, or the `passphrase`")),
     }
@@ -115,7 +137,7 @@ impl ApplyFilter for Undo {
             StepError::new(Class::Verification, format!("the manifest has no stage {} of `{}`", self.stage, self.artifact))
         })?;
         let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
-        Ok((undone(stage, input, keys, cx)?, Box::new(|_| Ok(None))))
+        Ok((undone(stage, input, keys, cx.runtime.secrets(), cx.cancel)?, Box::new(|_| Ok(None))))
     }
 
     fn is_heavy(&self) -> bool {

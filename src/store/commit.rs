@@ -3,6 +3,8 @@
 //! A manifest is written last and create-only; what was committed never changes. This module does not decide which restore
 //! points are kept, and does not look at the objects that a manifest names.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -124,6 +126,24 @@ pub fn points(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Vec<Po
     Ok(points)
 }
 
+/// The restore points of every pipeline that has some, newest first: what a store tells without any pipeline's YAML.
+///
+/// # Errors
+/// Whatever the store says of the listing.
+pub fn all_points(store: &dyn ObjectStore) -> Result<BTreeMap<PipelineName, Vec<PointSummary>>, StoreError> {
+    let mut found: BTreeMap<PipelineName, Vec<PointSummary>> = BTreeMap::new();
+    for object in store.list(".runner/")? {
+        let name = object.key.split('/').nth(1).and_then(|name| PipelineName::new(name).ok());
+        if let Some((name, point)) = name.and_then(|name| point(&name, object.key).map(|point| (name, point))) {
+            found.entry(name).or_default().push(point);
+        }
+    }
+    for points in found.values_mut() {
+        points.sort_unstable_by(|a, b| b.run.cmp(&a.run));
+    }
+    Ok(found)
+}
+
 /// All receipts about a restore point.
 ///
 /// # Errors
@@ -162,7 +182,8 @@ pub fn last_failure(receipts: &[Receipt]) -> Option<&Receipt> {
     receipts.iter().max_by_key(|receipt| receipt.finished).filter(|receipt| receipt.failure.is_some())
 }
 
-fn point(pipeline: &PipelineName, key: String) -> Option<PointSummary> {
+/// The restore point whose manifest has this key, if a manifest's key it is.
+pub(super) fn point(pipeline: &PipelineName, key: String) -> Option<PointSummary> {
     let name = key.rsplit('/').next()?;
     let run: RunId = name.strip_suffix(MANIFEST_END)?.parse().ok()?;
     // A manifest that was moved to another place is not a restore point there.

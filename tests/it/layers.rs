@@ -27,6 +27,11 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &["ids", "quantity", "store", "words"],
         &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Zoned::now", "Instant::now"],
     ),
+    (
+        "drift",
+        &["archive", "quantity", "store", "words"],
+        &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Zoned::now", "Instant::now"],
+    ),
     // What a pipeline is, and what becomes of it.
     (
         "step",
@@ -56,14 +61,31 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("journal", &["event", "ids"], &["tokio", "clap"]),
     (
         "render",
-        &["diagnostic", "event", "ids", "plan", "postgres", "quantity", "retention", "secret", "step", "store", "stream", "words"],
+        &[
+            "archive",
+            "diagnostic",
+            "drift",
+            "event",
+            "ids",
+            "plan",
+            "postgres",
+            "quantity",
+            "retention",
+            "secret",
+            "step",
+            "store",
+            "stream",
+            "words",
+        ],
         &["tokio", "clap", "std::fs", "std::env", "std::io"],
     ),
     (
         "cli",
         &[
+            "archive",
             "diagnostic",
             "document",
+            "drift",
             "event",
             "exec",
             "ids",
@@ -79,6 +101,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "secret",
             "step",
             "store",
+            "stream",
             "template",
             "words",
         ],

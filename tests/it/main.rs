@@ -1,11 +1,13 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod apply_canaries;
+mod apply_diff;
 mod apply_doctor;
 mod apply_faults;
 mod apply_list;
 mod apply_runbook;
 mod apply_secrets;
+mod apply_show;
 mod apply_stops;
 mod apply_support;
 mod archive_custom;
