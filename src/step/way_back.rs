@@ -83,6 +83,15 @@ pub(super) fn fingerprint(step: &StepId, keys: Keys<'_>, cx: &Cx<'_>) -> Result<
     Ok(Some(whole))
 }
 
+/// The text of a small artifact with every stage undone.
+pub(super) fn text(artifact: &Artifact, keys: Keys<'_>, limit: usize, cx: &Cx<'_>) -> Result<Vec<u8>, StepError> {
+    let mut stream = read(&artifact.object, &*cx.runtime.store(&artifact.store)?, cx)?;
+    for stage in artifact.stages.iter().rev() {
+        stream = undone(stage, stream, keys, cx)?;
+    }
+    Ok(collect(stream, limit)?)
+}
+
 /// A stream with one stage undone.
 fn undone(stage: &Applied, input: Stream, keys: Keys<'_>, cx: &Cx<'_>) -> Result<Stream, StepError> {
     Ok(match stage {
