@@ -21,7 +21,7 @@ use crate::stream::{Cancel, owned};
 use crate::template::{Bindings, RunWords, Template, TemplateError};
 
 pub use connection::Connection;
-pub use ledger::{Landed, Ledger, NodeRecord, Verification};
+pub use ledger::{Brought, BroughtTable, Landed, Ledger, NodeRecord, Verification};
 
 /// Who and what a run is, as its manifest and its messages say it.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use super::diff::{DiffArgs, rules};
 use super::retention::RetentionArgs;
 use super::show::ShowArgs;
 use crate::ids::{RefName, StepId};
-use crate::step::{Prove, Section};
+use crate::step::{Prove, RowsOf, Section, TablesAs};
 use crate::store::recall::At;
 use crate::{document, pipeline};
 
@@ -65,12 +65,12 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Restore a restore point into a database, proven before it gets its name
     #[command(
-        after_help = "Examples:\n  runner restore orders --to drill --database orders_copy\n  runner restore orders --at 2026-11-20T02:17+09:00 --to postgresql://db2/orders\n  runner restore orders --to orders --replace   what is there is dumped and kept\n  runner restore PATH.manifest.json --to postgresql:///orders --identity key.txt\n\nShows what it will do first, each line that takes something away with `!`,\nand asks."
+        after_help = "Examples:\n  runner restore orders --to drill --database orders_copy\n  runner restore orders --at 2026-11-20T02:17+09:00 --to postgresql://db2/orders\n  runner restore orders --to orders --replace\n  runner restore orders --to orders --tables orders,lines --as replace\n  runner restore orders --to orders --rows \"orders: customer_id = 7\"\n  runner restore orders --to orders --apply-patch orders-….sql\n  runner restore /backups/.runner/orders/2026-11/….manifest.json --to …\n\nShows what it will do first, what it takes away with `!`, and asks."
     )]
     Restore(Box<RestoreArgs>),
     /// Prove a restore point that there is: restore it into a scratch server and compare
     #[command(
-        after_help = "Examples:\n  runner verify orders                     the latest\n  runner verify orders --at 20261120T021700Z-4f3a9c\n  runner verify PATH.manifest.json --identity key.txt\n\nWrites a receipt beside the manifest. Exit code 11: it is not what was dumped."
+        after_help = "Examples:\n  runner verify orders                     the latest\n  runner verify orders --at 20261120T021700Z-4f3a9c\n  runner verify /backups/.runner/orders/2026-11/….manifest.json\n\nWrites a receipt beside the manifest. Exit code 11: it is not what was dumped."
     )]
     Verify(Box<VerifyArgs>),
     /// List restore points: when, how large, how good, where
@@ -135,6 +135,7 @@ pub(super) fn one_of(forms: &'static [Format]) -> impl TypedValueParser<Value = 
 }
 
 const PROVE: &[&str] = &["full", "counts", "off"];
+const TABLES_AS: &[&str] = &["copy", "merge", "replace"];
 const SECTIONS: &[&str] = &["pre-data", "data", "post-data"];
 
 /// Reads one of the words that a pipeline takes too.
@@ -256,12 +257,39 @@ pub(super) struct RestoreArgs {
     /// Replace the database if it exists: it is dumped to the safety store first, and kept under another name
     #[arg(long)]
     pub(super) replace: bool,
+    /// With --replace: over what is there, in one transaction, for a role that may not create databases
+    #[arg(long, requires = "replace", conflicts_with_all = ["drop_old", "schema_only", "section"])]
+    pub(super) clean: bool,
     /// Where the safety dump goes: a store of the pipeline, or a folder; the store that is restored from unless given
-    #[arg(long, value_name = "STORE|FOLDER", requires = "replace")]
+    #[arg(long, value_name = "STORE|FOLDER")]
     pub(super) safety: Option<String>,
     /// Drop the replaced database in the end
     #[arg(long, requires = "replace")]
     pub(super) drop_old: bool,
+    /// Only these tables, into the database that is there
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', conflicts_with_all = ["replace", "rows", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
+    pub(super) tables: Vec<String>,
+    /// What becomes of the rows that are there; copy puts new tables into a new schema
+    #[arg(long = "as", value_name = "MODE", requires = "tables", value_parser = word::<TablesAs>(TABLES_AS), default_value = "copy")]
+    pub(super) tables_as: TablesAs,
+    /// Only these rows, as a patch to review; may be given several times: `orders: customer_id = 7`
+    #[arg(long, value_name = "TABLE: WHERE", value_parser = super::restore::rows_of, conflicts_with_all = ["replace", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
+    pub(super) rows: Vec<RowsOf>,
+    /// Also delete rows that match and are not in the restore point
+    #[arg(long, requires = "rows")]
+    pub(super) with_deletes: bool,
+    /// The file for the patch, which must not exist; DATABASE-RUN.sql unless given
+    #[arg(long, value_name = "FILE", requires = "rows")]
+    pub(super) patch: Option<PathBuf>,
+    /// Apply the patch at once
+    #[arg(long, requires = "rows")]
+    pub(super) apply: bool,
+    /// Apply a patch that was written before and reviewed; nothing is restored
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["replace", "globals"])]
+    pub(super) apply_patch: Option<PathBuf>,
+    /// Make the roles and tablespaces of the same restore point first; those that are there are left alone
+    #[arg(long)]
+    pub(super) globals: bool,
     /// Tables restored at once; one a core unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) jobs: Option<u16>,

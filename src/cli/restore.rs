@@ -1,7 +1,7 @@
 //! `runner restore`: plans a restore, shows it, asks, and runs exactly it.
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::RestoreArgs;
 use super::exit::Exit;
@@ -13,7 +13,7 @@ use crate::ids::{RefName, StepId};
 use crate::pipeline::{Chain, Pipeline};
 use crate::plan::Plan;
 use crate::postgres::spec::{ConnectionSpec, PostgresSpec};
-use crate::step::{Fetch, Params, Replace, Restore};
+use crate::step::{Fetch, How, Params, Replace, Restore, Rows, RowsOf, Sql, Tables, TablesAs};
 
 pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> {
     let pipeline = runbook(args)?;
@@ -26,12 +26,25 @@ pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> 
 fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
     let mut meant = Meant::by(&args.point)?;
     let connection = target(args, &mut meant)?;
-    let replace = if args.replace { Some(replace(args, &mut meant)?) } else { None };
+    if let Some(patch) = &args.apply_patch {
+        return reviewed(patch, connection, args, meant);
+    }
+    let safety = safety(args, &mut meant)?;
+    let replaced = safety.as_ref().filter(|_| args.replace);
+    let replace = replaced.map(|safety| Replace {
+        safety: safety.clone(),
+        encrypt: meant.encryption(),
+        how: if args.clean { How::InPlace } else { How::Swap },
+        drop_old: args.drop_old,
+    });
     let fetch = Fetch { from: meant.point.clone(), identity: meant.identity.clone(), passphrase: meant.passphrase.clone() };
     let restore = Restore {
         connection,
         database: args.database.clone(),
         replace,
+        tables: tables(args, safety, &meant),
+        rows: rows(args),
+        globals: args.globals,
         jobs: args.jobs,
         no_owner: args.no_owner,
         no_privileges: args.no_privileges,
@@ -70,9 +83,50 @@ fn target(args: &RestoreArgs, meant: &mut Meant) -> Result<RefName, Problem> {
     Ok(name)
 }
 
-/// The safety dump: into a store of the pipeline, encrypted as the pipeline encrypts, or into a folder.
-fn replace(args: &RestoreArgs, meant: &mut Meant) -> Result<Replace, Problem> {
-    let safety = match &args.safety {
+/// A patch that was reviewed, as a pipeline: nothing is restored.
+fn reviewed(patch: &Path, connection: RefName, args: &RestoreArgs, meant: Meant) -> Result<Pipeline, Problem> {
+    if !patch.is_file() {
+        return Err(Problem::new(Exit::NoFile, format!("there is no file {}", patch.display())));
+    }
+    let sql = Sql::patch(connection, args.database.clone(), patch.to_owned());
+    meant.frame("patch", vec![(named::<StepId>("apply")?, Params::Sql(sql))], Vec::new())
+}
+
+fn tables(args: &RestoreArgs, safety: Option<RefName>, meant: &Meant) -> Option<Tables> {
+    let encrypt = meant.encryption().filter(|_| safety.is_some());
+    (!args.tables.is_empty()).then(|| Tables { names: args.tables.clone(), mode: args.tables_as, safety, encrypt })
+}
+
+fn rows(args: &RestoreArgs) -> Option<Rows> {
+    let rows = || Rows { of: args.rows.clone(), with_deletes: args.with_deletes, patch: args.patch.clone(), apply: args.apply };
+    (!args.rows.is_empty()).then(rows)
+}
+
+/// Reads `TABLE: WHERE`; a colon inside double quotes belongs to the name.
+pub(super) fn rows_of(text: &str) -> Result<RowsOf, String> {
+    let mut quoted = false;
+    let colon = text.char_indices().find(|(_, c)| {
+        quoted ^= *c == '"';
+        *c == ':' && !quoted
+    });
+    let parts = colon.map(|(at, _)| (text[..at].trim(), text[at + 1..].trim()));
+    match parts {
+        Some((table, filter)) if !table.is_empty() && !filter.is_empty() => {
+            Ok(RowsOf { table: table.to_owned(), filter: filter.to_owned() })
+        }
+        _ => Err("write TABLE: WHERE, such as \"orders: customer_id = 7\", or \"orders: true\" for all rows".to_owned()),
+    }
+}
+
+/// Where the safety dump goes, if one is made: a store of the pipeline, or a folder.
+fn safety(args: &RestoreArgs, meant: &mut Meant) -> Result<Option<RefName>, Problem> {
+    let changes = args.replace || !args.tables.is_empty() && args.tables_as != TablesAs::Copy;
+    Ok(Some(match &args.safety {
+        Some(_) if !changes => {
+            let problem = Problem::new(Exit::Usage, "--safety says where a safety dump goes, and none is made");
+            return Err(problem.help("it goes with --replace, and with --tables … --as replace or merge"));
+        }
+        None if !changes => return Ok(None),
         None => meant.point.store.clone(),
         Some(word) => match RefName::new(word.clone()).ok().filter(|name| meant.pipeline.stores.contains_key(name)) {
             Some(name) => name,
@@ -83,13 +137,13 @@ fn replace(args: &RestoreArgs, meant: &mut Meant) -> Result<Replace, Problem> {
             }
             None => return Err(Problem::new(Exit::Usage, format!("there is no store `{word}`")).help("a folder has a `/` in it: ./safety")),
         },
-    };
-    Ok(Replace { safety, encrypt: meant.encryption(), drop_old: args.drop_old })
+    }))
 }
 
 /// Asks, unless that was said to be needless; where nobody can be asked, nothing is done.
 fn confirm(plan: &Plan, args: &RestoreArgs) -> Result<(), Problem> {
-    if args.yes {
+    // A patch that waits for its review changes nothing yet.
+    if args.yes || !args.rows.is_empty() && !args.apply && !args.globals {
         return Ok(());
     }
     let refused =
@@ -98,7 +152,8 @@ fn confirm(plan: &Plan, args: &RestoreArgs) -> Result<(), Problem> {
         return Err(refused("nobody was asked"));
     }
     let database = plan.observed.targets.values().find_map(|reach| reach.facts()).map_or("yes", |facts| facts.database.as_str());
-    Output::ask(&format!("Type the name of the database to go on ({database}): "));
+    let what = if plan.observed.targets.is_empty() { "a word" } else { "the name of the database" };
+    Output::ask(&format!("Type {what} to go on ({database}): "));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     if read.is_ok() && answer.trim() == database { Ok(()) } else { Err(refused("the answer was another one")) }

@@ -22,7 +22,7 @@ use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::postgres;
 use crate::render;
-use crate::render::summary::{Landed, Summary};
+use crate::render::summary::{Brought, BroughtTable, Landed, Summary};
 use crate::runtime::{self, Declared, RunFacts, Runtime};
 use crate::secret::Secrets;
 use crate::template::RunWords;
@@ -172,6 +172,13 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
                 kept,
                 dropped,
             }),
+            brought: ledger.brought.clone().map(brought),
         }
     })
+}
+
+fn brought(found: runtime::Brought) -> Brought {
+    let runtime::Brought { place, tables, patch, done, notes } = found;
+    let table = |runtime::BroughtTable { table, inserted, updated, deleted }| BroughtTable { table, inserted, updated, deleted };
+    Brought { place, tables: tables.into_iter().map(table).collect(), patch, done, notes }
 }

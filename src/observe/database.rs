@@ -5,10 +5,11 @@ use tokio::runtime::Handle;
 use crate::plan::{ConnectionFacts, LeftOutTables, ToolFacts};
 use crate::postgres::inventory::left_out_tables;
 use crate::postgres::spec::{EmbeddedSpec, PostgresSpec};
+use crate::postgres::tables::now::now;
 use crate::postgres::target::{self, Existing, TargetFacts};
 use crate::postgres::{ConnInfo, ConnectionSpec, Facts, Installed, PgError};
 use crate::secret::Secrets;
-use crate::step::Dump;
+use crate::step::{Dump, Restore};
 
 /// A server that runs already.
 pub(super) fn server(spec: &PostgresSpec, secrets: &Secrets, handle: &Handle) -> Result<ConnectionFacts, PgError> {
@@ -73,11 +74,18 @@ fn tools(major: u16) -> (ToolFacts, Option<String>) {
 }
 
 /// The place that a restore goes to; the database need not be there.
-pub(super) fn target(spec: &ConnectionSpec, database: Option<&str>, secrets: &Secrets, handle: &Handle) -> Result<TargetFacts, PgError> {
+pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets, handle: &Handle) -> Result<TargetFacts, PgError> {
+    let database = restore.database.as_deref();
     match spec {
         ConnectionSpec::Postgres(spec) => {
             let info = ConnInfo::resolve(spec, secrets)?;
-            target::look(&info, database.unwrap_or(&info.database), handle)
+            let database = database.unwrap_or(&info.database);
+            let facts = target::look(&info, database, handle)?;
+            if facts.existing.is_none() {
+                return Ok(facts);
+            }
+            let tables = now(&info.with_database(database), handle, &restore.named_tables())?;
+            Ok(TargetFacts { tables, ..facts })
         }
         // It will be started for the run, and has nothing but its own database.
         ConnectionSpec::Embedded(spec) => {
@@ -95,6 +103,7 @@ pub(super) fn target(spec: &ConnectionSpec, database: Option<&str>, secrets: &Se
                 left: None,
                 may_create: true,
                 superuser: true,
+                tables: Vec::new(),
             })
         }
     }

@@ -88,7 +88,7 @@ fn targets(pipeline: &Pipeline, secrets: &Secrets, handle: &Handle) -> BTreeMap<
         pipeline.steps.iter().filter_map(|step| if let Params::Restore(restore) = &step.params { Some((step, restore)) } else { None });
     let looked = restores.map(|(step, restore)| {
         let spec = pipeline.connections.get(&restore.connection);
-        let found = spec.map(|spec| database::target(spec, restore.database.as_deref(), secrets, handle));
+        let found = spec.map(|spec| database::target(spec, restore, secrets, handle));
         let undeclared = || Err(StepError::new(Class::Internal, format!("connection `{}` is not declared", restore.connection)));
         let found = found.map_or_else(undeclared, |found| Ok(found?));
         (step.id.clone(), found.map_or_else(|error| failed(&error), Reach::Reached))

@@ -30,6 +30,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("same-key", "two uploads under one key of one store"),
     ("not-a-way-back", "a `restore` without a `fetch`, or a `fetch` that goes anywhere else"),
     ("nothing-to-restore", "parameters that together leave nothing to restore"),
+    ("bad-restore", "a `restore` that asks for things that do not go together"),
     ("unclear-artifact", "a verification that could mean several uploads, or none"),
     ("no-key", "a verification without the key to what was encrypted"),
     ("jobs-without-directory", "`jobs` for a dump that one connection writes"),

@@ -307,10 +307,10 @@ impl Dataflow<'_> {
 
     /// A run makes one restore point: either of what it dumps, or of what it is about to replace.
     fn one_manifest(&mut self, chain: &Chain) {
-        let replaces = matches!(&self.steps[chain.sink].params, Params::Restore(restore) if restore.replace.is_some());
+        let replaces = matches!(&self.steps[chain.sink].params, Params::Restore(restore) if restore.safety().is_some());
         let other = (0..self.steps.len()).find(|index| match &self.steps[*index].params {
             Params::Upload(_) => true,
-            Params::Restore(restore) => *index < chain.sink && restore.replace.is_some(),
+            Params::Restore(restore) => *index < chain.sink && restore.safety().is_some(),
             _ => false,
         });
         if let (true, Some(other)) = (replaces, other) {
@@ -318,7 +318,9 @@ impl Dataflow<'_> {
                 format!("`{}` makes a safety dump, and a run makes only one restore point", self.steps[chain.sink].id),
                 self.id_range(other),
             );
-            let diagnostic = self.error("not-a-way-back", chain.sink, "/with/replace", message);
+            let tables = matches!(&self.steps[chain.sink].params, Params::Restore(restore) if restore.tables.is_some());
+            let place = if tables { "/with/tables" } else { "/with/replace" };
+            let diagnostic = self.error("not-a-way-back", chain.sink, place, message);
             *diagnostic = diagnostic.clone().label(range, "this makes one too").help("put it into a pipeline of its own");
         }
     }

@@ -59,6 +59,11 @@ impl Fused<'_> {
         pass.map_or(Part::Step(step), Part::Pass)
     }
 
+    /// Whether a pass ends in an object of a store.
+    fn stores(&self, pass: usize) -> bool {
+        self.chains.get(pass).is_some_and(|chain| matches!(self.steps[chain.sink].params, Params::Upload(_)))
+    }
+
     fn index(&self, id: &StepId) -> Option<usize> {
         self.steps.iter().position(|step| step.id == *id)
     }
@@ -67,7 +72,11 @@ impl Fused<'_> {
     fn waits(&self, step: usize) -> Vec<(Part, Part)> {
         let own = self.part(step);
         let needs = self.steps[step].needs.iter().filter_map(|need| self.index(need)).map(|need| self.part(need));
-        let seen = |part: Part| if matches!((own, part), (Part::Step(_), Part::Pass(_))) { Part::Commit } else { part };
+        // Only what is stored has a commit to wait for.
+        let seen = |part: Part| match (own, part) {
+            (Part::Step(_), Part::Pass(pass)) if self.stores(pass) => Part::Commit,
+            _ => part,
+        };
         needs.filter(|part| *part != own).map(|part| (own, seen(part))).collect()
     }
 
@@ -78,7 +87,7 @@ impl Fused<'_> {
         let alone = (0..self.steps.len()).map(|step| self.part(step)).filter(|part| matches!(part, Part::Step(_)));
         let nodes: Vec<(Part, NodeIndex)> = passes.chain(alone).chain([Part::Commit]).map(|part| (part, graph.add_node(part))).collect();
         let node = |part: Part| nodes.iter().find(|(other, _)| *other == part).map(|(_, index)| *index);
-        let commits = (0..self.chains.len()).map(|chain| (Part::Commit, Part::Pass(chain)));
+        let commits = (0..self.chains.len()).filter(|chain| self.stores(*chain)).map(|chain| (Part::Commit, Part::Pass(chain)));
         for (from, to) in (0..self.steps.len()).flat_map(|step| self.waits(step)).chain(commits) {
             if let (Some(from), Some(to)) = (node(from), node(to)) {
                 graph.update_edge(from, to, ());

@@ -11,8 +11,9 @@ use crate::plan::{ConnectionFacts, ToolFacts};
 use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
 use crate::secret::Presence;
-use crate::step::{Format, Params, Restore};
+use crate::step::{Format, Params, Restore, TablesAs};
 use crate::store::manifest::Origin;
+use crate::store::recall::Recalled;
 
 /// All findings, errors first.
 pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
@@ -124,22 +125,78 @@ fn targets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
         match observed.targets.get(&step.id) {
             Some(Reach::Failed { message, class }) => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
             Some(Reach::Reached(facts)) => {
-                let origin = recalled_by(pipeline, step, observed);
-                found.extend(target(restore, facts, origin).into_iter().map(|finding| Finding { subject: subject.clone(), ..finding }));
+                let recalled = recalled_by(pipeline, step, observed);
+                found.extend(target(restore, facts, recalled).into_iter().map(|finding| Finding { subject: subject.clone(), ..finding }));
             }
             None => {}
         }
     }
 }
 
-/// Where the artifact came from that a restore takes.
-fn recalled_by<'a>(pipeline: &Pipeline, step: &Step, observed: &'a Observed) -> Option<&'a Origin> {
+/// The artifact that a restore takes.
+fn recalled_by<'a>(pipeline: &Pipeline, step: &Step, observed: &'a Observed) -> Option<&'a Recalled> {
     let fetch = &pipeline.steps[pipeline.chain_into(&step.id)?.source];
-    Some(&observed.points.get(&fetch.id)?.facts()?.artifact.origin)
+    Some(observed.points.get(&fetch.id)?.facts()?)
 }
 
-fn target(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Vec<Finding> {
-    let refuse = |class, message: String| Finding::new(Severity::Error, class, String::new(), message);
+fn refuse(class: Class, message: String) -> Finding {
+    Finding::new(Severity::Error, class, String::new(), message)
+}
+
+fn target(restore: &Restore, facts: &TargetFacts, recalled: Option<&Recalled>) -> Vec<Finding> {
+    let origin = recalled.map(|recalled| &recalled.artifact.origin);
+    let into_what_is_there = restore.by_scratch() || restore.in_place();
+    let mut found = if into_what_is_there { changed(restore, facts, origin) } else { made(restore, facts, origin) };
+    if restore.globals {
+        found.extend(recalled.and_then(|recalled| without_globals(recalled, restore)));
+        let message = format!("the role of {} is no superuser, and only such a one makes roles and tablespaces", restore.connection);
+        found.extend((!facts.superuser).then(|| Finding::new(Severity::Warning, Class::Denied, String::new(), message)));
+    }
+    let major = |version: u32| version / 10_000;
+    let newer = origin.filter(|origin| !restore.by_scratch() && major(origin.server_version) > major(facts.server_version));
+    if let Some(origin) = newer {
+        let message = format!("a dump of PostgreSQL {} may not restore on {}", major(origin.server_version), major(facts.server_version));
+        found.push(Finding::new(Severity::Warning, Class::Failed, String::new(), message).help("restore on the same major or a newer one"));
+    }
+    if !restore.by_scratch() && !restore.globals {
+        found.extend(origin.and_then(|origin| strangers(restore, facts, origin)));
+    }
+    found
+}
+
+/// A restore point without what belongs to the cluster.
+fn without_globals(recalled: &Recalled, restore: &Restore) -> Option<Finding> {
+    let message = || format!("restore point {} has no globals: its run dumped no roles and tablespaces", recalled.run);
+    let help = format!(
+        "leave out `globals` (--globals) and make the roles on {} yourself; a `globals` step keeps them from now on",
+        restore.connection
+    );
+    recalled.globals.is_none().then(|| refuse(Class::Failed, message()).help(help))
+}
+
+/// What is wrong with a database that something is brought into.
+fn changed(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Vec<Finding> {
+    if facts.existing.is_none() {
+        let message = format!("database {:?} is not there, and nothing can be brought into it", facts.database);
+        return vec![refuse(Class::Failed, message).help("restore the whole into a new database of that name")];
+    }
+    let mut found = Vec::new();
+    if restore.in_place() && origin.is_some_and(|origin| origin.format == "plain") {
+        let message = "a plain dump is a script that only fills an empty database, so it can not replace in place";
+        found.push(refuse(Class::Failed, message.to_owned()).help("replace by a swap, or restore into a new database"));
+    }
+    // A copy goes beside what is there, whatever that is.
+    let copied = restore.tables.as_ref().is_some_and(|tables| tables.mode == TablesAs::Copy);
+    for table in facts.tables.iter().filter(|table| table.table.is_none() && !copied) {
+        let message = format!("{} has no table `{}`", facts.place, table.given);
+        let help = "if it is gone, bring it back beside what is there with `as: copy` (--as copy)";
+        found.push(refuse(Class::Failed, message).help(help));
+    }
+    found
+}
+
+/// What is wrong with a place that a database is made in.
+fn made(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Vec<Finding> {
     let mut found = Vec::new();
     let database = &facts.database;
     let is_source = origin.is_some_and(|origin| {
@@ -159,14 +216,10 @@ fn target(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Ve
     }
     if !facts.may_create {
         found.push(
-            refuse(Class::Denied, format!("the role of {} may not create databases", restore.connection)).help("alter role … createdb"),
+            refuse(Class::Denied, format!("the role of {} may not create databases", restore.connection)).help(
+                "alter role … createdb; where that can not be had, `replace: { how: in-place }` (--replace --clean) restores over what is there",
+            ),
         );
-    }
-    found.extend(origin.and_then(|origin| strangers(restore, facts, origin)));
-    let major = |version: u32| version / 10_000;
-    if let Some(origin) = origin.filter(|origin| major(origin.server_version) > major(facts.server_version)) {
-        let message = format!("a dump of PostgreSQL {} may not restore on {}", major(origin.server_version), major(facts.server_version));
-        found.push(Finding::new(Severity::Warning, Class::Failed, String::new(), message).help("restore on the same major or a newer one"));
     }
     found
 }
@@ -181,7 +234,7 @@ fn strangers(restore: &Restore, facts: &TargetFacts, origin: &Origin) -> Option<
     let finding = Finding::new(Severity::Warning, Class::Failed, String::new(), message);
     Some(
         finding
-            .help("if they own anything in the dump, create them first, or leave owners and privileges out: `no_owner`, `no_privileges`"),
+            .help("if they own anything in the dump, restore `globals` first (--globals), or leave owners and privileges out: `no_owner`, `no_privileges`"),
     )
 }
 

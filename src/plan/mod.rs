@@ -8,6 +8,7 @@ mod findings;
 mod lower;
 mod observed;
 mod order;
+mod partial;
 mod readiness;
 mod restoration;
 
@@ -157,7 +158,7 @@ pub enum Action {
     Commit,
     /// It reads what is stored and tries it out in a place that is thrown away.
     Verify,
-    /// It makes a database that stays.
+    /// It makes a database that stays, or something beside what is there: copies of tables, a patch.
     Restore,
     /// It takes something away that is there; what, the node says.
     Replace,

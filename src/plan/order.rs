@@ -85,12 +85,11 @@ fn storing<'a>(step: &StepId, nodes: &'a [Node]) -> Option<&'a Node> {
 /// The nodes after which a step is done: the commit for steps of a stored chain (its flow for another such chain), else all
 /// that the step has become.
 fn ends(step: &StepId, for_storing: bool, nodes: &[Node]) -> Vec<NodeId> {
-    match storing(step, nodes) {
+    let own = || nodes.iter().filter(|node| node.id != NodeId::implicit(COMMIT) && node.steps.iter().any(|words| words.id == *step));
+    // A safety dump is only the beginning of its step.
+    match storing(step, nodes).filter(|_| own().all(stores)) {
         Some(flow) if for_storing => vec![flow.id.clone()],
         Some(_) => vec![NodeId::implicit(COMMIT)],
-        None => {
-            let own = nodes.iter().filter(|node| node.id != NodeId::implicit(COMMIT) && node.steps.iter().any(|words| words.id == *step));
-            own.map(|node| node.id.clone()).collect()
-        }
+        None => own().map(|node| node.id.clone()).collect(),
     }
 }

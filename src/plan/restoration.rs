@@ -8,10 +8,13 @@ use crate::ids::{NodeId, StepId};
 use crate::pipeline::{Chain, Step, When};
 use crate::postgres::target::{TargetFacts, derived};
 use crate::quantity::bytes;
+use crate::step::restore::{Safety, schema_of};
 use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork};
 use crate::step::{
-    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Filter, Flow, Params, Prove, Replace, Restore, Sink, Source, Stage, Staged, Work,
+    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Filter, Flow, How, Params, Prove, Replace, Restore, Sink, Source, Stage, Staged,
+    Work,
 };
+use crate::store::recall::Recalled;
 use crate::stream::digest::Algorithm;
 use crate::template::Template;
 
@@ -24,6 +27,7 @@ impl Lower<'_> {
         let facts = self.observed.targets.get(&last.id).and_then(Reach::facts);
         let back = self.recalled(first, &fetch.from, (fetch.identity.as_ref(), fetch.passphrase.as_ref()));
         let origin = back.read.recalled.as_ref().map(|recalled| Box::new(recalled.artifact.origin.clone()));
+        let globals = back.read.recalled.as_ref().filter(|_| restore.globals).and_then(|recalled| recalled.globals.clone().map(Box::new));
         let work = |part| RestoreWork {
             part,
             artifact: first.id.clone(),
@@ -31,44 +35,54 @@ impl Lower<'_> {
             origin: origin.clone(),
             identity: fetch.identity.clone(),
             passphrase: fetch.passphrase.clone(),
+            globals: globals.clone(),
         };
-        let parts = Parts { first, last, restore, facts };
+        let parts = Parts { first, last, restore, facts, recalled: back.read.recalled.clone() };
+        if restore.by_scratch() {
+            return self.partial(&parts, back, fetch, &work);
+        }
         let mut nodes = self.safety(&parts);
-        let before = nodes.last().map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess));
+        let mut before: Vec<_> = nodes.last().map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess)).into_iter().collect();
+        if restore.globals {
+            let globals = parts.globals(work(RestorePart::Globals));
+            let after = std::mem::replace(&mut before, vec![(globals.id.clone(), Edge::OnProduct)]);
+            nodes.push(Lowered { node: globals, after, needs: None });
+        }
         let prepare = parts.effect("prepare", Action::Restore, work(RestorePart::Prepare), &parts.words_of_prepare());
         let mut load = parts.load(back);
         load.reason = format!("restores {}", fetch.from.words());
         let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof());
-        let swap = parts.swap(work(RestorePart::Swap));
-        let mut finish =
-            parts.effect("finish", Action::Restore, work(RestorePart::Finish), "an unfinished database is dropped, the lock ends");
+        let swap = (!restore.in_place()).then(|| parts.swap(work(RestorePart::Swap)));
+        let end = if restore.in_place() { "the lock ends" } else { "an unfinished database is dropped, the lock ends" };
+        let mut finish = parts.effect("finish", Action::Restore, work(RestorePart::Finish), end);
         finish.when = When::Always;
         "always: nothing half-made may stay behind".clone_into(&mut finish.reason);
-        let always = [&prepare, &load, &prove, &swap].map(|node| (node.id.clone(), Edge::Always)).to_vec();
+        let always = [&prepare, &load, &prove].into_iter().chain(&swap).map(|node| (node.id.clone(), Edge::Always)).collect();
         let (prepared, loaded, proven) = (prepare.id.clone(), load.id.clone(), prove.id.clone());
         let needs: Vec<StepId> = first.needs.iter().chain(&last.needs).filter(|need| **need != first.id).cloned().collect();
         for lowered in &mut nodes {
             lowered.needs.get_or_insert_with(|| needs.clone());
         }
-        nodes.push(Lowered { node: prepare, after: before.into_iter().collect(), needs: Some(needs) });
+        nodes.push(Lowered { node: prepare, after: before, needs: Some(needs) });
         nodes.push(Lowered::part(load, vec![(prepared, Edge::OnProduct)]));
         nodes.push(Lowered::part(prove, vec![(loaded, Edge::OnProduct)]));
-        nodes.push(Lowered::part(swap, vec![(proven, Edge::OnProduct)]));
+        nodes.extend(swap.map(|swap| Lowered::part(swap, vec![(proven, Edge::OnProduct)])));
         nodes.push(Lowered::part(finish, always));
         nodes
     }
 
     /// A dump of what is replaced, and its commit: nothing is taken away before both are there.
-    fn safety(&self, parts: &Parts<'_>) -> Vec<Lowered> {
-        let (Some(replace), Some(_)) = (&parts.restore.replace, parts.existing()) else { return Vec::new() };
+    pub(super) fn safety(&self, parts: &Parts<'_>) -> Vec<Lowered> {
+        // What can only be changed where it is there is dumped even if nobody looked whether it is.
+        let (Some(safety), true) = (parts.restore.safety(), parts.existing().is_some() || !parts.makes()) else { return Vec::new() };
         let last = parts.last;
-        let upload = safety_upload(replace);
+        let upload = safety_upload(safety);
         let mut node =
             node(NodeId::part(&last.id, "safety"), last, Action::Store, Work::Flow(Box::new(safety_flow(parts, upload.clone()))));
         node.target = Some(Target { store: upload.store.clone(), key: self.shown(&upload.key) });
         node.expected_bytes = parts.existing().map(|(bytes, _)| bytes);
         "what is replaced can be had back".clone_into(&mut node.reason);
-        node.steps = safety_words(parts, replace);
+        node.steps = safety_words(parts, safety);
         let after = vec![(node.id.clone(), Edge::OnSuccess)];
         let mut commit = self.commit(last, std::iter::once(&upload.store), vec![last.id.clone()]);
         commit.id = NodeId::implicit(COMMIT);
@@ -77,13 +91,13 @@ impl Lower<'_> {
     }
 }
 
-fn safety_upload(replace: &Replace) -> PlacedUpload {
-    let suffix = replace.encrypt.as_ref().map_or("", |encrypt| encrypt.suffix());
+fn safety_upload(safety: Safety<'_>) -> PlacedUpload {
+    let suffix = safety.encrypt.map_or("", |encrypt| encrypt.suffix());
     PlacedUpload {
-        store: replace.safety.clone(),
+        store: safety.store.clone(),
         key: Template(format!("{{{{ pipeline }}}}/{{{{ run.date }}}}/{{{{ run.id }}}}-before.dump.zst{suffix}")),
         secret: false,
-        seal: replace.encrypt.iter().cloned().collect(),
+        seal: safety.encrypt.cloned().into_iter().collect(),
     }
 }
 
@@ -97,33 +111,35 @@ fn safety_flow(parts: &Parts<'_>, upload: PlacedUpload) -> Flow {
     Flow { stages: stages.collect(), source: staged(last, Source::Dump(dump)), sink: staged(last, Sink::Upload(upload)) }
 }
 
-fn safety_words(parts: &Parts<'_>, replace: &Replace) -> Vec<StepWords> {
-    let encrypt = replace.encrypt.as_ref().map(|_| parts.words("encrypt", "as asked"));
+fn safety_words(parts: &Parts<'_>, safety: Safety<'_>) -> Vec<StepWords> {
+    let encrypt = safety.encrypt.map(|_| parts.words("encrypt", "as asked"));
     let name = parts.facts.map_or("what is there", |facts| facts.database.as_str());
     [parts.words("dump", &format!("safety dump of {name}")), parts.words("compress", "zstd level 3"), parts.words("checksum", "sha256")]
         .into_iter()
         .chain(encrypt)
-        .chain([parts.words("upload", &format!("to {}", replace.safety))])
+        .chain([parts.words("upload", &format!("to {}", safety.store))])
         .collect()
 }
 
-struct Parts<'a> {
-    first: &'a Step,
-    last: &'a Step,
-    restore: &'a Restore,
-    facts: Option<&'a TargetFacts>,
+pub(super) struct Parts<'a> {
+    pub(super) first: &'a Step,
+    pub(super) last: &'a Step,
+    pub(super) restore: &'a Restore,
+    pub(super) facts: Option<&'a TargetFacts>,
+    recalled: Option<Box<Recalled>>,
 }
 
 impl Parts<'_> {
-    fn words(&self, uses: &str, words: &str) -> StepWords {
+    pub(super) fn words(&self, uses: &str, words: &str) -> StepWords {
         StepWords { id: self.last.id.clone(), uses: uses.to_owned(), words: words.to_owned() }
     }
 
-    fn effect(&self, part: &str, action: Action, work: RestoreWork, words: &str) -> Node {
+    pub(super) fn effect(&self, part: &str, action: Action, work: RestoreWork, words: &str) -> Node {
         let effect = Work::Effect(Staged { step: self.last.id.clone(), part: Effect::Restore(Box::new(work)) });
         let mut made = node(NodeId::part(&self.last.id, part), self.last, action, effect);
         made.steps = vec![self.words(part, words)];
         made.reason = match part {
+            "prepare" if self.restore.in_place() => "two restores at once would be none".to_owned(),
             "prepare" => "it gets its name only when it is whole".to_owned(),
             "prove" => "a restore nobody looked at proves little".to_owned(),
             _ => String::new(),
@@ -136,12 +152,30 @@ impl Parts<'_> {
         self.facts?.existing.as_ref().map(|existing| (existing.bytes, existing.sessions))
     }
 
-    fn database(&self) -> String {
+    /// Whether it makes a database, and does not only change one.
+    const fn makes(&self) -> bool {
+        !self.restore.by_scratch() && !matches!(&self.restore.replace, Some(Replace { how: How::InPlace, .. }))
+    }
+
+    /// The schema that copies go into.
+    pub(super) fn schema(&self) -> String {
+        self.recalled.as_ref().map_or_else(|| "restored_<restore point>".to_owned(), |recalled| schema_of(&recalled.run))
+    }
+
+    /// The restore point, as somebody found it or as it was asked for.
+    pub(super) fn point_words(&self) -> String {
+        self.first.params.facts().words()
+    }
+
+    pub(super) fn database(&self) -> String {
         let named = self.facts.map(|facts| facts.database.clone()).or_else(|| self.restore.database.clone());
         named.unwrap_or_else(|| format!("the database of {}", self.restore.connection))
     }
 
     fn words_of_prepare(&self) -> String {
+        if self.restore.in_place() {
+            return format!("{} is held against other restores", self.database());
+        }
         let building = self.facts.map(|facts| crate::postgres::target::restoring(&facts.database));
         format!("an empty database {} beside {}", building.unwrap_or_default(), self.database()).replace("  ", " ")
     }
@@ -169,6 +203,12 @@ impl Parts<'_> {
         }
         made.target = Some(target);
         made.expected_bytes = expected;
+        if self.restore.in_place() {
+            made.action = Action::Replace;
+            let size = self.existing().map(|(size, _)| format!(" ({})", bytes(size))).unwrap_or_default();
+            made.destroys
+                .push(format!("all that the dump holds is dropped from {}{size} and made again, in one transaction", self.database()));
+        }
         made
     }
 

@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod error;
 pub mod facts;
 pub mod fingerprint;
+pub mod globals;
 pub mod interrupt;
 pub mod inventory;
 pub mod passfile;

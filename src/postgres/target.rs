@@ -16,6 +16,7 @@ use super::create::create_database;
 use super::error::PgError;
 use super::facts::DatabaseLocale;
 use super::quote::{identifier, literal};
+use super::tables::TableNow;
 
 /// The longest name of a database in bytes (`NAMEDATALEN - 1`); the server would cut a longer one silently.
 const NAME_LIMIT: usize = 63;
@@ -54,6 +55,9 @@ pub struct TargetFacts {
     pub may_create: bool,
     /// Whether the role is a superuser.
     pub superuser: bool,
+    /// The tables that a restore changes, as they are now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableNow>,
 }
 
 /// A database that is there already.
@@ -87,7 +91,7 @@ pub fn restoring(database: &str) -> String {
 }
 
 /// A connection to the server that does not enter the database concerned, which may not be there.
-fn maintenance(server: &ConnInfo, handle: &Handle) -> Result<Client, PgError> {
+pub(super) fn maintenance(server: &ConnInfo, handle: &Handle) -> Result<Client, PgError> {
     let [first, second] = MAINTENANCE;
     match Client::connect(&server.with_database(first), handle) {
         Err(PgError::Query { state, .. }) if state == "3D000" => Client::connect(&server.with_database(second), handle),
@@ -121,6 +125,7 @@ pub fn look(server: &ConnInfo, database: &str, handle: &Handle) -> Result<Target
         roles: roles(&client)?,
         may_create: superuser || role("rolcreatedb")?.as_deref() == Some("t"),
         superuser,
+        tables: Vec::new(),
     };
     client.close();
     Ok(facts)

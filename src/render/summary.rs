@@ -3,6 +3,7 @@
 //! Made from the ledger's records; the level is the one earned, never a hope.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use crate::diagnostic::Failure;
 use crate::event::Outcome;
 use crate::ids::RunId;
 use crate::plan::{Action, Plan};
+use crate::postgres::quote::identifier;
 use crate::quantity::{brief, bytes};
 use crate::store::manifest::{Artifact, Level, TableCount};
 use crate::words::count;
@@ -42,6 +44,36 @@ pub struct Summary {
     pub verified: Option<Level>,
     /// The database that a restore made.
     pub landed: Option<Landed>,
+    /// Tables or rows that were brought into a database that was there.
+    pub brought: Option<Brought>,
+}
+
+/// Tables or rows that were brought into a database that was there, or a patch that would bring them.
+#[derive(Debug, Clone)]
+pub struct Brought {
+    /// Where it is: `backup@db1:5432/orders`.
+    pub place: String,
+    /// What was done to each table, or would be.
+    pub tables: Vec<BroughtTable>,
+    /// The patch, if it is one.
+    pub patch: Option<PathBuf>,
+    /// Whether it was done.
+    pub done: bool,
+    /// What else is to be known.
+    pub notes: Vec<String>,
+}
+
+/// What was done to a table, or would be.
+#[derive(Debug, Clone)]
+pub struct BroughtTable {
+    /// The table as SQL writes it, and which of its rows.
+    pub table: String,
+    /// Rows inserted.
+    pub inserted: u64,
+    /// Rows set back.
+    pub updated: u64,
+    /// Rows deleted.
+    pub deleted: u64,
 }
 
 /// A database that a restore made.
@@ -104,18 +136,40 @@ fn landed(summary: &Summary, plan: &Plan, paint: Paint) -> String {
     if let Some(landed) = &summary.landed {
         let _ok = writeln!(out, "  database       {}", paint.on(BOLD, &landed.place));
         if let Some(kept) = &landed.kept {
-            let what = if landed.dropped {
-                "was dropped; the safety dump holds it"
+            let _ok = if landed.dropped {
+                writeln!(out, "  before         {kept} was dropped; the safety dump holds it")
             } else {
-                "holds what was there before; drop it when you are sure"
+                let drop = format!("drop database {};", identifier(kept));
+                writeln!(out, "  before         {kept} holds what was there before; when you are sure: {drop}")
             };
-            let _ok = writeln!(out, "  before         {kept} {what}");
         }
+    } else if let Some(brought) = &summary.brought {
+        out.push_str(&human_brought(brought, paint));
     } else if plan.nodes.iter().any(|node| node.action == Action::Restore) {
         out.push_str("  database       none was made; what was there before is untouched\n");
     }
     if let Some(level) = summary.verified.filter(|_| !plan.makes_point() || summary.landed.is_some()) {
         let _ok = writeln!(out, "  found          {}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
+    }
+    out
+}
+
+/// What was brought, table by table.
+fn human_brought(brought: &Brought, paint: Paint) -> String {
+    let mut out = String::new();
+    let _ok = writeln!(out, "  {:<14} {}", if brought.done { "changed" } else { "would change" }, paint.on(BOLD, &brought.place));
+    for BroughtTable { table, inserted, updated, deleted } in &brought.tables {
+        let _ok = writeln!(out, "                 {table}: {inserted} inserted, {updated} set back, {deleted} deleted");
+    }
+    if brought.tables.is_empty() {
+        out.push_str("                 nothing: all rows are as they were in the restore point\n");
+    }
+    for note in &brought.notes {
+        let _ok = writeln!(out, "  note           {note}");
+    }
+    if let Some(patch) = &brought.patch {
+        let words = if brought.done { "" } else { "; read it, then apply it: runner restore … --apply-patch FILE" };
+        let _ok = writeln!(out, "  patch          {}{words}", patch.display());
     }
     out
 }
@@ -173,6 +227,12 @@ pub fn json(summary: &Summary, plan: &Plan) -> Value {
         "artifacts": summary.artifacts,
         "verified": summary.verified,
         "database": summary.landed.as_ref().map(|landed| json!({ "name": landed.database, "place": landed.place, "kept": landed.kept, "kept_dropped": landed.dropped })),
+        "brought": summary.brought.as_ref().map(|brought| json!({
+            "place": brought.place, "patch": brought.patch, "done": brought.done, "notes": brought.notes,
+            "tables": brought.tables.iter().map(|table| json!({
+                "table": table.table, "inserted": table.inserted, "updated": table.updated, "deleted": table.deleted,
+            })).collect::<Vec<_>>(),
+        })),
         "tables": summary.tables,
         "restore_without_runner": commands,
     })

@@ -4,6 +4,8 @@
 //! what must outlive the run is in the manifest and the journal.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ pub struct Ledger {
     pub verifications: BTreeMap<StepId, Verification>,
     /// The database that a restore has made.
     pub landed: Option<Landed>,
+    /// What was brought into a database that was there.
+    pub brought: Option<Brought>,
     /// The nodes that have ended, in that order.
     pub nodes: Vec<NodeRecord>,
     /// What `notify: { stdout }` wants said, for the command line to print.
@@ -49,6 +53,40 @@ pub struct Landed {
     pub kept: Option<String>,
     /// Whether that one was dropped.
     pub dropped: bool,
+}
+
+/// Tables or rows that were brought into a database that was there, or a patch that would bring them.
+#[derive(Debug, Clone, Default)]
+pub struct Brought {
+    /// Where it is: `backup@db1:5432/orders`.
+    pub place: String,
+    /// What was done, or would be, to each table.
+    pub tables: Vec<BroughtTable>,
+    /// The patch, if it is one.
+    pub patch: Option<PathBuf>,
+    /// Whether it was done: a patch may wait for its review.
+    pub done: bool,
+    /// What else is to be known.
+    pub notes: Vec<String>,
+}
+
+/// What was done to a table, or would be.
+#[derive(Debug, Clone)]
+pub struct BroughtTable {
+    /// The table that is written to, as SQL writes it.
+    pub table: String,
+    /// How many rows are inserted.
+    pub inserted: u64,
+    /// How many rows are set back.
+    pub updated: u64,
+    /// How many rows are deleted.
+    pub deleted: u64,
+}
+
+impl fmt::Display for BroughtTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} inserted, {} set back, {} deleted", self.table, self.inserted, self.updated, self.deleted)
+    }
 }
 
 /// How a node ended, in the words that notifications use.

@@ -32,7 +32,7 @@ impl PerformEffect for VerifyRestore {
         let tables = counted(&info, jobs, cx)?;
         let facts = Facts::read(&info, cx.runtime.handle())?;
         self.judge(&info, &facts, &tables, cx)?;
-        let restored = Restored { info: &info, major: facts.major(), jobs, tables: &tables };
+        let restored = Restored { info: &info, major: facts.major(), jobs, tables: &tables, more: false };
         self.compare(&restored, cx)
     }
 }

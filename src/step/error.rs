@@ -4,6 +4,7 @@
 
 use crate::diagnostic::{Class, Failure};
 use crate::postgres::PgError;
+use crate::postgres::tables::TablesError;
 use crate::runtime::OpenError;
 use crate::secret::SecretError;
 use crate::store::recall::RecallError;
@@ -155,5 +156,14 @@ impl From<PgError> for StepError {
             _ => Class::Failed,
         };
         Self { class, transient, message: error.to_string(), hint: None }
+    }
+}
+
+impl From<TablesError> for StepError {
+    fn from(error: TablesError) -> Self {
+        match error {
+            TablesError::Postgres(error) => error.into(),
+            other => Self::new(Class::Failed, other.to_string()),
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// What a server can lack that is no fault of the archive: words of its complaint, and what to do.
 const MISSING: [(&str, &str, &str); 3] = [
-    ("role \"", "does not exist", "create the role on that server, or leave owners and privileges out: `no_owner`, `no_privileges`"),
+    ("role \"", "does not exist", "restore `globals` first (--globals), or leave owners and privileges out: `no_owner`, `no_privileges`"),
     ("extension \"", "is not available", "install the extension's package on that server"),
     ("could not open extension control file", "", "install the extension's package on that server"),
 ];
@@ -46,6 +46,7 @@ pub(super) struct Load<'a> {
     place: ConnInfo,
     jobs: u16,
     options: Vec<String>,
+    whole_first: bool,
     tools: &'static ToolSet,
     passfile: PassFile,
     cx: &'a Cx<'a>,
@@ -55,7 +56,7 @@ impl<'a> Load<'a> {
     pub(super) fn new(origin: &'a Origin, place: ConnInfo, jobs: u16, cx: &'a Cx<'a>) -> Result<Self, StepError> {
         let passfile = PassFile::create(&place).map_err(|error| origin::unwritable("a password file", &error))?;
         let tools = Installed::here().for_server(major(origin)).map_err(PgError::from)?;
-        Ok(Self { origin, place, jobs, options: vec!["--no-tablespaces".to_owned()], tools, passfile, cx })
+        Ok(Self { origin, place, jobs, options: vec!["--no-tablespaces".to_owned()], whole_first: false, tools, passfile, cx })
     }
 
     /// With further options of `pg_restore`, and the tools of a server that may be newer than the dumped one.
@@ -65,13 +66,25 @@ impl<'a> Load<'a> {
         Ok(self)
     }
 
+    /// Over what is there: nothing is touched before the whole archive is here, every digest of it right. One job, because only
+    /// one connection can be one transaction.
+    pub(super) fn over(mut self) -> Self {
+        (self.whole_first, self.jobs) = (true, 1);
+        self
+    }
+
     /// Loads the whole archive; one error of the program ends it.
     pub(super) fn load(&self, input: Stream) -> Result<(), StepError> {
         match self.origin.format.as_str() {
+            "plain" if self.whole_first => {
+                let message = "a plain dump is a script that only fills an empty database";
+                Err(StepError::new(Class::Failed, message).hint("restore it into a new database"))
+            }
             "plain" => self.script(input),
+            "tar" if self.whole_first => self.staged(input),
             "tar" => self.streamed(input),
             "directory-tar" => self.directory(input),
-            "custom" if self.jobs == 1 => self.streamed(input),
+            "custom" if self.jobs == 1 && !self.whole_first => self.streamed(input),
             "custom" => self.staged(input),
             other => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::verify_restore::Prove;
 use super::{Cx, StepError};
-use crate::archive::{Comparison, Fingerprint, compare};
+use crate::archive::{Comparison, Difference, Fingerprint, compare};
 use crate::postgres::fingerprint::{Live, SLICE, fingerprint};
 use crate::postgres::{ConnInfo, Installed, PgError};
 use crate::store::manifest::{Proof, TableCount};
@@ -31,6 +31,8 @@ pub(super) struct Restored<'a> {
     pub(super) major: u16,
     pub(super) jobs: NonZeroUsize,
     pub(super) tables: &'a [TableCount],
+    /// Whether things that were not dumped may be there too.
+    pub(super) more: bool,
 }
 
 fn full(dumped: &Arc<Fingerprint>, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<Proof, StepError> {
@@ -38,12 +40,23 @@ fn full(dumped: &Arc<Fingerprint>, restored: &Restored<'_>, cx: &Cx<'_>) -> Resu
     let live = Live { info: restored.info, handle: cx.runtime.handle(), tools, jobs: restored.jobs, slice: SLICE, cancel: cx.cancel };
     let found = fingerprint(&live, dumped)?;
     let Comparison { differences, incomparable } = compare(dumped, &found);
+    let (stays, differences): (Vec<_>, Vec<_>) = differences.iter().partition(|difference| restored.more && is_more(difference));
+    let incomparable = incomparable.into_iter().map(|left| format!("{}: {}", left.what, left.why));
     Ok(Proof {
         whole: true,
         differences: differences.iter().map(ToString::to_string).collect(),
-        incomparable: incomparable.into_iter().map(|left| format!("{}: {}", left.what, left.why)).collect(),
+        incomparable: incomparable.chain(stays.iter().map(|more| format!("{more}; it stays"))).collect(),
         compared: dumped.summary(),
     })
+}
+
+/// Whether a difference is only that something more is there.
+fn is_more(difference: &Difference) -> bool {
+    match difference {
+        Difference::Additional { .. } | Difference::TableAdditional { .. } => true,
+        Difference::LargeObjects { dumped, restored } => restored.count > dumped.count,
+        _ => false,
+    }
 }
 
 /// Only the number of rows of each table. What partitions took over from their root can not be told apart so.

@@ -21,7 +21,7 @@ use crate::words::{count, cut};
 /// How much of a statement a plan shows, in characters.
 const SHOWN: usize = 60;
 
-/// Runs statements on a server, or asks one query. Exactly one of `statements`, `file` and `query`.
+/// Runs statements on a server, or asks one query. Exactly one of `statements`, `file`, `query` and `patch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sql {
@@ -39,6 +39,9 @@ pub struct Sql {
     /// A query of one row and one column, which must answer true, or `equals`. Left out with `statements` and `file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// A reviewed patch that `restore` with `rows` wrote: applied whole, or not at all. Left out with the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<PathBuf>,
     /// What the query must answer, compared as text; true unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<Expected>,
@@ -74,17 +77,20 @@ impl StepKind for Sql {
             }
             (None, Some(statements), _) => one_line(statements),
             (None, None, Some(file)) => format!("the statements in {}", file.display()),
-            (None, None, None) => "nothing".to_owned(),
+            (None, None, None) => match &self.patch {
+                Some(patch) => return format!("on {}{database}: the patch {}, whole or not at all", self.connection, patch.display()),
+                None => "nothing".to_owned(),
+            },
         };
         let how = if self.transaction { "in one transaction" } else { "each in a transaction of its own" };
         format!("on {}{database}: {what}, {how}", self.connection)
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let given = [self.statements.is_some(), self.file.is_some(), self.query.is_some()];
+        let given = [self.statements.is_some(), self.file.is_some(), self.query.is_some(), self.patch.is_some()];
         let mut problems = Vec::new();
         if given.iter().filter(|given| **given).count() != 1 {
-            let problem = Problem::error("one-of", "", "`sql` takes exactly one of `statements`, `file` and `query`");
+            let problem = Problem::error("one-of", "", "`sql` takes exactly one of `statements`, `file`, `query` and `patch`");
             problems.push(problem.help("make it several steps"));
         }
         if self.query.is_none() && self.equals.is_some() {
@@ -105,6 +111,10 @@ impl StepKind for Sql {
     }
 
     fn troubles(&self) -> Vec<Trouble> {
+        let unread = |patch: &PathBuf| std::fs::File::open(patch).err().map(|error| unreadable(patch, &error));
+        if let Some(error) = self.patch.as_ref().and_then(unread) {
+            return vec![Trouble { class: error.class, message: error.message, help: error.hint }];
+        }
         let Some(file) = &self.file else { return Vec::new() };
         let read = read(file).and_then(|text| self.checked(&text).map(drop).map_err(|error| unfit(file, &error)));
         read.err().map(|error| Trouble { class: error.class, message: error.message, help: error.hint }).into_iter().collect()
@@ -117,10 +127,12 @@ impl StepKind for Sql {
 }
 
 fn read(file: &Path) -> Result<String, StepError> {
-    std::fs::read_to_string(file).map_err(|error| {
-        let class = if error.kind() == std::io::ErrorKind::PermissionDenied { Class::Denied } else { Class::Failed };
-        StepError::new(class, format!("reading {}: {error}", file.display())).hint("commit the file beside the pipeline")
-    })
+    std::fs::read_to_string(file).map_err(|error| unreadable(file, &error).hint("commit the file beside the pipeline"))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> StepError {
+    let class = if error.kind() == std::io::ErrorKind::PermissionDenied { Class::Denied } else { Class::Failed };
+    StepError::new(class, format!("reading {}: {error}", file.display()))
 }
 
 fn unfit(file: &Path, error: &ScriptError) -> StepError {
@@ -128,6 +140,21 @@ fn unfit(file: &Path, error: &ScriptError) -> StepError {
 }
 
 impl Sql {
+    /// A reviewed patch to apply.
+    pub const fn patch(connection: RefName, database: Option<String>, patch: PathBuf) -> Self {
+        Self {
+            connection,
+            database,
+            statements: None,
+            file: None,
+            query: None,
+            patch: Some(patch),
+            equals: None,
+            transaction: true,
+            timeout: None,
+        }
+    }
+
     /// The statements of a script, if it can be run as it is meant to be.
     fn checked<'a>(&self, text: &'a str) -> Result<Vec<Statement<'a>>, ScriptError> {
         let found = statements(text)?;
@@ -206,6 +233,9 @@ impl PerformEffect for Sql {
         let connection = cx.runtime.connection(&self.connection)?;
         let own = connection.info().clone();
         let info = ConnInfo { database: self.database.clone().unwrap_or_else(|| own.database.clone()), ..own };
+        if let Some(patch) = &self.patch {
+            return super::reviewed::apply(patch, &info, cx);
+        }
         let mut client = Client::connect(&info, cx.runtime.handle())?;
         let interrupt = Interrupt::of(&client, cx.runtime.handle())?;
         let stops = cx.cancel.on_cancel(move || interrupt.fire());

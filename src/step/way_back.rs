@@ -106,6 +106,15 @@ pub fn read_fingerprint(
     Ok(Some(whole))
 }
 
+/// The text of a small artifact with every stage undone.
+pub(super) fn text(artifact: &Artifact, keys: Keys<'_>, limit: usize, cx: &Cx<'_>) -> Result<Vec<u8>, StepError> {
+    let mut stream = read(&artifact.object, &*cx.runtime.store(&artifact.store)?, cx.cancel)?;
+    for stage in artifact.stages.iter().rev() {
+        stream = undone(stage, stream, keys, cx.runtime.secrets(), cx.cancel)?;
+    }
+    Ok(collect(stream, limit)?)
+}
+
 /// A stream with one stage undone.
 fn undone(stage: &Applied, input: Stream, keys: Keys<'_>, secrets: &Secrets, cancel: &Cancel) -> Result<Stream, StepError> {
     Ok(match stage {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ids::{RefName, StepId};
 use crate::secret::SecretRef;
-use crate::store::manifest::Origin;
+use crate::store::manifest::{Artifact, Origin};
 use crate::store::recall::Recalled;
 use crate::template::Template;
 
@@ -119,7 +119,7 @@ pub enum Effect {
     /// A part of a restore, before or after its stream.
     Restore(Box<RestoreWork>),
     /// Runs statements on a server, or asks it.
-    Sql(Sql),
+    Sql(Box<Sql>),
     /// Asks a web server.
     Http(Box<Http>),
     /// Runs a program.
@@ -220,6 +220,9 @@ pub struct RestoreWork {
     /// The passphrase lent to the fetch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase: Option<SecretRef>,
+    /// The globals of the same restore point, where they are to be restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub globals: Option<Box<Artifact>>,
 }
 
 /// The parts of a restore around its stream.
@@ -234,6 +237,14 @@ pub enum RestorePart {
     Swap,
     /// What was not finished is removed.
     Finish,
+    /// Roles and tablespaces that are missing are made.
+    Globals,
+    /// Tables go from the scratch server into the database.
+    Transfer,
+    /// The patch of single rows is written.
+    Patch,
+    /// The patch is applied.
+    Apply,
 }
 
 /// The commit of a run.
@@ -311,7 +322,7 @@ impl From<Notify> for Effect {
 
 impl From<Sql> for Effect {
     fn from(params: Sql) -> Self {
-        Self::Sql(params)
+        Self::Sql(Box::new(params))
     }
 }
 
@@ -370,7 +381,7 @@ impl Effect {
             Self::Check(check) => &**check,
             Self::Finish(finish) => finish,
             Self::Restore(work) => &**work,
-            Self::Sql(sql) => sql,
+            Self::Sql(sql) => &**sql,
             Self::Http(http) => &**http,
             Self::Command(command) => command,
         }

@@ -6,6 +6,7 @@
 
 pub(crate) mod links;
 pub(crate) mod name;
+pub mod now;
 pub(crate) mod pair;
 pub(crate) mod shape;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub use name::TableNameError;
+pub use now::TableNow;
 
 use super::client::Client;
 use super::conninfo::ConnInfo;

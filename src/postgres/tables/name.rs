@@ -6,6 +6,7 @@
 
 use super::{TablesError, parsed};
 use crate::postgres::client::Client;
+use crate::postgres::quote::literal;
 
 /// How near a name must be to be suggested.
 const NEAR: f64 = 0.75;
@@ -71,6 +72,20 @@ const TABLES: &str = "select pg_catalog.json_build_array(n.nspname, c.relname, \
     pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)) \
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
     where c.relkind in ('r', 'p') and n.nspname !~ '^pg_(catalog|toast|temp)' and n.nspname <> 'information_schema' order by n.nspname, c.relname";
+
+/// How the comment of a schema begins that holds copies of a restore point's tables.
+pub(crate) const COPIES: &str = "Tables of a restore point, copied by runner";
+
+/// The table that a user's name means in a live database. Copies of a restore point are not what anybody means.
+pub(crate) fn resolve_live(client: &Client, given: &str) -> Result<(String, String), TablesError> {
+    let copies = format!(
+        "select pg_catalog.to_json(nspname) from pg_catalog.pg_namespace where pg_catalog.obj_description(oid, 'pg_namespace') like {}",
+        literal(&format!("{COPIES}%"))
+    );
+    let (mut known, copies): (Vec<Known>, Vec<String>) = (parsed(client, TABLES)?, parsed(client, &copies)?);
+    known.retain(|(schema, ..)| !copies.contains(schema));
+    Ok(find(given, &known)?)
+}
 
 /// The tables that users' names mean, in their order, each as `(schema, table)`.
 pub(crate) fn resolve(client: &Client, given: &[&str]) -> Result<Vec<(String, String)>, TablesError> {

@@ -7,6 +7,7 @@
 use super::{TransferReport, Transferred, Work, pour};
 use crate::postgres::quote::{self, identifier, literal};
 use crate::postgres::tables::TablesError;
+use crate::postgres::tables::name::COPIES;
 use crate::postgres::tables::shape::{Column, Table};
 
 /// The longest name in bytes (`NAMEDATALEN - 1`); the server would cut a longer one silently.
@@ -21,8 +22,8 @@ pub(super) fn copy(work: &Work<'_>, schema: &str) -> Result<TransferReport, Tabl
             return Err(TablesError::Impossible { table: table.quoted.clone(), detail });
         }
     }
-    let comment = "Tables of a restore point, copied by runner beside the live ones; nothing depends on them.";
-    work.target.batch(&format!("create schema {0}; comment on schema {0} is {1}", identifier(schema), literal(comment)))?;
+    let comment = format!("{COPIES} beside the live ones; nothing depends on them.");
+    work.target.batch(&format!("create schema {0}; comment on schema {0} is {1}", identifier(schema), literal(&comment)))?;
     let mut tables = Vec::new();
     for (at, table) in work.there.iter().enumerate() {
         let into = quote::table(schema, &table.name);

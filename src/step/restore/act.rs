@@ -10,6 +10,7 @@ use super::super::way_back::{Keys, fingerprint};
 use super::super::work::{RestorePart, RestoreWork};
 use super::super::{Cx, PerformEffect, Prove, StepError};
 use crate::diagnostic::Class;
+use crate::postgres::quote::identifier;
 use crate::postgres::restored::{self, TableRows};
 use crate::postgres::target::{Target, derived};
 use crate::postgres::{Client, ConnInfo, Facts};
@@ -29,7 +30,11 @@ impl PerformEffect for RestoreWork {
             RestorePart::Prepare => self.prepare(cx),
             RestorePart::Prove => self.prove(cx),
             RestorePart::Swap => self.swap(cx),
-            RestorePart::Finish => finish(cx),
+            RestorePart::Finish => self.finish(cx),
+            RestorePart::Globals => self.globals(cx),
+            RestorePart::Transfer => self.transfer(cx),
+            RestorePart::Patch => self.patch(cx),
+            RestorePart::Apply => self.apply(cx),
         }
     }
 }
@@ -41,6 +46,13 @@ impl RestoreWork {
         let connection = cx.runtime.connection(&self.with.connection)?;
         let database = self.with.database.clone().unwrap_or_else(|| connection.info().database.clone());
         let target = Target::take(connection.info(), &database, cx.runtime.handle())?;
+        if self.with.in_place() {
+            if !target.is_there()? {
+                return Err(absent(&target.conninfo().describe()));
+            }
+            cx.runtime.keep_target(cx.step, Arc::new(target));
+            return Ok(());
+        }
         // Looked at again: the plan may be old.
         if self.with.replace.is_none() && target.is_there()? {
             return Err(StepError::new(Class::Failed, format!("database {database:?} exists already, and is left alone"))
@@ -54,7 +66,8 @@ impl RestoreWork {
 
     /// Gathers statistics, counts, and compares with what was dumped.
     fn prove(&self, cx: &Cx<'_>) -> Result<(), StepError> {
-        let info = target(cx)?.restoring();
+        let target = target(cx)?;
+        let info = if self.with.in_place() { target.conninfo() } else { target.restoring() };
         if self.with.analyze {
             analyze(&info, cx)?;
         }
@@ -71,7 +84,7 @@ impl RestoreWork {
             verification.database_bytes = Some(facts.database_bytes);
             verification.tables.clone_from(&tables);
         });
-        self.compare(&Restored { info: &info, major: facts.major(), jobs, tables: &tables }, cx)
+        self.compare(&Restored { info: &info, major: facts.major(), jobs, tables: &tables, more: self.with.in_place() }, cx)
     }
 
     fn compare(&self, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
@@ -100,7 +113,11 @@ impl RestoreWork {
             }
             verification.proof = Some(proof);
         });
-        let hint = "nothing was replaced, and the half-made database is dropped; try an older restore point with --at";
+        let hint = if self.with.in_place() {
+            "it was replaced already; if applications write to it meanwhile, that is the difference. The safety dump holds what was there before"
+        } else {
+            "nothing was replaced, and the half-made database is dropped; try an older restore point with --at"
+        };
         difference.map_or(Ok(()), |difference| Err(StepError::new(Class::Verification, difference).hint(hint)))
     }
 
@@ -128,7 +145,7 @@ impl RestoreWork {
             target.drop_database(&kept)?;
             cx.reports.note("what was there before was dropped; the safety dump holds it");
         } else if replaced {
-            cx.reports.note(format!("what was there before is kept as {kept}; drop it when you are sure"));
+            cx.reports.note(format!("what was there before is kept as {kept}; when you are sure: drop database {}", identifier(&kept)));
         }
         Ok(())
     }
@@ -148,18 +165,27 @@ fn analyze(info: &ConnInfo, cx: &Cx<'_>) -> Result<(), StepError> {
     Ok(done?)
 }
 
-/// Removes what was not finished, says so, and lets other restores in.
-fn finish(cx: &Cx<'_>) -> Result<(), StepError> {
-    let Some(target) = cx.runtime.target(cx.step) else { return Ok(()) };
-    let name = crate::postgres::target::restoring(target.database());
-    let discarded = target.discard().map_err(|error| {
-        let hint = format!("the unfinished database {name} is still there; the next restore removes it, or drop it");
-        StepError::from(error).hint(hint)
-    });
-    drop(target);
-    cx.runtime.remove_target(cx.step);
-    if let Some(name) = discarded? {
-        cx.reports.note(format!("dropped {name}, which was not finished; what was there before is untouched"));
+/// A database that must be there, and is not.
+pub(super) fn absent(place: &str) -> StepError {
+    let message = format!("{place} is not there, and nothing can be brought into it");
+    StepError::new(Class::Failed, message).hint("restore the whole into a new database: leave out what says how it is brought in")
+}
+
+impl RestoreWork {
+    /// Removes what was not finished, says so, and lets other restores in.
+    fn finish(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        cx.runtime.remove_scratch(&self.artifact);
+        let Some(target) = cx.runtime.target(cx.step) else { return Ok(()) };
+        let name = crate::postgres::target::restoring(target.database());
+        let discarded = target.discard().map_err(|error| {
+            let hint = format!("the unfinished database {name} is still there; the next restore removes it, or drop it");
+            StepError::from(error).hint(hint)
+        });
+        drop(target);
+        cx.runtime.remove_target(cx.step);
+        if let Some(name) = discarded? {
+            cx.reports.note(format!("dropped {name}, which was not finished; what was there before is untouched"));
+        }
+        Ok(())
     }
-    Ok(())
 }

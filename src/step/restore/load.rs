@@ -7,6 +7,8 @@ use super::super::work::LoadTarget;
 use super::super::{AcceptSink, Cx, StepError, Upstream};
 use super::act::target;
 use crate::postgres::Facts;
+use crate::postgres::target::Target;
+use crate::runtime::Landed;
 use crate::store::manifest::Level;
 use crate::stream::Stream;
 
@@ -15,21 +17,42 @@ impl AcceptSink for LoadTarget {
         let began = Instant::now();
         let artifact = super::super::way_back::artifact(&self.artifact, cx)?;
         let target = target(cx)?;
+        let in_place = self.with.in_place();
         // An attempt that failed has left things in it.
-        if !target.is_empty()? {
+        if !in_place && !target.is_empty()? {
             target.discard()?;
             cx.reports.note_all(target.create(super::super::scratch::locale(&artifact.origin).as_ref())?);
         }
-        let place = target.restoring();
+        let place = if in_place { target.conninfo() } else { target.restoring() };
         let server = Facts::read(&place, cx.runtime.handle())?.major();
         let jobs = self.with.jobs.unwrap_or_else(one_a_core);
-        Load::new(&artifact.origin, place, jobs, cx)?.with(self.with.options(), server)?.load(input)?;
+        let load = Load::new(&artifact.origin, place, jobs, cx)?.with(self.with.options(), server)?;
+        if in_place {
+            load.over().load(input).map_err(untouched)?;
+        } else {
+            load.load(input)?;
+        }
         upstream.settle()?;
         sent(artifact.origin.bytes);
+        if in_place {
+            landed(&target, cx);
+        }
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Decoded;
             verification.restore_took = Some(began.elapsed());
         });
         Ok(())
     }
+}
+
+/// What is there was replaced: from here on applications see it.
+fn landed(target: &Target, cx: &Cx<'_>) {
+    let landed = Landed { database: target.database().to_owned(), place: target.conninfo().describe(), kept: None, dropped: false };
+    cx.runtime.ledger(|ledger| ledger.landed = Some(landed));
+}
+
+fn untouched(error: StepError) -> StepError {
+    let hint =
+        "it was one transaction: what was there is as it was. Where an object that the dump does not hold is in the way, drop it first";
+    if error.hint.is_some() { error } else { error.hint(hint) }
 }

@@ -1,18 +1,27 @@
 //! `restore`: makes a database of what a `fetch` reads, and gives it its name only when it is whole and proven.
 //!
 //! The planner lowers it to a safety dump of what is there (when that is to be replaced), the making of a database beside it, the load,
-//! the proof, the swap, and a finish that removes what was not finished. This file holds the parameters and does none of it.
+//! the proof, the swap, and a finish that removes what was not finished. Tables and rows come by way of a scratch server instead.
+//! This file holds the parameters and does none of it.
 
 mod act;
+mod bring;
+mod globals;
 mod load;
+mod part;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Encrypt, Problem, Prove, References, Section, StepKind};
+use super::{Encrypt, Problem, Prove, References, Section, StepKind, Trouble};
+use crate::diagnostic::Class;
 use crate::ids::RefName;
 
-/// Restores what a `fetch` reads into a new database; an existing one is refused unless `replace` says what becomes of it.
+pub use bring::schema_of;
+pub use part::{Rows, RowsOf, Safety, Tables, TablesAs};
+
+/// Restores what a `fetch` reads into a new database; an existing one is refused unless `replace` says what becomes of it. With
+/// `tables` or `rows`, only those are brought into the database that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of pg_restore under its own name")]
@@ -25,6 +34,15 @@ pub struct Restore {
     /// Replaces the database if it exists, after a safety dump of it; an existing one is refused unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace: Option<Replace>,
+    /// Only these tables, into the database that is there. Left out with `replace` and `rows`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<Tables>,
+    /// Only these rows, as a patch for the database that is there. Left out with `replace` and `tables`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
+    /// Whether the roles and tablespaces of the same restore point are made first; those that are there are left alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub globals: bool,
     /// Tables restored at once; one a core unless given. Plain and tar dumps restore one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
@@ -61,9 +79,31 @@ pub struct Replace {
     /// How that dump is encrypted; it is not unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encrypt: Option<Encrypt>,
+    /// How it is replaced: `swap` unless given.
+    #[serde(default, skip_serializing_if = "How::is_swap")]
+    pub how: How,
     /// Whether the replaced database is dropped in the end; it is kept as `<database>_before_<time>` unless given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drop_old: bool,
+}
+
+/// How a database is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// A new database is made beside it and takes its name once it is whole and proven.
+    #[default]
+    Swap,
+    /// What the dump holds is dropped and made again in one transaction, for a role that may not create databases. What the
+    /// dump does not hold stays.
+    InPlace,
+}
+
+impl How {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    const fn is_swap(&self) -> bool {
+        matches!(self, Self::Swap)
+    }
 }
 
 const fn yes() -> bool {
@@ -77,18 +117,24 @@ const fn is_yes(value: &bool) -> bool {
 
 impl StepKind for Restore {
     fn references(&self) -> References<'_> {
-        let replace = self.replace.iter();
+        let stores = self.replace.iter().map(|replace| &replace.safety);
+        let stores = stores.chain(self.tables.iter().filter_map(|tables| tables.safety.as_ref()));
         References {
             connections: vec![&self.connection],
-            stores: replace.clone().map(|replace| &replace.safety).collect(),
-            secrets: replace.filter_map(|replace| replace.encrypt.as_ref()).flat_map(|encrypt| encrypt.references().secrets).collect(),
+            stores: stores.collect(),
+            secrets: self.encryptions().flat_map(|(_, encrypt)| encrypt.references().secrets).collect(),
         }
     }
 
     fn words(&self) -> String {
         let place =
             self.database.as_ref().map_or_else(|| format!("on {}", self.connection), |name| format!("{name} on {}", self.connection));
-        let how = if self.replace.is_some() { "in place of what is there" } else { "into a new database" };
+        let how = match (self.words_of_part(), &self.replace) {
+            (Some(part), _) => return format!("{part}, {place}"),
+            (None, Some(_)) if self.in_place() => "over what is there, in one transaction",
+            (None, Some(_)) => "in place of what is there",
+            (None, None) => "into a new database",
+        };
         format!("{how}, {place}{}", self.words_of_parts())
     }
 
@@ -105,13 +151,26 @@ impl StepKind for Restore {
             let message = "`data_only` needs tables to fill, and a new database has none";
             Problem::error("nothing-to-restore", "/data_only", message).help("restore definitions too")
         });
-        let encrypted = self.replace.iter().filter_map(|replace| replace.encrypt.as_ref()).flat_map(StepKind::problems);
-        let encrypted = encrypted.map(|problem| Problem { pointer: format!("/replace/encrypt{}", problem.pointer), ..problem });
-        nothing.or(empty).into_iter().chain(encrypted).collect()
+        let encrypted = self.encryptions().flat_map(|(pointer, encrypt)| {
+            let at = move |problem: Problem| Problem { pointer: format!("{pointer}{}", problem.pointer), ..problem };
+            encrypt.problems().into_iter().map(at)
+        });
+        nothing.or(empty).into_iter().chain(encrypted).chain(self.mismatches()).collect()
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        let taken = self.rows.iter().filter_map(|rows| rows.patch.as_ref()).filter(|path| path.exists());
+        taken.map(|path| Trouble { class: Class::Failed, message: bring::taken(path), help: Some(bring::TAKEN.to_owned()) }).collect()
     }
 }
 
 impl Restore {
+    /// How safety dumps are encrypted, and where that is said.
+    fn encryptions(&self) -> impl Iterator<Item = (&'static str, &Encrypt)> {
+        let replaced = self.replace.iter().filter_map(|replace| Some(("/replace/encrypt", replace.encrypt.as_ref()?)));
+        replaced.chain(self.tables.iter().filter_map(|tables| Some(("/tables/encrypt", tables.encrypt.as_ref()?))))
+    }
+
     /// Whether something of the archive is left out on purpose, so that what is restored can not equal what was dumped.
     pub fn is_partial(&self) -> bool {
         self.no_owner || self.no_privileges || self.schema_only || self.data_only || !self.sections.is_empty()
@@ -136,7 +195,8 @@ impl Restore {
             (self.schema_only, "--schema-only"),
             (self.data_only, "--data-only"),
         ];
-        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned());
+        let in_place: &[&str] = if self.in_place() { &["--clean", "--if-exists", "--single-transaction"] } else { &[] };
+        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag).chain(in_place.iter().copied()).map(str::to_owned);
         flags.chain(self.sections.iter().map(|section| format!("--section={}", section.word()))).collect()
     }
 }

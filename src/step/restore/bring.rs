@@ -1,0 +1,174 @@
+//! From the scratch server, where the restore point was restored and proven, into the database that is there: tables, or a
+//! patch of single rows.
+//!
+//! Each change is one transaction of the live database. Nothing is restored here, and no file is ever overwritten.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::reviewed;
+use super::super::scratch::place;
+use super::super::work::RestoreWork;
+use super::super::{Cx, StepError};
+use super::act::absent;
+use super::{Rows, Tables, TablesAs};
+use crate::diagnostic::Class;
+use crate::ids::RunId;
+use crate::postgres::ConnInfo;
+use crate::postgres::patch::{PatchOptions, PatchReport, RowsWanted, patch};
+use crate::postgres::tables::Sides;
+use crate::postgres::target::Target;
+use crate::postgres::transfer::{How, TransferReport, transfer};
+use crate::runtime::{Brought, BroughtTable};
+
+/// How long one statement of a patch may take.
+const STATEMENT_LIMIT: Duration = Duration::from_mins(10);
+
+/// How long one statement of a patch may wait for a lock: whoever comes later to the same table waits behind it.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// What to do about a patch file that is there already.
+pub(super) const TAKEN: &str = "name another file, or move that one away";
+
+/// That a file is there already.
+pub(super) fn taken(path: &Path) -> String {
+    format!("{} exists already, and a patch never overwrites a file", path.display())
+}
+
+/// The schema that copies of tables go into: the restore point in lower case, as SQL takes it without quotes.
+pub fn schema_of(run: &RunId) -> String {
+    format!("restored_{}", run.as_str().to_lowercase().replace('-', "_"))
+}
+
+impl RestoreWork {
+    /// The database that is there, held against other restores while the guard lives.
+    fn live(&self, cx: &Cx<'_>) -> Result<(ConnInfo, Target), StepError> {
+        let connection = cx.runtime.connection(&self.with.connection)?;
+        let database = self.with.database.as_ref().unwrap_or(&connection.info().database);
+        let held = Target::take(connection.info(), database, cx.runtime.handle())?;
+        let live = connection.info().with_database(database);
+        if held.is_there()? { Ok((live, held)) } else { Err(absent(&live.describe())) }
+    }
+
+    /// Where the restore point was restored.
+    fn restored(&self, cx: &Cx<'_>) -> Result<ConnInfo, StepError> {
+        let nothing = || StepError::new(Class::Failed, "nothing was restored that could be brought back");
+        Ok(place(&*cx.runtime.scratch(&self.artifact).ok_or_else(nothing)?))
+    }
+
+    /// Brings whole tables.
+    pub(super) fn transfer(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let Some(Tables { names, mode, .. }) = &self.with.tables else { return Ok(()) };
+        let (scratch, (live, _held)) = (self.restored(cx)?, self.live(cx)?);
+        let run = cx.runtime.ledger(|ledger| ledger.recalled.get(&self.artifact).map(|recalled| recalled.run.clone()));
+        let how = match mode {
+            TablesAs::Copy => How::Copy { schema: schema_of(run.as_ref().unwrap_or(&cx.runtime.facts.run)) },
+            TablesAs::Merge => How::Merge,
+            TablesAs::Replace => How::Replace,
+        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
+        let report = transfer(&sides, &names, &how)?;
+        reviewed::tell(moved(&live, report), cx);
+        Ok(())
+    }
+
+    /// Writes the patch; a file that can not be finished is removed.
+    pub(super) fn patch(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let Some(rows) = &self.with.rows else { return Ok(()) };
+        let scratch = self.restored(cx)?;
+        let connection = cx.runtime.connection(&self.with.connection)?;
+        let live = connection.info().with_database(self.with.database.as_ref().unwrap_or(&connection.info().database));
+        let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
+        let path = rows.patch.clone().unwrap_or_else(|| file_name(&live.database, &cx.runtime.facts.run));
+        let file = create(&path)?;
+        let written = self.write(rows, &sides, file, cx);
+        if written.is_err() {
+            // It is this attempt's own, and of no use. The error counts.
+            let _removed = std::fs::remove_file(&path);
+        }
+        reviewed::tell(planned(&live, written.map_err(|error| at(&path, error))?, path), cx);
+        Ok(())
+    }
+
+    fn write(&self, rows: &Rows, sides: &Sides<'_>, file: File, cx: &Cx<'_>) -> Result<PatchReport, StepError> {
+        let wanted: Vec<RowsWanted> = rows.of.iter().map(|of| RowsWanted { table: of.table.clone(), filter: of.filter.clone() }).collect();
+        let point =
+            cx.runtime.ledger(|ledger| ledger.recalled.get(&self.artifact).map(|found| format!("{} of {}", found.run, found.pipeline)));
+        let options = PatchOptions {
+            restore_point: point.unwrap_or_else(|| "this run's own".to_owned()),
+            with_deletes: rows.with_deletes,
+            statement_limit: STATEMENT_LIMIT,
+            lock_limit: LOCK_LIMIT,
+        };
+        let mut out = BufWriter::new(file);
+        let report = patch(sides, &wanted, &options, &mut out)?;
+        let kept = out.flush().and_then(|()| out.get_ref().sync_all());
+        kept.map_err(|error| StepError::new(Class::Failed, format!("writing the patch: {error}")))?;
+        Ok(report)
+    }
+
+    /// Applies the patch that was just written.
+    pub(super) fn apply(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let written = cx.runtime.ledger(|ledger| ledger.brought.as_ref().and_then(|brought| brought.patch.clone()));
+        let path = written.ok_or_else(|| StepError::new(Class::Failed, "no patch was written that could be applied"))?;
+        let (live, _held) = self.live(cx)?;
+        reviewed::apply(&path, &live, cx)
+    }
+}
+
+/// `<database>-<run>.sql`; a slash in the database's name would be another folder.
+fn file_name(database: &str, run: &RunId) -> PathBuf {
+    PathBuf::from(format!("{}-{run}.sql", database.replace('/', "_")))
+}
+
+/// A new file that only its owner reads: it may hold anything that the database does.
+fn create(path: &Path) -> Result<File, StepError> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => StepError::new(Class::Failed, taken(path)).hint(TAKEN),
+        std::io::ErrorKind::PermissionDenied => StepError::new(Class::Denied, format!("making {}: {error}", path.display())),
+        _ => StepError::new(Class::Failed, format!("making {}: {error}", path.display())),
+    })
+}
+
+fn at(path: &Path, error: StepError) -> StepError {
+    StepError { message: format!("no patch {} was made: {}", path.display(), error.message), ..error }
+}
+
+fn moved(live: &ConnInfo, report: TransferReport) -> Brought {
+    let table = |done: crate::postgres::transfer::Transferred| BroughtTable {
+        table: done.into,
+        inserted: done.inserted,
+        updated: done.updated,
+        deleted: done.deleted,
+    };
+    let tables = report.tables.into_iter().map(table).collect();
+    Brought { place: live.describe(), tables, patch: None, done: true, notes: report.notes }
+}
+
+fn planned(live: &ConnInfo, report: PatchReport, path: PathBuf) -> Brought {
+    let table = |change: crate::postgres::patch::TableChanges| BroughtTable {
+        table: format!("{} {}", change.table, change.wanted),
+        inserted: change.inserted,
+        updated: change.updated,
+        deleted: change.deleted,
+    };
+    let warnings = report.warnings.into_iter().map(|warning| format!("warning: {warning}"));
+    let notes = warnings.chain(report.notes).collect();
+    Brought { place: live.describe(), tables: report.tables.into_iter().map(table).collect(), patch: Some(path), done: false, notes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_made_of_a_run_are_plain_and_short() {
+        let run: RunId = "20261120T021700Z-4f3a9c".parse().unwrap();
+        assert_eq!(schema_of(&run), "restored_20261120t021700z_4f3a9c");
+        assert_eq!(file_name("a/주문", &run), PathBuf::from("a_주문-20261120T021700Z-4f3a9c.sql"));
+    }
+}
