@@ -3,7 +3,7 @@
 //! One error of `pg_restore` or psql fails it. An archive that can be restored in parallel is staged on scratch disk first,
 //! so by then every digest and tag before it has agreed. This file makes no database and drops none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Cx, StepError, origin};
 use crate::diagnostic::Class;
@@ -12,6 +12,7 @@ use crate::postgres::{ConnInfo, Installed, PassFile, PgError, ToolSet};
 use crate::runtime::Verification;
 use crate::store::manifest::{Level, Origin};
 use crate::stream::child::Program;
+use crate::stream::owned::OwnedFolder;
 use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// Changes what the ledger knows of a verification.
@@ -31,6 +32,34 @@ pub(super) fn major(origin: &Origin) -> u16 {
 /// One job a core.
 pub(super) fn one_a_core() -> u16 {
     std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
+}
+
+/// An archive that is ready to be loaded.
+pub(super) enum Ready {
+    /// It is loaded as it flows.
+    Flowing(Stream),
+    /// It lies whole in a folder of its own, removed with this value; every digest and tag before it has agreed.
+    Staged(OwnedFolder, PathBuf),
+}
+
+/// Stages an archive that can be loaded in parallel; any other is left to flow. Needs no database yet.
+pub(super) fn stage(origin: &Origin, jobs: u16, mut input: Stream, cx: &Cx<'_>) -> Result<Ready, StepError> {
+    match origin.format.as_str() {
+        "custom" if jobs > 1 => {
+            let folder = origin::staging(cx)?;
+            let archive = folder.path().join("archive.dump");
+            file::write_file(&mut input, &archive)?;
+            Ok(Ready::Staged(folder, archive))
+        }
+        "directory-tar" => {
+            let folder = origin::staging(cx)?;
+            let archive = folder.path().join("dump");
+            std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
+            archive_tar::untar(input, &archive)?;
+            Ok(Ready::Staged(folder, archive))
+        }
+        _ => Ok(Ready::Flowing(input)),
+    }
 }
 
 /// A database that an archive is loaded into.
@@ -60,13 +89,16 @@ impl<'a> Load<'a> {
 
     /// Loads the whole archive; one error of the program ends it.
     pub(super) fn load(&self, input: Stream) -> Result<(), StepError> {
-        match self.origin.format.as_str() {
-            "plain" => self.script(input),
-            "tar" => self.streamed(input),
-            "directory-tar" => self.directory(input),
-            "custom" if self.jobs == 1 => self.streamed(input),
-            "custom" => self.staged(input),
-            other => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
+        self.load_ready(stage(self.origin, self.jobs, input, self.cx)?)
+    }
+
+    /// Loads an archive that is ready for that.
+    pub(super) fn load_ready(&self, archive: Ready) -> Result<(), StepError> {
+        match (archive, self.origin.format.as_str()) {
+            (Ready::Staged(_folder, archive), _) => self.load_from(&archive),
+            (Ready::Flowing(input), "plain") => self.script(input),
+            (Ready::Flowing(input), "tar" | "custom") => self.streamed(input),
+            (_, other) => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
         }
     }
 
@@ -97,22 +129,6 @@ impl<'a> Load<'a> {
     fn streamed(&self, input: Stream) -> Result<(), StepError> {
         self.pg_restore().arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel).map_err(unrestorable)?;
         Ok(())
-    }
-
-    fn staged(&self, input: Stream) -> Result<(), StepError> {
-        let folder = origin::staging(self.cx)?;
-        let archive = folder.path().join("archive.dump");
-        let mut input = input;
-        file::write_file(&mut input, &archive)?;
-        self.load_from(&archive)
-    }
-
-    fn directory(&self, input: Stream) -> Result<(), StepError> {
-        let folder = origin::staging(self.cx)?;
-        let archive = folder.path().join("dump");
-        std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
-        archive_tar::untar(input, &archive)?;
-        self.load_from(&archive)
     }
 
     /// Every digest and tag before this has agreed; the archive must list, then load.

@@ -3,17 +3,19 @@
 //! Nothing here touches a database that anybody else uses.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::load::{Load, major, note, one_a_core};
+use super::load::{Load, Ready, major, note, one_a_core, stage};
 use super::work::RestoreScratch;
 use super::{AcceptSink, Cx, StepError, Upstream};
+use crate::diagnostic::Class;
 use crate::postgres::facts::DatabaseLocale;
 use crate::postgres::{Client, ConnInfo, Installed, PgError, ScratchOptions, ScratchServer, TempDatabase, quote};
 use crate::runtime::{Connection, Scratch};
 use crate::store::manifest::{Level, Locale, Origin};
-use crate::stream::Stream;
 use crate::stream::digest::{Algorithm, Digester};
+use crate::stream::{Chunk, Pull, Stopper, Stream, StreamError, fused};
 
 /// The database restored into, on a scratch server.
 const DATABASE: &str = "restored";
@@ -22,8 +24,8 @@ impl AcceptSink for RestoreScratch {
     fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
         let began = Instant::now();
         let artifact = super::way_back::artifact(&self.artifact, cx)?;
-        let scratch = self.scratch(&artifact.origin, cx)?;
-        Load::new(&artifact.origin, place(&scratch), self.jobs(), cx)?.load(input)?;
+        let (scratch, archive) = self.at_once(&artifact.origin, input, cx)?;
+        Load::new(&artifact.origin, place(&scratch), self.jobs(), cx)?.load_ready(archive)?;
         upstream.settle()?;
         sent(artifact.origin.bytes);
         note(cx, cx.step, |verification| {
@@ -31,6 +33,25 @@ impl AcceptSink for RestoreScratch {
             verification.restore_took = Some(began.elapsed());
         });
         Ok(())
+    }
+}
+
+/// A stream that ends, with an error, once nobody has use for it.
+struct Until {
+    input: Stream,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Pull for Until {
+    fn pull(&mut self) -> Result<Option<Chunk>, StreamError> {
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(StreamError::Cancelled { reason: "there is no place to restore to".to_owned(), transient: false });
+        }
+        self.input.pull()
+    }
+
+    fn stopper(&self) -> Option<Stopper> {
+        self.input.stopper()
     }
 }
 
@@ -45,6 +66,18 @@ pub(super) fn place(scratch: &Scratch) -> ConnInfo {
 impl RestoreScratch {
     fn jobs(&self) -> u16 {
         self.jobs.unwrap_or_else(one_a_core)
+    }
+
+    /// The place is made while the archive is staged. Without a place the staging ends too, and the place's error is told.
+    fn at_once(&self, origin: &Origin, input: Stream, cx: &Cx<'_>) -> Result<(Arc<Scratch>, Ready), StepError> {
+        let given_up = Arc::new(AtomicBool::new(false));
+        let input = fused(Until { input, given_up: Arc::clone(&given_up) });
+        std::thread::scope(|scope| {
+            let place = scope.spawn(|| self.scratch(origin, cx).inspect_err(|_| given_up.store(true, Ordering::Relaxed)));
+            let archive = stage(origin, self.jobs(), input, cx);
+            let died = |_| StepError::new(Class::Internal, "a defect in runner stopped the making of a scratch server");
+            Ok((place.join().map_err(died)??, archive?))
+        })
     }
 
     /// A fresh place for this attempt; that of an earlier attempt is removed.

@@ -10,6 +10,7 @@ use super::catalog::{Name, Table};
 use super::session::Session;
 use crate::archive::{Counted, Rows, TableDigest};
 use crate::postgres::error::PgError;
+use crate::postgres::restored::TableRows;
 
 /// How many rows are read before it is asked again whether to stop.
 const BETWEEN_CHECKS: u32 = 10_000;
@@ -57,6 +58,17 @@ fn summed(tables: &[Table], found: Vec<(usize, Counted)>) -> Vec<TableDigest> {
         digest: sum.digest,
     };
     tables.iter().zip(sums).map(digest).collect()
+}
+
+/// The rows of the tables of which all own rows were read, and no others.
+pub(super) fn whole(tables: &[Table], found: &[TableDigest]) -> Vec<TableRows> {
+    let read = tables.iter().zip(found).filter(|(table, _)| !table.with_partitions && table.condition.is_none());
+    let rows = |(table, found): (&Table, &TableDigest)| TableRows {
+        schema: table.schema.plain().to_owned(),
+        table: table.name.plain().to_owned(),
+        rows: found.rows,
+    };
+    read.map(rows).collect()
 }
 
 /// How a table is read: by `COPY` as `pg_dump` does it, or a large one in slices of its blocks, which differ in nothing else.
