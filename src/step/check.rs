@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::note;
+use super::load::{note, on_major};
 use super::prove::{Looked, Place, differences_in_words, look, prove};
 use super::scratch::place;
 use super::verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
@@ -24,6 +24,12 @@ pub(super) const CHECK_LIMIT: Duration = Duration::from_mins(10);
 
 impl PerformEffect for VerifyRestore {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        self.check(cx).map_err(|error| StepError { message: on_major(cx.step, error.message), ..error })
+    }
+}
+
+impl VerifyRestore {
+    fn check(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let nothing = || StepError::new(Class::Failed, "nothing was restored that could be checked");
         let scratch = cx.runtime.scratch(cx.step).ok_or_else(nothing)?;
         // Counting a large table would not hear a request to stop; a server that is gone ends it.
@@ -38,9 +44,7 @@ impl PerformEffect for VerifyRestore {
         // Only now: what could not be compared has been restored all the same.
         dumped?.map_or(Ok(()), |dumped| compare(&dumped, &looked, cx))
     }
-}
 
-impl VerifyRestore {
     fn keys(&self) -> Keys<'_> {
         Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() }
     }

@@ -24,6 +24,14 @@ pub(super) fn note(cx: &Cx<'_>, step: &StepId, change: impl FnOnce(&mut Verifica
     });
 }
 
+/// A failure, told with the major version that it is about where that is not the dump's own.
+pub(super) fn on_major(step: &StepId, why: String) -> String {
+    match step.other_major().map(|major| format!("on PostgreSQL {major}: ")) {
+        Some(place) if !why.starts_with(&place) => place + &why,
+        _ => why,
+    }
+}
+
 /// The major version of the server that was dumped.
 pub(super) fn major(origin: &Origin) -> u16 {
     u16::try_from(origin.server_version / 10_000).unwrap_or_default()

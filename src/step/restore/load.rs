@@ -1,8 +1,7 @@
 //! The stream's end: the archive is loaded into the database that was made for it.
 
-use std::time::Instant;
-
 use super::super::load::{Load, note, one_a_core};
+use super::super::recovery::in_words;
 use super::super::work::LoadTarget;
 use super::super::{AcceptSink, Cx, StepError, Upstream};
 use super::act::target;
@@ -12,7 +11,6 @@ use crate::stream::Stream;
 
 impl AcceptSink for LoadTarget {
     fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
-        let began = Instant::now();
         let artifact = super::super::way_back::artifact(&self.artifact, cx)?;
         let target = target(cx)?;
         // An attempt that failed has left things in it.
@@ -28,7 +26,7 @@ impl AcceptSink for LoadTarget {
         sent(artifact.origin.bytes);
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Decoded;
-            verification.restore_took = Some(began.elapsed());
+            cx.reports.note(in_words(&verification.loaded(artifact.origin.bytes, None)));
         });
         Ok(())
     }
