@@ -7,6 +7,7 @@
 mod catalog;
 mod session;
 mod tables;
+mod wire;
 
 use std::num::NonZeroUsize;
 
