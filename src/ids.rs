@@ -41,8 +41,17 @@ fn check_name(text: &str) -> Result<(), IdError> {
     Err(IdError::Name { text: text.to_owned() })
 }
 
+/// A name, or one with `@` and a major version of PostgreSQL behind it, which only the planner gives: nobody can write it in a
+/// pipeline, whose schema takes names.
+fn check_step(text: &str) -> Result<(), IdError> {
+    match text.rsplit_once('@') {
+        Some((name, major)) if matches!(major.len(), 2..=3) && major.bytes().all(|byte| byte.is_ascii_digit()) => check_name(name),
+        _ => check_name(text),
+    }
+}
+
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -66,7 +75,7 @@ macro_rules! name_type {
             /// Reads a name, refusing text that is not one.
             pub fn new(text: impl Into<String>) -> Result<Self, IdError> {
                 let text = text.into();
-                check_name(&text)?;
+                $check(&text)?;
                 Ok(Self(text))
             }
 
@@ -118,21 +127,35 @@ macro_rules! name_type {
 
 name_type!(
     /// The name of a pipeline: the first part of the keys of its restore points.
-    PipelineName
+    PipelineName,
+    check_name
 );
 name_type!(
     /// The id of a step, unique in its pipeline.
-    StepId
+    StepId,
+    check_step
 );
 name_type!(
     /// The name of a connection, a store or a secret, as declared at the top of a pipeline.
-    RefName
+    RefName,
+    check_name
 );
 
 impl StepId {
     /// The id of a part that no step of a file made; the planner puts the right one in its place.
     pub fn nameless() -> Self {
         Self("_".to_owned())
+    }
+
+    /// The id of this step's work on a server of another major version: `verify@17`.
+    #[must_use]
+    pub fn on_major(&self, major: u16) -> Self {
+        Self(format!("{self}@{major}"))
+    }
+
+    /// The other major version that this id is about, if it is about one.
+    pub fn other_major(&self) -> Option<u16> {
+        self.0.rsplit_once('@').and_then(|(_, major)| major.parse().ok())
     }
 }
 
@@ -246,6 +269,18 @@ mod tests {
         for bad in ["", "a/b", "a b", "-a", "..", "a:b", "{{x}}", &"x".repeat(64)] {
             assert!(StepId::new(bad).is_err(), "{bad:?} must be refused");
         }
+    }
+
+    #[test]
+    fn the_work_of_a_step_on_another_major_has_an_id_that_no_step_can_have() {
+        let step: StepId = "검증".parse().unwrap();
+        let other = step.on_major(17);
+        assert_eq!((other.as_str(), other.other_major(), step.other_major()), ("검증@17", Some(17), None));
+        assert_eq!(other.as_str().parse::<StepId>().unwrap(), other);
+        for bad in ["@17", "verify@", "verify@x", "verify@17@18", "verify@7"] {
+            assert!(StepId::new(bad).is_err(), "{bad:?} must be refused");
+        }
+        assert!(PipelineName::new("a@17").is_err() && RefName::new("a@17").is_err());
     }
 
     #[test]

@@ -154,7 +154,7 @@ fn watch_signals(runtime: &Arc<Runtime>) -> Arc<AtomicU8> {
 
 fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
     runtime.ledger(|ledger| {
-        let best = ledger.verifications.values().max_by_key(|verification| verification.level);
+        let best = ledger.best();
         Summary {
             run: runtime.facts.run.clone(),
             outcome: ended.outcome,
@@ -164,8 +164,10 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
             artifacts: ledger.artifacts.values().cloned().collect(),
             manifest: ledger.committed.as_ref().map(|stored| stored.key.clone()),
             tables: best.map(|verification| verification.tables.clone()).unwrap_or_default(),
-            restore_took: best.and_then(|verification| verification.restore_took),
+            recovery: best.and_then(|verification| verification.recovery),
+            too_slow: ledger.too_slow(),
             verified: best.map(|verification| verification.level),
+            others: ledger.verifications.iter().filter_map(|(step, found)| Some((step.other_major()?, found.level))).collect(),
             landed: ledger.landed.clone().map(|runtime::Landed { database, place, kept, dropped }| Landed {
                 database,
                 place,

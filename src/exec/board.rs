@@ -93,6 +93,7 @@ impl<'a> Board<'a> {
 const fn holds_up(state: State, edge: Edge) -> bool {
     match edge {
         Edge::OnProduct => !matches!(state, State::Done),
+        Edge::After => false,
         Edge::OnSuccess | Edge::Always => !state.lets_others_run(),
     }
 }

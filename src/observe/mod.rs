@@ -15,8 +15,8 @@ use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::{Pipeline, Step};
 use crate::plan::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
-use crate::postgres::ConnectionSpec;
 use crate::postgres::target::TargetFacts;
+use crate::postgres::{ConnectionSpec, Installed};
 use crate::secret::{Presence, SecretRef, Secrets};
 use crate::step::{Params, PointRef, StepError};
 use crate::store::recall::{Recalled, recall};
@@ -46,18 +46,30 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         let left_out = filters.into_iter().filter_map(|look| look.join().ok().flatten()).collect();
         (joined(connections), joined(stores), left_out)
     });
+    let points = points(pipeline, handle);
     Observed {
         offline: false,
         git_commit: git::commit(Path::new(&pipeline.source.path)),
         connections,
         stores,
-        points: points(pipeline, handle),
+        missing_servers: missing_servers(pipeline, &points),
+        points,
         targets: targets(pipeline, &secrets, handle),
         secrets: presence(pipeline, &secrets),
         scratch_free: free(&std::env::temp_dir()),
         left_out,
         troubles: troubles(pipeline),
     }
+}
+
+/// The majors that verifications will start a scratch server of and can not, beside that of a database that is dumped.
+fn missing_servers(pipeline: &Pipeline, points: &BTreeMap<StepId, Reach<Box<Recalled>>>) -> BTreeMap<u16, String> {
+    let own = |step: &Step| u16::try_from(points.get(&step.id)?.facts()?.artifact.origin.server_version / 10_000).ok();
+    let wanted = pipeline.steps.iter().flat_map(|step| match &step.params {
+        Params::VerifyRestore(verify) => own(step).into_iter().chain(verify.also_majors.iter().copied()).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    });
+    wanted.filter_map(|major| Some((major, Installed::here().server(major).err()?.to_string()))).collect()
 }
 
 /// The restore points that steps name, each found in its store.

@@ -33,6 +33,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-restore", "a `restore` that asks for things that do not go together"),
     ("unclear-artifact", "a verification that could mean several uploads, or none"),
     ("no-key", "a verification without the key to what was encrypted"),
+    ("older-major", "a verification on an older PostgreSQL than was dumped"),
     ("jobs-without-directory", "`jobs` for a dump that one connection writes"),
     ("nothing-to-dump", "parameters that together leave nothing of the database"),
     ("level-without-meaning", "a level for a codec that has none"),

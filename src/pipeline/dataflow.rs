@@ -13,6 +13,8 @@ use super::model::{Chain, Head, Step};
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::ids::StepId;
+use crate::postgres::ConnectionSpec;
+use crate::postgres::spec::EmbeddedSpec;
 use crate::step::{CodecChoice, Filter, Kind, Landing, Params, Source, VerifyRestore};
 use crate::store::StoreSpec;
 
@@ -367,6 +369,19 @@ impl Dataflow<'_> {
             self.error("unclear-artifact", index, "/uses", message).help = Some("verify the `dump`'s upload".to_owned());
         }
         self.keys(index, verify, chain);
+        self.older_majors(index, verify, chain);
+    }
+
+    /// A dump can not go back to an older major; an embedded server says its own before anybody looks.
+    fn older_majors(&mut self, index: usize, verify: &VerifyRestore, chain: &Chain) {
+        let Params::Dump(dump) = &self.steps[chain.source].params else { return };
+        let Some(ConnectionSpec::Embedded(EmbeddedSpec { version: Some(own), .. })) = self.head.connections.get(&dump.connection) else {
+            return;
+        };
+        for major in verify.also_majors.iter().filter(|major| *major < own) {
+            let message = format!("a dump of PostgreSQL {own} can not be restored on {major}, which is older");
+            self.error("older-major", index, "/with/also_majors", message).help = Some(format!("remove {major}"));
+        }
     }
 
     /// The key that undoes each encryption must be lent to the verification.

@@ -3,7 +3,7 @@
 //! Every external fact in `Observed` that would make the run fail becomes an error here, before a byte is dumped. This
 //! file looks at nothing itself.
 
-use super::{Finding, Observed, Reach};
+use super::{Finding, Observed, Reach, majors};
 use crate::diagnostic::{Class, Severity};
 use crate::ids::RefName;
 use crate::pipeline::{Pipeline, Step};
@@ -26,6 +26,7 @@ pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
     stores(observed, &mut found);
     points(observed, &mut found);
     targets(pipeline, observed, &mut found);
+    majors::findings(pipeline, observed, &mut found);
     space(pipeline, observed, &mut found);
     for trouble in &observed.troubles {
         let finding = Finding::new(Severity::Error, trouble.class, trouble.subject.clone(), trouble.message.clone());

@@ -2,7 +2,7 @@
 //!
 //! This file decides what each node is. The order between nodes is the neighbour's.
 
-use super::{Action, Node, Observed, Reach, StepWords, Target};
+use super::{Action, Node, Observed, Reach, StepWords, Target, majors};
 use crate::ids::{NodeId, RefName, StepId};
 use crate::pipeline::{Chain, OnFailure, Pipeline, Step, When};
 use crate::secret::{Presence, SecretRef};
@@ -215,22 +215,49 @@ impl Lower<'_> {
         node
     }
 
-    /// `verify-restore`: the way back as a flow, the checks, and a finish that runs whatever happened.
+    /// `verify-restore`: a trial on the dump's own major, and then one after the other on others.
     fn verification(&self, step: &Step, verify: &VerifyRestore) -> Vec<Lowered> {
+        let mut nodes = self.trial(step, verify, None);
+        let own: Vec<(NodeId, Edge)> = nodes.iter().map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess)).collect();
+        for major in majors::others(self.pipeline, self.observed, step, verify) {
+            // One scratch server at a time; what fails on one major says nothing of the next.
+            let turn = nodes.iter().skip(own.len()).map(|lowered| (lowered.node.id.clone(), Edge::After));
+            let after = own.iter().cloned().chain(turn).collect();
+            let mut trial = self.trial(step, verify, Some(major));
+            if let Some(restore) = trial.first_mut() {
+                (restore.after, restore.needs) = (after, Some(Vec::new()));
+            }
+            nodes.extend(trial);
+        }
+        nodes
+    }
+
+    /// One trial: the way back as a flow, the checks, and a finish that runs whatever happened.
+    fn trial(&self, step: &Step, verify: &VerifyRestore, other: Option<u16>) -> Vec<Lowered> {
         let Some(back) = self.way_back(step, verify) else { return Vec::new() };
+        let named = step;
+        let step = &Step { id: other.map_or_else(|| step.id.clone(), |major| step.id.on_major(major)), ..step.clone() };
         let WayBack { read, stages, target, expected } = back;
         let (artifact, store) = (read.artifact.clone(), read.store.clone());
-        let sink = Sink::Restore(RestoreScratch { artifact: artifact.clone(), server: verify.server.clone(), jobs: verify.jobs });
+        let sink = Sink::Restore(RestoreScratch {
+            artifact: artifact.clone(),
+            server: verify.server.clone().filter(|_| other.is_none()),
+            jobs: verify.jobs,
+            major: other,
+            objective: self.pipeline.objectives.rto.filter(|_| other.is_none()),
+        });
         let stages = stages.into_iter().map(|undo| staged(step, Stage::Undo(undo)));
         let flow = Flow { source: staged(step, Source::Fetch(read)), stages: stages.collect(), sink: staged(step, sink) };
-        let part = |name: &str, words: String| StepWords { id: step.id.clone(), uses: name.to_owned(), words };
+        let part = |name: &str, words: String| StepWords { id: named.id.clone(), uses: name.to_owned(), words };
+        let on = other.map(|major| format!(", on PostgreSQL {major}")).unwrap_or_default();
+        let place = other.map_or_else(|| verify.words_of_place(), |major| format!("into a scratch server of PostgreSQL {major}"));
 
         let mut restore = node(NodeId::of(&step.id), step, Action::Verify, Work::Flow(Box::new(flow)));
         restore.reason = match &verify.from {
-            Some(point) => format!("tries out {}", point.words()),
-            None => format!("tries out what `{artifact}` stored"),
+            Some(point) => format!("tries out {}{on}", point.words()),
+            None => format!("tries out what `{artifact}` stored{on}"),
         };
-        restore.steps = steps_back(step, &restore.work, &verify.words_of_place());
+        restore.steps = steps_back(named, &restore.work, &place);
         restore.target = Some(target);
         restore.expected_bytes = expected;
 

@@ -6,6 +6,7 @@
 
 mod findings;
 mod lower;
+mod majors;
 mod observed;
 mod order;
 mod partial;

@@ -35,6 +35,9 @@ pub struct Observed {
     /// The places that steps restore into, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<StepId, Reach<TargetFacts>>,
+    /// Majors of scratch servers that verifications will start, of which no server programs are installed here, and why not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing_servers: BTreeMap<u16, String>,
     /// Free bytes where scratch servers and staged dumps live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch_free: Option<u64>,

@@ -56,7 +56,13 @@ impl Parts<'_> {
     fn load_scratch(&self, back: WayBack) -> Node {
         let WayBack { read, stages, target, expected } = back;
         let stages = stages.into_iter().map(|undo| staged(self.first, Stage::Undo(undo)));
-        let sink = Sink::Restore(RestoreScratch { artifact: self.first.id.clone(), server: None, jobs: self.restore.jobs });
+        let sink = Sink::Restore(RestoreScratch {
+            artifact: self.first.id.clone(),
+            server: None,
+            jobs: self.restore.jobs,
+            major: None,
+            objective: None,
+        });
         let flow = Flow { source: staged(self.first, Source::Fetch(read)), stages: stages.collect(), sink: staged(self.first, sink) };
         let mut made = node(NodeId::of(&self.first.id), self.last, Action::Verify, Work::Flow(Box::new(flow)));
         made.steps = steps_back(self.first, &made.work, "into a scratch server");

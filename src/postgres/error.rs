@@ -198,19 +198,23 @@ pub(super) fn of_statement(server: &str, error: &tokio_postgres::Error, statemen
 }
 
 fn of_answer(server: String, db: &tokio_postgres::error::DbError, statement: &str) -> PgError {
-    // Appendix A: class 08 connection exception, 53300 too many connections, 57P01..03 shutdown, crash, cannot connect now.
-    let state = db.code().code();
-    if state.starts_with("08") || matches!(state, "53300" | "57P01" | "57P02" | "57P03") {
-        return PgError::Transient { server, detail: said(db) };
-    }
-    let statement = statement.trim().chars().take(STATEMENT_SHOWN).collect();
-    // 40001 serialization failure, 40P01 deadlock, 55P03 lock not available.
-    let transient = matches!(state, "40001" | "40P01" | "55P03");
     let position = match db.position() {
         Some(ErrorPosition::Original(position)) => usize::try_from(*position).ok(),
         _ => None,
     };
-    PgError::Query { server, state: state.to_owned(), message: said(db), statement, position, transient }
+    judged(server, db.code().code(), said(db), statement, position)
+}
+
+/// Judges what a server said of a statement, by its code.
+pub(super) fn judged(server: String, state: &str, message: String, statement: &str, position: Option<usize>) -> PgError {
+    // Appendix A: class 08 connection exception, 53300 too many connections, 57P01..03 shutdown, crash, cannot connect now.
+    if state.starts_with("08") || matches!(state, "53300" | "57P01" | "57P02" | "57P03") {
+        return PgError::Transient { server, detail: message };
+    }
+    let statement = statement.trim().chars().take(STATEMENT_SHOWN).collect();
+    // 40001 serialization failure, 40P01 deadlock, 55P03 lock not available.
+    let transient = matches!(state, "40001" | "40P01" | "55P03");
+    PgError::Query { server, state: state.to_owned(), message, statement, position, transient }
 }
 
 fn said(db: &tokio_postgres::error::DbError) -> String {

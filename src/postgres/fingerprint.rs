@@ -7,6 +7,7 @@
 mod catalog;
 mod session;
 mod tables;
+mod wire;
 
 use std::num::NonZeroUsize;
 
@@ -17,6 +18,7 @@ pub(in crate::postgres) use self::session::settings;
 use super::conninfo::ConnInfo;
 use super::error::PgError;
 use super::passfile::PassFile;
+use super::restored::TableRows;
 use super::tools::ToolSet;
 use crate::archive::{self, Fingerprint, Form};
 use crate::stream::child::Program;
@@ -47,11 +49,24 @@ pub struct Live<'a> {
     pub cancel: &'a Cancel,
 }
 
+/// What was read of a live database.
+pub struct Seen {
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The rows of every table that was read whole, under the names that the server has in UTF-8: they need no counting.
+    pub rows: Vec<TableRows>,
+}
+
 /// Fingerprints a live database for comparison with a dump.
 ///
 /// Rows are read of the tables that the dump has rows of, with the columns in the dump's order; a table that is not there
 /// is left out, and sequences likewise. Whatever else is in the database shows in the inventory.
 pub fn fingerprint(live: &Live<'_>, dumped: &Fingerprint) -> Result<Fingerprint, PgError> {
+    Ok(see(live, dumped)?.fingerprint)
+}
+
+/// The same, and the rows that were counted on the way.
+pub fn see(live: &Live<'_>, dumped: &Fingerprint) -> Result<Seen, PgError> {
     let lead = Session::open(live, &dumped.facts.encoding, None)?;
     let snapshot = lead.export()?;
     let there = catalog::tables(&lead, dumped)?;
@@ -65,8 +80,9 @@ pub fn fingerprint(live: &Live<'_>, dumped: &Fingerprint) -> Result<Fingerprint,
     let (tables, found) = (tables?, inventory?);
     let sequences = catalog::sequences(&lead, dumped)?;
     lead.close()?;
+    let rows = tables::whole(&there, &tables);
     // What the dump can not tell is known from the dump; that this one has no rows is on purpose.
-    Ok(Fingerprint { tables, sequences, incomparable: Vec::new(), ..found })
+    Ok(Seen { fingerprint: Fingerprint { tables, sequences, incomparable: Vec::new(), ..found }, rows })
 }
 
 /// Definitions and large objects, by `pg_dump` in the same snapshot.

@@ -2,7 +2,7 @@
 //!
 //! This module does not compare with anything and writes nothing.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -36,9 +36,20 @@ const COUNTABLE: &str = "select n.nspname, c.relname from pg_catalog.pg_class c 
 /// Partitions are counted one by one and their parents not at all; a table others inherit from is counted without them.
 /// Row-level security that would hide rows is an error, not a smaller number. Counting takes as long as it takes.
 pub fn row_counts(info: &ConnInfo, handle: &Handle, jobs: NonZeroUsize) -> Result<Vec<TableRows>, PgError> {
+    row_counts_beyond(&[], info, handle, jobs)
+}
+
+/// The same, where the rows of some tables are known already: those are not read again.
+pub fn row_counts_beyond(known: &[TableRows], info: &ConnInfo, handle: &Handle, jobs: NonZeroUsize) -> Result<Vec<TableRows>, PgError> {
     let client = counting_client(info, handle)?;
-    let rows = client.query(COUNTABLE)?;
-    let todo: VecDeque<(String, String)> = rows.into_iter().filter_map(pair).collect();
+    let known: HashMap<(&str, &str), u64> = known.iter().map(|table| ((table.schema.as_str(), table.table.as_str()), table.rows)).collect();
+    let (mut counted, mut todo) = (Vec::new(), VecDeque::new());
+    for (schema, table) in client.query(COUNTABLE)?.into_iter().filter_map(pair) {
+        match known.get(&(schema.as_str(), table.as_str())).copied() {
+            Some(rows) => counted.push(TableRows { schema, table, rows }),
+            None => todo.push_back((schema, table)),
+        }
+    }
     let extra = jobs.get().min(todo.len()).saturating_sub(1);
     let (todo, info) = (Mutex::new(todo), client.info().clone());
     let mut counts = std::thread::scope(|scope| {
@@ -49,6 +60,7 @@ pub fn row_counts(info: &ConnInfo, handle: &Handle, jobs: NonZeroUsize) -> Resul
     })?
     .concat();
     client.close();
+    counts.extend(counted);
     counts.sort();
     Ok(counts)
 }

@@ -15,7 +15,7 @@ pub fn dot(plan: &Plan) -> String {
         let _ok = writeln!(out, "  \"{}\" [label=\"{}\"{shape}];", quoted(node.id.as_str()), quoted(&label(node)).replace('\n', "\\n"));
     }
     for link in &plan.edges {
-        let style = if link.edge == Edge::Always { " [style=dashed]" } else { "" };
+        let style = if matches!(link.edge, Edge::Always | Edge::After) { " [style=dashed]" } else { "" };
         let _ok = writeln!(out, "  \"{}\" -> \"{}\"{style};", quoted(link.from.as_str()), quoted(link.to.as_str()));
     }
     out.push_str("}\n");
@@ -33,7 +33,7 @@ pub fn mermaid(plan: &Plan) -> String {
         let _ok = writeln!(out, "  {}{open}\"{text}\"{close}", name(&node.id));
     }
     for link in &plan.edges {
-        let arrow = if link.edge == Edge::Always { "-.->" } else { "-->" };
+        let arrow = if matches!(link.edge, Edge::Always | Edge::After) { "-.->" } else { "-->" };
         let _ok = writeln!(out, "  {} {arrow} {}", name(&link.from), name(&link.to));
     }
     out

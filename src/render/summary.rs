@@ -9,14 +9,15 @@ use serde_json::{Value, json};
 
 use super::event::outcome_words;
 use super::recover;
-use super::style::{BOLD, GOOD, Paint, columns, padded};
+use super::style::{BOLD, GOOD, Paint, WARN, columns, padded};
 use crate::diagnostic::Failure;
 use crate::event::Outcome;
 use crate::ids::RunId;
 use crate::plan::{Action, Plan};
 use crate::postgres::quote::identifier;
 use crate::quantity::{brief, bytes};
-use crate::store::manifest::{Artifact, Level, TableCount};
+use crate::step::recovery::{in_words, warning};
+use crate::store::manifest::{Artifact, Level, Recovery, TableCount};
 use crate::words::count;
 
 /// What there is to tell of a finished run.
@@ -39,9 +40,13 @@ pub struct Summary {
     /// The tables restored by the best verification.
     pub tables: Vec<TableCount>,
     /// How long fetching and restoring took in it.
-    pub restore_took: Option<std::time::Duration>,
+    pub recovery: Option<Recovery>,
+    /// A recovery that took longer than its objective allows.
+    pub too_slow: Option<Recovery>,
     /// The level that the best verification earned.
     pub verified: Option<Level>,
+    /// The levels that verifications earned on other major versions.
+    pub others: Vec<(u16, Level)>,
     /// The database that a restore made.
     pub landed: Option<Landed>,
     /// Tables or rows that were brought into a database that was there.
@@ -119,9 +124,18 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
     }
     if !summary.tables.is_empty() {
         let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
-        let took = summary.restore_took.map(|took| format!(" in {}", brief(took))).unwrap_or_default();
-        let _ok = writeln!(out, "  restored       {}, {}{took}", count(summary.tables.len(), "table"), count(rows, "row"));
+        let _ok = writeln!(out, "  restored       {}, {}", count(summary.tables.len(), "table"), count(rows, "row"));
         out.push_str(&largest(&summary.tables));
+    }
+    for (major, level) in &summary.others {
+        let _ok =
+            writeln!(out, "  PostgreSQL {major:<3} {}", paint.on(if *level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
+    }
+    if let Some(recovery) = &summary.recovery {
+        let _ok = writeln!(out, "  recovery       {}", in_words(recovery));
+    }
+    if let Some(warning) = summary.too_slow.as_ref().and_then(warning) {
+        let _ok = writeln!(out, "  warning        {}", paint.on(WARN, &warning));
     }
     if let Some(failure) = &summary.failure {
         let _ok = writeln!(out, "  error          {}", failure.message.replace('\n', "\n                 "));
@@ -207,6 +221,16 @@ fn human_artifact(artifact: &Artifact, plan: &Plan, committed: bool) -> String {
     out
 }
 
+fn recovery_json(recovery: &Recovery) -> Value {
+    json!({
+        "seconds": recovery.took.as_secs_f64(),
+        "bytes": recovery.bytes,
+        "bytes_per_second": recovery.bytes_per_second(),
+        "rto_seconds": recovery.objective.map(|objective| objective.as_secs_f64()),
+        "rto_met": recovery.objective.map(|_| recovery.missed_by().is_none()),
+    })
+}
+
 /// The summary as JSON.
 pub fn json(summary: &Summary, plan: &Plan) -> Value {
     let commands: Vec<Value> = summary
@@ -226,6 +250,9 @@ pub fn json(summary: &Summary, plan: &Plan) -> Value {
         "manifest": summary.manifest,
         "artifacts": summary.artifacts,
         "verified": summary.verified,
+        "other_majors": summary.others.iter().map(|(major, level)| (major.to_string(), json!(level))).collect::<serde_json::Map<_, _>>(),
+        "recovery": summary.recovery.map(|recovery| recovery_json(&recovery)),
+        "warnings": summary.too_slow.as_ref().and_then(warning).into_iter().collect::<Vec<_>>(),
         "database": summary.landed.as_ref().map(|landed| json!({ "name": landed.database, "place": landed.place, "kept": landed.kept, "kept_dropped": landed.dropped })),
         "brought": summary.brought.as_ref().map(|brought| json!({
             "place": brought.place, "patch": brought.patch, "done": brought.done, "notes": brought.notes,

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::archive::Fingerprint;
 use crate::ids::{NodeId, StepId};
 use crate::store::Stored;
-use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Proof, TableCount, overall};
+use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Proof, Recovery, TableCount, overall};
 use crate::store::recall::Recalled;
 
 /// What a run has done so far.
@@ -111,12 +111,14 @@ pub struct Verification {
     pub artifact: StepId,
     /// When it began.
     pub started: Timestamp,
+    /// The same on a clock that nobody sets.
+    pub began: Instant,
     /// The level earned so far.
     pub level: Level,
     /// The scratch server's `server_version_num`.
     pub server_version: Option<u32>,
-    /// Fetching, undoing and restoring, together.
-    pub restore_took: Option<Duration>,
+    /// How long fetching, undoing and restoring took, together.
+    pub recovery: Option<Recovery>,
     /// Size of the restored database in bytes.
     pub database_bytes: Option<u64>,
     /// Rows a table.
@@ -129,18 +131,24 @@ pub struct Verification {
 
 impl Verification {
     /// A verification that begins now and knows only that the artifact is committed.
-    pub const fn starting(artifact: StepId, now: Timestamp) -> Self {
+    pub fn starting(artifact: StepId, now: Timestamp) -> Self {
         Self {
             artifact,
             started: now,
+            began: Instant::now(),
             level: Level::Stored,
             server_version: None,
-            restore_took: None,
+            recovery: None,
             database_bytes: None,
             tables: Vec::new(),
             checks: Vec::new(),
             proof: None,
         }
+    }
+
+    /// Everything is loaded now: this many plain bytes.
+    pub fn loaded(&mut self, bytes: u64, objective: Option<Duration>) -> Recovery {
+        *self.recovery.insert(Recovery { took: self.began.elapsed(), bytes, objective })
     }
 }
 
@@ -152,5 +160,15 @@ impl Ledger {
             self.verifications.values().filter(|found| found.artifact == artifact.step).map(|found| found.level).max()
         };
         Some(overall(self.artifacts.values(), of))
+    }
+
+    /// The verification that earned the most; of equals the first.
+    pub fn best(&self) -> Option<&Verification> {
+        self.verifications.values().rev().max_by_key(|found| found.level)
+    }
+
+    /// The first recovery that took longer than its objective allows.
+    pub fn too_slow(&self) -> Option<Recovery> {
+        self.verifications.values().filter_map(|found| found.recovery).find(|recovery| recovery.missed_by().is_some())
     }
 }

@@ -6,14 +6,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::note;
-use super::prove::{Restored, differences_in_words, prove};
+use super::load::{note, on_major};
+use super::prove::{Looked, Place, differences_in_words, look, prove};
 use super::scratch::place;
 use super::verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 use super::way_back::{Keys, fingerprint};
 use super::{Cx, PerformEffect, StepError};
+use crate::archive::Fingerprint;
 use crate::diagnostic::Class;
-use crate::postgres::restored::{self, TableRows};
+use crate::postgres::restored;
 use crate::postgres::{ConnInfo, Facts};
 use crate::store::manifest::{CheckOutcome, Level, TableCount};
 use crate::words::count;
@@ -23,26 +24,27 @@ pub(super) const CHECK_LIMIT: Duration = Duration::from_mins(10);
 
 impl PerformEffect for VerifyRestore {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        self.check(cx).map_err(|error| StepError { message: on_major(cx.step, error.message), ..error })
+    }
+}
+
+impl VerifyRestore {
+    fn check(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let nothing = || StepError::new(Class::Failed, "nothing was restored that could be checked");
         let scratch = cx.runtime.scratch(cx.step).ok_or_else(nothing)?;
         // Counting a large table would not hear a request to stop; a server that is gone ends it.
         let stopped = Arc::clone(&scratch);
         let _on_cancel = cx.cancel.on_cancel(move || stopped.interrupt());
-        let (info, jobs) = (place(&scratch), self.jobs());
-        let tables = counted(&info, jobs, cx)?;
+        let info = place(&scratch);
         let facts = Facts::read(&info, cx.runtime.handle())?;
-        self.judge(&info, &facts, &tables, cx)?;
-        let restored = Restored { info: &info, major: facts.major(), jobs, tables: &tables, more: false };
-        self.compare(&restored, cx)
+        let dumped = self.dumped(cx);
+        let known = dumped.as_ref().ok().and_then(Option::as_deref);
+        let looked = look(self.prove, known, &Place { info: &info, major: facts.major(), jobs: self.jobs() }, cx)?;
+        self.judge(&info, &facts, &looked.tables, cx)?;
+        // Only now: what could not be compared has been restored all the same.
+        dumped?.map_or(Ok(()), |dumped| compare(&dumped, &looked, cx))
     }
-}
 
-fn counted(info: &ConnInfo, jobs: NonZeroUsize, cx: &Cx<'_>) -> Result<Vec<TableCount>, StepError> {
-    let counted = restored::row_counts(info, cx.runtime.handle(), jobs)?;
-    Ok(counted.into_iter().map(|TableRows { schema, table, rows }| TableCount { schema, table, rows }).collect())
-}
-
-impl VerifyRestore {
     fn keys(&self) -> Keys<'_> {
         Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() }
     }
@@ -74,26 +76,31 @@ impl VerifyRestore {
         Err(StepError::new(Class::Verification, failed.join("; ")).hint(hint))
     }
 
-    /// Compares what was restored with what was dumped; equality earns the highest level, a difference fails.
-    fn compare(&self, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
+    /// What was dumped, if that is asked for and known.
+    fn dumped(&self, cx: &Cx<'_>) -> Result<Option<Arc<Fingerprint>>, StepError> {
         let artifact = cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).map(|found| found.artifact.clone()));
-        let (Some(artifact), false) = (artifact, self.prove == Prove::Off) else { return Ok(()) };
-        let Some(dumped) = fingerprint(&artifact, self.keys(), cx)? else {
+        let (Some(artifact), false) = (artifact, self.prove == Prove::Off) else { return Ok(None) };
+        let dumped = fingerprint(&artifact, self.keys(), cx)?;
+        if dumped.is_none() {
             cx.reports.note("the dump was not fingerprinted, so there is nothing to compare with");
-            return Ok(());
-        };
-        let Some(proof) = prove(self.prove, &dumped, restored, cx)? else { return Ok(()) };
-        let difference = differences_in_words(&proof);
-        cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
-        note(cx, cx.step, |verification| {
-            if proof.whole && difference.is_none() {
-                verification.level = Level::Proven;
-            }
-            verification.proof = Some(proof);
-        });
-        let hint = "this restore point does not give back what was dumped";
-        difference.map_or(Ok(()), |difference| Err(StepError::new(Class::Verification, difference).hint(hint)))
+        }
+        Ok(dumped)
     }
+}
+
+/// Compares what was restored with what was dumped; equality earns the highest level, a difference fails.
+fn compare(dumped: &Fingerprint, looked: &Looked, cx: &Cx<'_>) -> Result<(), StepError> {
+    let proof = prove(dumped, looked, false);
+    let difference = differences_in_words(&proof);
+    cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
+    note(cx, cx.step, |verification| {
+        if proof.whole && difference.is_none() {
+            verification.level = Level::Proven;
+        }
+        verification.proof = Some(proof);
+    });
+    let hint = "this restore point does not give back what was dumped";
+    difference.map_or(Ok(()), |difference| Err(StepError::new(Class::Verification, difference).hint(hint)))
 }
 
 /// A check that failed, for the reader.

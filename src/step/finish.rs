@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use super::load::on_major;
 use super::way_back::artifact;
 use super::work::Finish;
 use super::{Cx, PerformEffect, StepError};
@@ -21,7 +22,8 @@ impl PerformEffect for Finish {
         };
         let receipt = self.receipt(verification, cx)?;
         add_receipt(&*cx.runtime.store(&self.store)?, &receipt)?;
-        cx.reports.note(format!("level {}", receipt.level));
+        let place = cx.step.other_major().map(|major| format!(" on PostgreSQL {major}")).unwrap_or_default();
+        cx.reports.note(format!("level {}{place}", receipt.level));
         Ok(())
     }
 }
@@ -40,15 +42,18 @@ impl Finish {
             step: cx.step.clone(),
             key: artifact(&self.artifact, cx)?.object.key,
             level: found.level,
-            failure: failure(cx).or_else(|| (found.level < Level::Restored).then(|| "it was stopped before it was done".to_owned())),
+            failure: failure(cx)
+                .or_else(|| (found.level < Level::Restored).then(|| "it was stopped before it was done".to_owned()))
+                .map(|why| on_major(cx.step, why)),
             started: found.started,
             finished: Timestamp::now(),
             server_version: found.server_version,
-            restore_took: found.restore_took,
+            restore_took: found.recovery.map(|recovery| recovery.took),
             database_bytes: found.database_bytes,
             tables: found.tables,
             checks: found.checks,
             proof: found.proof,
+            recovery: found.recovery,
         })
     }
 }

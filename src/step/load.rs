@@ -3,7 +3,7 @@
 //! One error of `pg_restore` or psql fails it. An archive that can be restored in parallel is staged on scratch disk first,
 //! so by then every digest and tag before it has agreed. This file makes no database and drops none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Cx, StepError, origin};
 use crate::diagnostic::Class;
@@ -12,6 +12,7 @@ use crate::postgres::{ConnInfo, Installed, PassFile, PgError, ToolSet};
 use crate::runtime::Verification;
 use crate::store::manifest::{Level, Origin};
 use crate::stream::child::Program;
+use crate::stream::owned::OwnedFolder;
 use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// What a server can lack that is no fault of the archive: words of its complaint, and what to do.
@@ -30,6 +31,14 @@ pub(super) fn note(cx: &Cx<'_>, step: &StepId, change: impl FnOnce(&mut Verifica
     });
 }
 
+/// A failure, told with the major version that it is about where that is not the dump's own.
+pub(super) fn on_major(step: &StepId, why: String) -> String {
+    match step.other_major().map(|major| format!("on PostgreSQL {major}: ")) {
+        Some(place) if !why.starts_with(&place) => place + &why,
+        _ => why,
+    }
+}
+
 /// The major version of the server that was dumped.
 pub(super) fn major(origin: &Origin) -> u16 {
     u16::try_from(origin.server_version / 10_000).unwrap_or_default()
@@ -38,6 +47,39 @@ pub(super) fn major(origin: &Origin) -> u16 {
 /// One job a core.
 pub(super) fn one_a_core() -> u16 {
     std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
+}
+
+/// An archive that is ready to be loaded.
+pub(super) enum Ready {
+    /// It is loaded as it flows.
+    Flowing(Stream),
+    /// It lies whole in a folder of its own, removed with this value; every digest and tag before it has agreed.
+    Staged(OwnedFolder, PathBuf),
+}
+
+/// Whether an archive is loaded by several connections at once, which takes a file.
+pub(super) fn in_parallel(origin: &Origin, jobs: u16) -> bool {
+    origin.format == "custom" && jobs > 1
+}
+
+/// Stages an archive as a file if that is wanted, and a folder in any case; any other is left to flow. Needs no database yet.
+pub(super) fn stage(origin: &Origin, staged: bool, mut input: Stream, cx: &Cx<'_>) -> Result<Ready, StepError> {
+    match origin.format.as_str() {
+        "custom" | "tar" if staged => {
+            let folder = origin::staging(cx)?;
+            let archive = folder.path().join("archive.dump");
+            file::write_file(&mut input, &archive)?;
+            Ok(Ready::Staged(folder, archive))
+        }
+        "directory-tar" => {
+            let folder = origin::staging(cx)?;
+            let archive = folder.path().join("dump");
+            std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
+            archive_tar::untar(input, &archive)?;
+            Ok(Ready::Staged(folder, archive))
+        }
+        _ => Ok(Ready::Flowing(input)),
+    }
 }
 
 /// A database that an archive is loaded into.
@@ -75,18 +117,21 @@ impl<'a> Load<'a> {
 
     /// Loads the whole archive; one error of the program ends it.
     pub(super) fn load(&self, input: Stream) -> Result<(), StepError> {
-        match self.origin.format.as_str() {
-            "plain" if self.whole_first => {
-                let message = "a plain dump is a script that only fills an empty database";
-                Err(StepError::new(Class::Failed, message).hint("restore it into a new database"))
-            }
-            "plain" => self.script(input),
-            "tar" if self.whole_first => self.staged(input),
-            "tar" => self.streamed(input),
-            "directory-tar" => self.directory(input),
-            "custom" if self.jobs == 1 && !self.whole_first => self.streamed(input),
-            "custom" => self.staged(input),
-            other => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
+        if self.whole_first && self.origin.format == "plain" {
+            let message = "a plain dump is a script that only fills an empty database";
+            return Err(StepError::new(Class::Failed, message).hint("restore it into a new database"));
+        }
+        let staged = self.whole_first || in_parallel(self.origin, self.jobs);
+        self.load_ready(stage(self.origin, staged, input, self.cx)?)
+    }
+
+    /// Loads an archive that is ready for that.
+    pub(super) fn load_ready(&self, archive: Ready) -> Result<(), StepError> {
+        match (archive, self.origin.format.as_str()) {
+            (Ready::Staged(_folder, archive), _) => self.load_from(&archive),
+            (Ready::Flowing(input), "plain") => self.script(input),
+            (Ready::Flowing(input), "tar" | "custom") => self.streamed(input),
+            (_, other) => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
         }
     }
 
@@ -117,22 +162,6 @@ impl<'a> Load<'a> {
     fn streamed(&self, input: Stream) -> Result<(), StepError> {
         self.pg_restore().arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel).map_err(unrestorable)?;
         Ok(())
-    }
-
-    fn staged(&self, input: Stream) -> Result<(), StepError> {
-        let folder = origin::staging(self.cx)?;
-        let archive = folder.path().join("archive.dump");
-        let mut input = input;
-        file::write_file(&mut input, &archive)?;
-        self.load_from(&archive)
-    }
-
-    fn directory(&self, input: Stream) -> Result<(), StepError> {
-        let folder = origin::staging(self.cx)?;
-        let archive = folder.path().join("dump");
-        std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
-        archive_tar::untar(input, &archive)?;
-        self.load_from(&archive)
     }
 
     /// Every digest and tag before this has agreed; the archive must list, then load.

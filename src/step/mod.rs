@@ -25,6 +25,7 @@ mod patience;
 mod point;
 mod problem;
 mod prove;
+pub mod recovery;
 pub mod restore;
 mod reviewed;
 mod scratch;

@@ -4,50 +4,63 @@
 //! changed in the source since can excuse a difference. This file restores nothing; what can not be compared is told.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use super::verify_restore::Prove;
 use super::{Cx, StepError};
 use crate::archive::{Comparison, Difference, Fingerprint, compare};
-use crate::postgres::fingerprint::{Live, SLICE, fingerprint};
+use crate::postgres::fingerprint::{Live, SLICE, Seen, see};
+use crate::postgres::restored::{TableRows, row_counts_beyond};
 use crate::postgres::{ConnInfo, Installed, PgError};
 use crate::store::manifest::{Proof, TableCount};
 
 /// How many differences a message names.
 const NAMED: usize = 20;
 
-/// Compares a restored database with what was dumped; `None` when nothing was asked.
-pub(super) fn prove(how: Prove, dumped: &Arc<Fingerprint>, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<Option<Proof>, StepError> {
-    match how {
-        Prove::Off => Ok(None),
-        Prove::Counts => Ok(Some(counts(dumped, restored.tables))),
-        Prove::Full => full(dumped, restored, cx).map(Some),
-    }
-}
-
-/// A restored database and what is known of it already.
-pub(super) struct Restored<'a> {
+/// A restored database that is to be looked at.
+pub(super) struct Place<'a> {
     pub(super) info: &'a ConnInfo,
     pub(super) major: u16,
     pub(super) jobs: NonZeroUsize,
-    pub(super) tables: &'a [TableCount],
-    /// Whether things that were not dumped may be there too.
-    pub(super) more: bool,
 }
 
-fn full(dumped: &Arc<Fingerprint>, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<Proof, StepError> {
-    let tools = Installed::here().for_server(restored.major).map_err(PgError::from)?;
-    let live = Live { info: restored.info, handle: cx.runtime.handle(), tools, jobs: restored.jobs, slice: SLICE, cancel: cx.cancel };
-    let found = fingerprint(&live, dumped)?;
-    let Comparison { differences, incomparable } = compare(dumped, &found);
-    let (stays, differences): (Vec<_>, Vec<_>) = differences.iter().partition(|difference| restored.more && is_more(difference));
+/// What was found in it.
+pub(super) struct Looked {
+    /// The rows of every table.
+    pub(super) tables: Vec<TableCount>,
+    /// Everything that the dump has, if that was asked for.
+    found: Option<Fingerprint>,
+}
+
+/// Reads a restored database once, and as much of it as will be compared: what the full proof reads is not counted again.
+pub(super) fn look(how: Prove, dumped: Option<&Fingerprint>, place: &Place<'_>, cx: &Cx<'_>) -> Result<Looked, StepError> {
+    let seen = match dumped.filter(|_| how == Prove::Full) {
+        Some(dumped) => Some(whole(dumped, place, cx)?),
+        None => None,
+    };
+    let known = seen.as_ref().map(|seen| seen.rows.as_slice()).unwrap_or_default();
+    let counted = row_counts_beyond(known, place.info, cx.runtime.handle(), place.jobs)?;
+    let tables = counted.into_iter().map(|TableRows { schema, table, rows }| TableCount { schema, table, rows }).collect();
+    Ok(Looked { tables, found: seen.map(|seen| seen.fingerprint) })
+}
+
+fn whole(dumped: &Fingerprint, place: &Place<'_>, cx: &Cx<'_>) -> Result<Seen, StepError> {
+    let tools = Installed::here().for_server(place.major).map_err(PgError::from)?;
+    let live = Live { info: place.info, handle: cx.runtime.handle(), tools, jobs: place.jobs, slice: SLICE, cancel: cx.cancel };
+    Ok(see(&live, dumped)?)
+}
+
+/// Compares what was found with what was dumped. With `more`, things that were not dumped may be there too.
+pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, more: bool) -> Proof {
+    let Some(found) = &looked.found else { return counts(dumped, &looked.tables) };
+    let Comparison { differences, incomparable } = compare(dumped, found);
+    let (stays, differences): (Vec<_>, Vec<_>) = differences.iter().partition(|difference| more && is_more(difference));
     let incomparable = incomparable.into_iter().map(|left| format!("{}: {}", left.what, left.why));
-    Ok(Proof {
+    Proof {
         whole: true,
         differences: differences.iter().map(ToString::to_string).collect(),
         incomparable: incomparable.chain(stays.iter().map(|more| format!("{more}; it stays"))).collect(),
         compared: dumped.summary(),
-    })
+    }
 }
 
 /// Whether a difference is only that something more is there.

@@ -3,34 +3,57 @@
 //! Nothing here touches a database that anybody else uses.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::load::{Load, major, note, one_a_core};
+use super::load::{Load, Ready, in_parallel, major, note, on_major, one_a_core, stage};
+use super::recovery::in_words;
 use super::work::RestoreScratch;
 use super::{AcceptSink, Cx, StepError, Upstream};
+use crate::diagnostic::Class;
 use crate::postgres::facts::DatabaseLocale;
 use crate::postgres::{Client, ConnInfo, Installed, PgError, ScratchOptions, ScratchServer, TempDatabase, quote};
+use crate::quantity::Duration;
 use crate::runtime::{Connection, Scratch};
 use crate::store::manifest::{Level, Locale, Origin};
-use crate::stream::Stream;
 use crate::stream::digest::{Algorithm, Digester};
+use crate::stream::{Chunk, Pull, Stopper, Stream, StreamError, fused};
 
 /// The database restored into, on a scratch server.
 const DATABASE: &str = "restored";
 
 impl AcceptSink for RestoreScratch {
     fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
-        let began = Instant::now();
         let artifact = super::way_back::artifact(&self.artifact, cx)?;
-        let scratch = self.scratch(&artifact.origin, cx)?;
-        Load::new(&artifact.origin, place(&scratch), self.jobs(), cx)?.load(input)?;
+        let (scratch, archive) = self.at_once(&artifact.origin, input, cx)?;
+        let load = Load::new(&artifact.origin, place(&scratch), self.jobs(), cx)?;
+        let loaded = load.with(Vec::new(), self.major(&artifact.origin))?.load_ready(archive);
+        loaded.map_err(|error| StepError { message: on_major(cx.step, error.message), ..error })?;
         upstream.settle()?;
         sent(artifact.origin.bytes);
         note(cx, cx.step, |verification| {
             verification.level = verification.level.max(Level::Decoded);
-            verification.restore_took = Some(began.elapsed());
+            cx.reports.note(in_words(&verification.loaded(artifact.origin.bytes, self.objective.map(Duration::std))));
         });
         Ok(())
+    }
+}
+
+/// A stream that ends, with an error, once nobody has use for it.
+struct Until {
+    input: Stream,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Pull for Until {
+    fn pull(&mut self) -> Result<Option<Chunk>, StreamError> {
+        if self.given_up.load(Ordering::Relaxed) {
+            return Err(StreamError::Cancelled { reason: "there is no place to restore to".to_owned(), transient: false });
+        }
+        self.input.pull()
+    }
+
+    fn stopper(&self) -> Option<Stopper> {
+        self.input.stopper()
     }
 }
 
@@ -47,12 +70,28 @@ impl RestoreScratch {
         self.jobs.unwrap_or_else(one_a_core)
     }
 
+    fn major(&self, origin: &Origin) -> u16 {
+        self.major.unwrap_or_else(|| major(origin))
+    }
+
+    /// The place is made while the archive is staged. Without a place the staging ends too, and the place's error is told.
+    fn at_once(&self, origin: &Origin, input: Stream, cx: &Cx<'_>) -> Result<(Arc<Scratch>, Ready), StepError> {
+        let given_up = Arc::new(AtomicBool::new(false));
+        let input = fused(Until { input, given_up: Arc::clone(&given_up) });
+        std::thread::scope(|scope| {
+            let place = scope.spawn(|| self.scratch(origin, cx).inspect_err(|_| given_up.store(true, Ordering::Relaxed)));
+            let archive = stage(origin, in_parallel(origin, self.jobs()), input, cx);
+            let died = |_| StepError::new(Class::Internal, "a defect in runner stopped the making of a scratch server");
+            Ok((place.join().map_err(died)??, archive?))
+        })
+    }
+
     /// A fresh place for this attempt; that of an earlier attempt is removed.
     fn scratch(&self, origin: &Origin, cx: &Cx<'_>) -> Result<Arc<Scratch>, StepError> {
         cx.runtime.remove_scratch(cx.step);
         let scratch = Arc::new(match &self.server {
             Some(name) => temporary(cx.runtime.connection(name)?, origin, cx)?,
-            None => server(origin, cx)?,
+            None => server(self.major(origin), origin, cx)?,
         });
         cx.runtime.keep_scratch(cx.step, Arc::clone(&scratch));
         Ok(scratch)
@@ -75,10 +114,10 @@ fn database_id(cx: &Cx<'_>) -> String {
     format!("{}_{}", cx.runtime.facts.run.as_str().replace('-', "_").to_lowercase(), &step.hex()[..8])
 }
 
-/// A scratch server of the origin's major, with its roles and a database of its encoding and locale.
-fn server(origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
+/// A scratch server of a major, with the origin's roles and a database of its encoding and locale.
+fn server(major: u16, origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
     let handle = cx.runtime.handle();
-    let tools = Installed::here().server(major(origin)).map_err(PgError::from)?;
+    let tools = Installed::here().server(major).map_err(PgError::from)?;
     let parent = cx.runtime.scratch_parent().to_owned();
     let options = ScratchOptions { parent, needs_bytes: Some(origin.bytes), ..ScratchOptions::default() };
     let superuser = options.superuser.clone();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::complete::{UNCHECKED, in_words};
 use super::notify::{ArtifactFact, Delivery, Facts, Notify, Outcome};
 use super::web::LITERAL_SECRET;
-use super::{Cx, PerformEffect, Problem, References, StepError, StepKind};
+use super::{Cx, PerformEffect, Problem, References, StepError, StepKind, recovery};
 use crate::ids::{NodeId, StepId};
 use crate::runtime::Ledger;
 
@@ -60,7 +60,9 @@ fn facts(ledger: &Ledger, cx: &Cx<'_>) -> Facts {
     let finished = Timestamp::now();
     let lacking = || ledger.artifacts.values().filter_map(|artifact| artifact.completeness.as_ref());
     let unchecked = lacking().filter_map(|found| found.unchecked.as_ref()).map(|why| format!("{UNCHECKED}: {why}"));
-    let verified = ledger.verifications.values().max_by_key(|verification| verification.level);
+    let too_slow = ledger.too_slow().as_ref().and_then(recovery::warning);
+    let verified = ledger.best();
+    let recovery = verified.and_then(|verification| verification.recovery);
     Facts {
         pipeline: run.pipeline.clone(),
         run: run.run.clone(),
@@ -74,9 +76,12 @@ fn facts(ledger: &Ledger, cx: &Cx<'_>) -> Facts {
         artifacts: ledger.artifacts.values().map(artifact).collect(),
         failed_step: failed.and_then(|record| step_of(&record.node)),
         error: failed.and_then(|record| record.error.clone()),
-        warnings: warnings.into_iter().chain(unchecked).collect(),
+        warnings: warnings.into_iter().chain(unchecked).chain(too_slow).collect(),
         left_out: lacking().flat_map(in_words).collect(),
         tables: verified.filter(|verification| !verification.tables.is_empty()).map(|verification| verification.tables.len() as u64),
+        recovery: recovery.map(|recovery| recovery.took),
+        recovery_bytes_per_second: recovery.map(|recovery| recovery.bytes_per_second()),
+        rto: recovery.and_then(|recovery| recovery.objective),
         host: run.host.clone(),
         checks: verified.map(|verification| verification.checks.clone()).unwrap_or_default(),
     }

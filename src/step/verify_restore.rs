@@ -3,6 +3,8 @@
 //! The planner lowers it to a stream (fetch, undo every stage, restore into a scratch server), the checks, and a
 //! finish that writes the receipt and removes the server whatever happened. This file holds the parameters and does none of it.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +45,11 @@ pub struct VerifyRestore {
     /// What must hold in the restored database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+    /// Other major versions of PostgreSQL on which the same is tried afterwards, one after the other, each in a scratch server here:
+    /// is the next upgrade possible? Only newer ones than the dump's can be; its own is left out.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(inner(range(min = 14, max = 99)))]
+    pub also_majors: BTreeSet<u16>,
 }
 
 /// How what was restored is compared with what was dumped.
@@ -120,7 +127,9 @@ impl StepKind for VerifyRestore {
     }
 
     fn words(&self) -> String {
-        format!("{}, {}", self.words_of_place(), self.words_of_checks())
+        let majors: Vec<String> = self.also_majors.iter().map(ToString::to_string).collect();
+        let also = if majors.is_empty() { String::new() } else { format!(", also on PostgreSQL {}", majors.join(", ")) };
+        format!("{}, {}{also}", self.words_of_place(), self.words_of_checks())
     }
 
     fn problems(&self) -> Vec<Problem> {

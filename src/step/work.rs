@@ -10,6 +10,7 @@ use super::{
     Restore, Sql, Upload, VerifyRestore,
 };
 use crate::ids::{RefName, StepId};
+use crate::quantity::Duration;
 use crate::secret::SecretRef;
 use crate::store::manifest::{Artifact, Origin};
 use crate::store::recall::Recalled;
@@ -35,6 +36,8 @@ pub enum Edge {
     OnProduct,
     /// It runs once the other has ended, however it ended.
     Always,
+    /// It only waits its turn: how the other ended is nothing to it.
+    After,
 }
 
 /// Bytes from a source through stages into a sink.
@@ -191,6 +194,12 @@ pub struct RestoreScratch {
     /// Tables restored at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u16>,
+    /// The major version of the scratch server; that of the dumped one when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major: Option<u16>,
+    /// The recovery time objective that it is held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Duration>,
 }
 
 /// The load of a restore.

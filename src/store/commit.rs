@@ -177,9 +177,12 @@ pub fn level(manifest: &Manifest, receipts: &[Receipt]) -> Level {
     overall(&manifest.artifacts, about)
 }
 
-/// The newest receipt when it tells of a failure, so that a level earned once does not hide that it would not be earned again.
+/// The newest receipt that tells of a failure which no later one has answered, so that a level earned once does not hide that it would
+/// not be earned again. What was found on another major version, or of another object, answers nothing.
 pub fn last_failure(receipts: &[Receipt]) -> Option<&Receipt> {
-    receipts.iter().max_by_key(|receipt| receipt.finished).filter(|receipt| receipt.failure.is_some())
+    let same = |a: &Receipt, b: &Receipt| a.key == b.key && a.step.other_major() == b.step.other_major();
+    let answered = |old: &Receipt| receipts.iter().any(|new| new.finished > old.finished && same(new, old));
+    receipts.iter().filter(|receipt| receipt.failure.is_some() && !answered(receipt)).max_by_key(|receipt| receipt.finished)
 }
 
 /// The restore point whose manifest has this key, if a manifest's key it is.

@@ -269,6 +269,31 @@ pub struct Proof {
     pub compared: Summary,
 }
 
+/// How long a recovery takes, as measured by doing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// From the first byte that was asked for until everything was loaded.
+    pub took: Duration,
+    /// Plain bytes that were loaded.
+    pub bytes: u64,
+    /// The recovery time objective that it was held against, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Duration>,
+}
+
+impl Recovery {
+    /// Plain bytes a second.
+    pub fn bytes_per_second(&self) -> u64 {
+        let rate = u128::from(self.bytes) * 1000 / self.took.as_millis().max(1);
+        u64::try_from(rate).unwrap_or(u64::MAX)
+    }
+
+    /// By how much it took longer than its objective allows.
+    pub fn missed_by(&self) -> Option<Duration> {
+        self.took.checked_sub(self.objective?).filter(|late| !late.is_zero())
+    }
+}
+
 /// What a verification found out about a committed restore point: a further immutable object beside its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -303,6 +328,9 @@ pub struct Receipt {
     /// How what was restored compares with what was dumped; `None` when nobody compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// How fast it was, and whether that is fast enough; `None` when nothing was loaded whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
 }
 
 /// The level of a restore point: the lowest among its dumps, each at the highest that a verification of it earned. Globals can

@@ -61,17 +61,14 @@ impl Pull for FromFile {
     }
 }
 
-/// Writes a stream to its verified end into a new file of mode 0600 and makes it last (fsync); answers its length.
+/// Writes a stream to its verified end into a new file of mode 0600; answers its length.
 ///
-/// The name must not exist yet. On any error the file is removed again. The folder is not made to last: who publishes
-/// the name does that.
+/// It is for files that nobody needs after a crash, so nothing is made to last (fsync): stores write theirs themselves. The
+/// name must not exist yet. On any error the file is removed again.
 pub fn write_file(input: &mut Stream, path: &Path) -> Result<u64, StreamError> {
-    let failed = |error: &io::Error| unwritten(path, error);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|error| failed(&error))?;
-    let written = pour(input, &mut file, path).and_then(|bytes| match file.sync_all() {
-        Ok(()) => Ok(bytes),
-        Err(error) => Err(failed(&error)),
-    });
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = created.map_err(|error| unwritten(path, &error))?;
+    let written = pour(input, &mut file, path);
     if written.is_err() {
         // The error at hand says more than a failure to clean up.
         let _left = std::fs::remove_file(path);

@@ -5,13 +5,14 @@
 use std::num::NonZeroUsize;
 
 use runner::archive::{Fingerprint, Form, compare};
+use runner::postgres::conninfo::Host;
 use runner::postgres::fingerprint::{ENVIRONMENT, Live, SLICE, fingerprint};
 use runner::postgres::{ConnInfo, PgError};
 use runner::stream::bytes::{collect, stream_of};
 use runner::stream::{Cancel, StreamError};
 
 use crate::archive_seed::{DATABASE, client, differences, read, seeded};
-use crate::servers::postgres::{TestServer, runtime, tools};
+use crate::servers::postgres::{Options, TestServer, runtime, tools};
 
 /// Dumps a database as `runner` must, and restores it into another of the same server.
 fn dumped_and_restored(server: &TestServer, major: u16, from: &str, into: &str) -> Fingerprint {
@@ -137,6 +138,28 @@ fn a_database_in_another_encoding_is_compared_in_it() {
     server.psql("restored", r#"update "주문" set a = '나'"#);
     let said = words(&server, 17, "restored", &dumped);
     assert!(said.starts_with(r"table public.\xC1\xD6") && said.ends_with("its row does not hold what was dumped"), "{said}");
+}
+
+#[test]
+fn rows_are_the_same_by_network_as_by_socket_whatever_their_size() {
+    let server = TestServer::start_with(18, &Options { hba: vec!["host all all 127.0.0.1/32 trust"], ..Options::default() });
+    server.psql("postgres", "create database restored");
+    // A row of one byte, rows that do not fit into what is read at once, and many.
+    server.psql(
+        "postgres",
+        "create table t as select repeat('가', n) a from unnest(array[0, 1, 87380, 87381, 87382, 400000]) n;
+         create table many as select n, n::text || ' 행' b from generate_series(1, 50000) n",
+    );
+    let dumped = dumped_and_restored(&server, 18, "postgres", "restored");
+    let by_socket = server.conninfo("restored");
+    let host = Host { host: "127.0.0.1".to_owned(), address: None, port: server.port };
+    let by_network = ConnInfo { hosts: vec![host], ..by_socket.clone() };
+    for info in [by_socket, by_network] {
+        for slice in [SLICE, 65_536] {
+            let found = live(&info, 18, slice, &dumped).unwrap();
+            assert_eq!(found.tables, dumped.tables, "{} in slices of {slice}", info.describe());
+        }
+    }
 }
 
 #[test]

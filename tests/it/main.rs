@@ -77,3 +77,4 @@ mod tools_open_artifacts;
 mod validate_formats;
 mod validate_samples;
 mod validate_secrets;
+mod verify_majors;

@@ -60,6 +60,9 @@ fn a_webhook_gets_the_documented_json_signed_and_with_its_headers() {
         "warnings": [],
         "left_out": [],
         "tables": 42,
+        "recovery_seconds": 12.34,
+        "recovery_bytes_per_second": 350_000_000,
+        "rto_seconds": null,
         "host": "db1.example",
         "checks": [{ "check": "row_count users >= 1", "passed": true, "found": "7" }],
     });

@@ -35,6 +35,9 @@ pub(crate) fn good() -> Facts {
         warnings: Vec::new(),
         left_out: Vec::new(),
         tables: Some(42),
+        recovery: Some(Duration::from_millis(12_340)),
+        recovery_bytes_per_second: Some(350_000_000),
+        rto: None,
         host: "db1.example".to_owned(),
         checks: vec![CheckOutcome { check: "row_count users >= 1".to_owned(), passed: true, found: "7".to_owned() }],
     }
@@ -49,6 +52,8 @@ pub(crate) fn bad() -> Facts {
         failed_step: Some("upload".parse().unwrap()),
         error: Some("offsite: no space <left> & \"quota\" 초과\nsecond line".to_owned()),
         tables: None,
+        recovery: None,
+        recovery_bytes_per_second: None,
         checks: Vec::new(),
         ..good()
     }

@@ -5,7 +5,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use runner::postgres::restored::{database_bytes, row_counts, scalar};
+use runner::postgres::restored::{TableRows, database_bytes, row_counts, row_counts_beyond, scalar};
 use runner::postgres::{ConnInfo, Facts, PgError};
 
 use crate::servers::postgres::{MAJORS, TestServer, runtime};
@@ -97,6 +97,13 @@ fn check_counts(info: &ConnInfo, handle: &tokio::runtime::Handle) {
         "판매 \"특가\".주문내역=1000",
     ];
     assert_eq!(flat, expected);
+    // What is known already is not read again, and what is not there is not made up.
+    let known = |schema: &str, table: &str| TableRows { schema: schema.to_owned(), table: table.to_owned(), rows: 7 };
+    let beyond = row_counts_beyond(&[known("public", "child"), known("판매", "없음")], info, handle, NonZeroUsize::MIN).unwrap();
+    let child = counts.iter().position(|t| t.table == "child").unwrap();
+    let mut expected = counts.clone();
+    expected[child].rows = 7;
+    assert_eq!(beyond, expected);
     assert!(database_bytes(info, handle).unwrap() > 1_000_000);
 }
 

@@ -26,6 +26,11 @@ impl Name {
         words(&bytes)
     }
 
+    /// As the server has it.
+    pub(super) fn plain(&self) -> &str {
+        &self.0
+    }
+
     /// As an identifier in ASCII, which reads the same in every client encoding.
     ///
     /// Source: PostgreSQL documentation 4.1.1, identifiers with Unicode escapes.

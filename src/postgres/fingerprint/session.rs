@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::wire::Wire;
 use super::{ENVIRONMENT, Live};
 use crate::postgres::client::Client;
 use crate::postgres::error::PgError;
@@ -41,6 +42,25 @@ pub(in crate::postgres) fn settings() -> String {
     SETTINGS.iter().chain([&zone]).map(|(name, value)| format!("set {name} = {value};")).collect::<Vec<_>>().concat()
 }
 
+/// The beginning of a read-only transaction, in a snapshot that another exported or in one of its own.
+fn begin(snapshot: Option<&str>) -> String {
+    let shared = snapshot.map(|name| format!("; set transaction snapshot {}", quote::literal(name))).unwrap_or_default();
+    format!("begin isolation level repeatable read read only{shared}")
+}
+
+/// A connection of the bare kind, ready to read rows in the dump's encoding; `None` where there can be none.
+pub(super) fn bare(live: &Live<'_>, encoding: &str, snapshot: &str) -> Result<Option<Wire>, PgError> {
+    let Some(mut wire) = Wire::open(live.info) else { return Ok(None) };
+    wire.batch("set statement_timeout = 0")?;
+    wire.batch(&settings())?;
+    wire.batch(WHERE_KNOWN)?;
+    wire.batch(&begin(Some(snapshot)))?;
+    if encoding != "UTF8" {
+        wire.batch(&format!("set client_encoding = {}", quote::literal(encoding)))?;
+    }
+    Ok(Some(wire))
+}
+
 /// A connection inside a read-only transaction.
 pub(super) struct Session {
     client: Client,
@@ -55,10 +75,7 @@ impl Session {
         client.limit_statements(Duration::ZERO)?;
         client.batch(&settings())?;
         client.query(WHERE_KNOWN)?;
-        client.batch("begin isolation level repeatable read read only")?;
-        if let Some(snapshot) = snapshot {
-            client.batch(&format!("set transaction snapshot {}", quote::literal(snapshot)))?;
-        }
+        client.batch(&begin(snapshot))?;
         Ok(Self { client, encoding: encoding.to_owned() })
     }
 

@@ -7,11 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Live;
 use super::catalog::{Name, Table};
-use super::session::Session;
+use super::session::{Session, bare};
+use super::wire::Wire;
 use crate::archive::{Counted, Rows, TableDigest};
 use crate::postgres::error::PgError;
+use crate::postgres::restored::TableRows;
 
-/// How many rows are read before it is asked again whether to stop.
+/// How many rows, or pieces of them, are read before it is asked again whether to stop.
 const BETWEEN_CHECKS: u32 = 10_000;
 
 /// A part of a table.
@@ -21,7 +23,44 @@ struct Slice {
     blocks: u64,
 }
 
-/// Reads the rows of tables over the lead's connection and `jobs - 1` more in the same snapshot.
+/// What reads rows.
+enum Reader<'a> {
+    /// A bare connection, where the server can be reached by one.
+    Wire(Wire),
+    /// A connection of the usual kind.
+    Own(Box<Session>),
+    /// The one that holds the snapshot.
+    Lead(&'a Session),
+}
+
+impl<'a> Reader<'a> {
+    /// A bare connection in the lead's snapshot, or else one of the usual kind; the first one may be the lead itself.
+    fn open(live: &Live<'_>, lead: &'a Session, snapshot: &str, first: bool) -> Result<Self, PgError> {
+        match bare(live, lead.encoding(), snapshot)? {
+            Some(wire) => Ok(Self::Wire(wire)),
+            None if first => Ok(Self::Lead(lead)),
+            None => Session::open(live, lead.encoding(), Some(snapshot)).map(|session| Self::Own(Box::new(session))),
+        }
+    }
+
+    fn copy(&mut self, sql: &str, each: impl FnMut(&[u8]) -> Result<(), PgError>) -> Result<(), PgError> {
+        match self {
+            Self::Wire(wire) => wire.copy(sql, each),
+            Self::Own(session) => session.copy(sql, each),
+            Self::Lead(session) => session.copy(sql, each),
+        }
+    }
+
+    fn close(self) -> Result<(), PgError> {
+        match self {
+            Self::Wire(mut wire) => wire.batch("commit"),
+            Self::Own(session) => session.close(),
+            Self::Lead(_) => Ok(()),
+        }
+    }
+}
+
+/// Reads the rows of tables over `jobs` connections in the lead's snapshot.
 pub(super) fn read(live: &Live<'_>, lead: &Session, snapshot: &str, tables: &[Table]) -> Result<Vec<TableDigest>, PgError> {
     let mut slices: Vec<Slice> = tables.iter().enumerate().flat_map(|(at, table)| sliced(at, table, live.slice)).collect();
     // The largest first, so that the last to finish is a small one.
@@ -29,14 +68,14 @@ pub(super) fn read(live: &Live<'_>, lead: &Session, snapshot: &str, tables: &[Ta
     let extra = live.jobs.get().min(slices.len()).saturating_sub(1);
     let todo = Mutex::new(VecDeque::from(slices));
     let lost = || PgError::Unexpected { server: live.info.describe(), detail: "a thread that read rows died".to_owned() };
-    let other = || {
-        let session = Session::open(live, lead.encoding(), Some(snapshot))?;
-        let found = work(live, &session, &todo)?;
-        session.close().map(|()| found)
+    let reading = |first: bool| {
+        let mut reader = Reader::open(live, lead, snapshot, first)?;
+        let found = work(live, &mut reader, &todo)?;
+        reader.close().map(|()| found)
     };
     let found = std::thread::scope(|scope| {
-        let others: Vec<_> = (0..extra).map(|_| scope.spawn(other)).collect();
-        let own = work(live, lead, &todo);
+        let others: Vec<_> = (0..extra).map(|_| scope.spawn(|| reading(false))).collect();
+        let own = reading(true);
         others.into_iter().map(|other| other.join().map_err(|_| lost()).flatten()).chain([own]).collect::<Result<Vec<_>, _>>()
     })?;
     Ok(summed(tables, found.concat()))
@@ -57,6 +96,17 @@ fn summed(tables: &[Table], found: Vec<(usize, Counted)>) -> Vec<TableDigest> {
         digest: sum.digest,
     };
     tables.iter().zip(sums).map(digest).collect()
+}
+
+/// The rows of the tables of which all own rows were read, and no others.
+pub(super) fn whole(tables: &[Table], found: &[TableDigest]) -> Vec<TableRows> {
+    let read = tables.iter().zip(found).filter(|(table, _)| !table.with_partitions && table.condition.is_none());
+    let rows = |(table, found): (&Table, &TableDigest)| TableRows {
+        schema: table.schema.plain().to_owned(),
+        table: table.name.plain().to_owned(),
+        rows: found.rows,
+    };
+    read.map(rows).collect()
 }
 
 /// How a table is read: by `COPY` as `pg_dump` does it, or a large one in slices of its blocks, which differ in nothing else.
@@ -85,11 +135,11 @@ fn sliced(at: usize, table: &Table, slice: u64) -> Vec<Slice> {
     (0..=last).map(part).collect()
 }
 
-fn work(live: &Live<'_>, session: &Session, todo: &Mutex<VecDeque<Slice>>) -> Result<Vec<(usize, Counted)>, PgError> {
+fn work(live: &Live<'_>, reader: &mut Reader<'_>, todo: &Mutex<VecDeque<Slice>>) -> Result<Vec<(usize, Counted)>, PgError> {
     let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let mut found = Vec::new();
     while let Some(slice) = next() {
-        let counted = count(live, session, &slice.sql);
+        let counted = count(live, reader, &slice.sql);
         if counted.is_err() {
             // The others need not go on for an answer that will be an error.
             todo.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -99,10 +149,10 @@ fn work(live: &Live<'_>, session: &Session, todo: &Mutex<VecDeque<Slice>>) -> Re
     Ok(found)
 }
 
-fn count(live: &Live<'_>, session: &Session, sql: &str) -> Result<Counted, PgError> {
+fn count(live: &Live<'_>, reader: &mut Reader<'_>, sql: &str) -> Result<Counted, PgError> {
     let failed = |error| PgError::program("reading rows", error);
     let (mut rows, mut unchecked) = (Rows::default(), 0);
-    session.copy(sql, |row| {
+    reader.copy(sql, |row| {
         unchecked += 1;
         if unchecked == BETWEEN_CHECKS {
             unchecked = 0;

@@ -79,10 +79,26 @@ pub struct Facts {
     pub left_out: Vec<String>,
     /// Tables found in the restored database; `None` when nothing was restored.
     pub tables: Option<u64>,
+    /// How long a recovery took, as measured by a verification: in JSON and templates `recovery_seconds`, as above.
+    #[serde(rename = "recovery_seconds", serialize_with = "some_seconds")]
+    pub recovery: Option<Duration>,
+    /// Plain bytes a second in it.
+    pub recovery_bytes_per_second: Option<u64>,
+    /// The recovery time objective: in JSON and templates `rto_seconds`.
+    #[serde(rename = "rto_seconds", serialize_with = "some_seconds")]
+    pub rto: Option<Duration>,
     /// The host that ran it.
     pub host: String,
     /// The checks made on the restored database.
     pub checks: Vec<CheckOutcome>,
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn some_seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => seconds(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -54,7 +54,7 @@ pub struct Notify {
     /// One line, as a template; unless given, the pipeline, what was reached or what failed, size and time.
     /// Names: `pipeline`, `run`, `outcome` (`success`, `warning`, `failure`, `cancelled`), `level`, `size`, `took`, `title` (the
     /// default title), `started`, `finished`, `duration_seconds`, `bytes_in`, `bytes_out`, `artifacts`, `failed_step`, `error`,
-    /// `warnings`, `left_out`, `tables`, `host`, `checks`. Filters: `size` for bytes, `duration` for seconds.
+    /// `warnings`, `left_out`, `tables`, `recovery_seconds`, `recovery_bytes_per_second`, `rto_seconds`, `host`, `checks`. Filters: `size` for bytes, `duration` for seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The text, as a template with the same names; unless given, the run, its restore point, sizes and everything that went wrong.

@@ -4,7 +4,7 @@
 //! This module does not know channels and escapes nothing.
 
 use super::facts::{Facts, Outcome};
-use crate::quantity::{brief, bytes};
+use crate::quantity::{Duration, brief, bytes};
 use crate::words::{count, cut};
 
 /// The most characters of an error or a list entry that a message repeats; logs have the rest.
@@ -49,9 +49,17 @@ pub fn message(facts: &Facts) -> String {
     lines.extend((facts.bytes_in > 0).then(|| format!("Size: {} dumped, {} stored", bytes(facts.bytes_in), bytes(facts.bytes_out))));
     lines.extend(facts.left_out.iter().map(|left_out| format!("Left out: {}", cut(left_out, EXCERPT))));
     lines.extend(facts.tables.map(|tables| format!("Restored: {}", count(tables, "table"))));
+    lines.extend(recovery(facts));
     lines.extend(checks(facts));
     lines.extend(facts.warnings.iter().map(|warning| format!("Warning: {}", cut(warning, EXCERPT))));
     lines.join("\n")
+}
+
+/// How long a restore took, and how long it may take.
+fn recovery(facts: &Facts) -> Option<String> {
+    let speed = facts.recovery_bytes_per_second.map(|rate| format!(", {}/s", bytes(rate))).unwrap_or_default();
+    let objective = facts.rto.map(|rto| format!(" (RTO {})", Duration::from(rto))).unwrap_or_default();
+    Some(format!("Recovery: measured at {}{speed}{objective}", brief(facts.recovery?)))
 }
 
 fn ending(facts: &Facts) -> String {
@@ -103,6 +111,7 @@ mod tests {
         assert!(words.contains("none was committed"), "{words}");
         let words = message(&good);
         assert!(words.contains("Checks: 1 of 1 passed") && words.contains("Restored: 42 tables"), "{words}");
+        assert!(words.contains("\nRecovery: measured at 12 s, 360 MB/s (RTO 1h)\n"), "{words}");
         assert!(words.contains("\nLeft out: 2 tables excluded by filter: public.audit, public.tmp\n"), "{words}");
     }
 }

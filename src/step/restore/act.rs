@@ -4,18 +4,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::super::load::{note, one_a_core};
-use super::super::prove::{Restored, differences_in_words, prove};
+use super::super::prove::{Looked, Place, differences_in_words, look, prove};
 use super::super::scratch::locale;
 use super::super::way_back::{Keys, fingerprint};
 use super::super::work::{RestorePart, RestoreWork};
 use super::super::{Cx, PerformEffect, Prove, StepError};
+use crate::archive::Fingerprint;
 use crate::diagnostic::Class;
 use crate::postgres::quote::identifier;
-use crate::postgres::restored::{self, TableRows};
 use crate::postgres::target::{Target, derived};
 use crate::postgres::{Client, ConnInfo, Facts};
 use crate::runtime::Landed;
-use crate::store::manifest::{Level, TableCount};
+use crate::store::manifest::Level;
 use crate::words::count;
 
 /// The place that this step restores into.
@@ -72,22 +72,24 @@ impl RestoreWork {
             analyze(&info, cx)?;
         }
         let jobs = NonZeroUsize::new(self.with.jobs.unwrap_or_else(one_a_core).into()).unwrap_or(NonZeroUsize::MIN);
-        let tables = restored::row_counts(&info, cx.runtime.handle(), jobs)?;
-        let tables: Vec<TableCount> =
-            tables.into_iter().map(|TableRows { schema, table, rows }| TableCount { schema, table, rows }).collect();
-        let rows: u64 = tables.iter().map(|table| table.rows).sum();
-        cx.reports.note(format!("{}, {}", count(tables.len(), "table"), count(rows, "row")));
         let facts = Facts::read(&info, cx.runtime.handle())?;
+        let how = self.depth(cx);
+        let dumped = self.dumped(how, cx);
+        let known = dumped.as_ref().ok().and_then(Option::as_deref);
+        let looked = look(how, known, &Place { info: &info, major: facts.major(), jobs }, cx)?;
+        let rows: u64 = looked.tables.iter().map(|table| table.rows).sum();
+        cx.reports.note(format!("{}, {}", count(looked.tables.len(), "table"), count(rows, "row")));
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Restored;
             verification.server_version = Some(facts.server_version_num);
             verification.database_bytes = Some(facts.database_bytes);
-            verification.tables.clone_from(&tables);
+            verification.tables.clone_from(&looked.tables);
         });
-        self.compare(&Restored { info: &info, major: facts.major(), jobs, tables: &tables, more: self.with.in_place() }, cx)
+        dumped?.map_or(Ok(()), |dumped| self.compare(&dumped, &looked, cx))
     }
 
-    fn compare(&self, restored: &Restored<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
+    /// How much can be compared of what was asked for.
+    fn depth(&self, cx: &Cx<'_>) -> Prove {
         let how = match self.with.prove {
             _ if self.with.schema_only || self.with.data_only || !self.with.sections.is_empty() => Prove::Off,
             Prove::Full if self.with.is_partial() => Prove::Counts,
@@ -96,15 +98,24 @@ impl RestoreWork {
         if how != self.with.prove {
             cx.reports.note("something was left out on purpose, so not all can be compared with what was dumped");
         }
+        how
+    }
+
+    /// What was dumped, if it is to be compared and known.
+    fn dumped(&self, how: Prove, cx: &Cx<'_>) -> Result<Option<Arc<Fingerprint>>, StepError> {
         if how == Prove::Off {
-            return Ok(());
+            return Ok(None);
         }
         let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
-        let Some(dumped) = fingerprint(&self.artifact, keys, cx)? else {
+        let dumped = fingerprint(&self.artifact, keys, cx)?;
+        if dumped.is_none() {
             cx.reports.note("the dump was not fingerprinted, so there is nothing to compare with");
-            return Ok(());
-        };
-        let Some(proof) = prove(how, &dumped, restored, cx)? else { return Ok(()) };
+        }
+        Ok(dumped)
+    }
+
+    fn compare(&self, dumped: &Fingerprint, looked: &Looked, cx: &Cx<'_>) -> Result<(), StepError> {
+        let proof = prove(dumped, looked, self.with.in_place());
         let difference = differences_in_words(&proof);
         cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
         note(cx, &self.artifact, |verification| {

@@ -1,8 +1,7 @@
 //! The stream's end: the archive is loaded into the database that was made for it.
 
-use std::time::Instant;
-
 use super::super::load::{Load, note, one_a_core};
+use super::super::recovery::in_words;
 use super::super::work::LoadTarget;
 use super::super::{AcceptSink, Cx, StepError, Upstream};
 use super::act::target;
@@ -14,7 +13,6 @@ use crate::stream::Stream;
 
 impl AcceptSink for LoadTarget {
     fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
-        let began = Instant::now();
         let artifact = super::super::way_back::artifact(&self.artifact, cx)?;
         let target = target(cx)?;
         let in_place = self.with.in_place();
@@ -39,7 +37,7 @@ impl AcceptSink for LoadTarget {
         }
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Decoded;
-            verification.restore_took = Some(began.elapsed());
+            cx.reports.note(in_words(&verification.loaded(artifact.origin.bytes, None)));
         });
         Ok(())
     }
