@@ -9,7 +9,7 @@ use super::output::{Output, Problem};
 use super::{files, plan as planning};
 use crate::pipeline::Pipeline;
 use crate::render::points::{self, Listing};
-use crate::step::{Params, StepError};
+use crate::step::StepError;
 use crate::store::{self, StoreError, catalog};
 
 pub(super) fn run(args: &ListArgs, output: &Output) -> Result<Exit, Problem> {
@@ -29,20 +29,18 @@ pub(super) fn run(args: &ListArgs, output: &Output) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
-/// The listings of a pipeline: one for each store that it uploads to.
+/// The listings of a pipeline: one for each store that keeps its points.
 fn listed(pipeline: &Pipeline, most: usize, handle: &tokio::runtime::Handle) -> Result<Vec<Listing>, Problem> {
-    let uploads =
-        pipeline.steps.iter().filter_map(|step| if let Params::Upload(upload) = &step.params { Some(&upload.store) } else { None });
     let mut listings: Vec<Listing> = Vec::new();
-    for name in uploads {
-        let Some(spec) = pipeline.stores.get(name).filter(|_| listings.iter().all(|listing| listing.store != *name)) else { continue };
+    for name in files::stores(pipeline, None)? {
+        let Some(spec) = pipeline.stores.get(&name) else { continue };
         let found = store::open(spec, handle).and_then(|store| catalog::newest(&*store, &pipeline.name, most));
         let (points, count) = found.map_err(|error: StoreError| {
             let error = StepError::from(error);
             let problem = Problem::new(Exit::of_class(error.class), error.message);
             error.hint.into_iter().fold(problem, Problem::help)
         })?;
-        listings.push(Listing { pipeline: pipeline.name.clone(), store: name.clone(), points, count });
+        listings.push(Listing { pipeline: pipeline.name.clone(), store: name, points, count });
     }
     Ok(listings)
 }

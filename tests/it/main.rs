@@ -4,6 +4,8 @@ mod apply_canaries;
 mod apply_doctor;
 mod apply_faults;
 mod apply_list;
+mod apply_prune;
+mod apply_prune_crash;
 mod apply_runbook;
 mod apply_secrets;
 mod apply_stops;
