@@ -99,7 +99,7 @@ pub(super) enum Command {
     )]
     Undelete(UnmarkArgs),
     /// Keep a restore point until a date, whatever the rules say
-    #[command(after_help = "Examples:\n  runner pin orders 20261120T021700Z-4f3a9c --until 2027-12-31 --reason 'audit 2026'")]
+    #[command(after_help = "Examples:\n  runner pin orders 20261120T021700Z-4f3a9c --until 2027-12-31 --reason audit")]
     Pin(PinArgs),
     /// Take the pins of a restore point back
     #[command(after_help = "Examples:\n  runner unpin orders 20261120T021700Z-4f3a9c")]
