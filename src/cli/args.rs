@@ -7,7 +7,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::de::DeserializeOwned;
 
+use super::catalog::CatalogArgs;
 use super::diff::{DiffArgs, rules};
+use super::mark::{PinArgs, UnmarkArgs};
+use super::prune::PruneArgs;
 use super::retention::RetentionArgs;
 use super::show::ShowArgs;
 use crate::ids::{RefName, StepId};
@@ -98,6 +101,25 @@ pub(super) enum Command {
         after_help = "Examples:\n  runner doctor                    every pipeline in pipelines/\n  runner doctor orders             pipelines/orders.yaml\n  runner doctor --format json\n\nConnects to servers, and writes, reads back and deletes a small object in each\nstore. Warnings do not fail; what would make a run fail does."
     )]
     Doctor(DoctorArgs),
+    /// Let restore points go that the pipeline's `prune` step does not keep: marked first, deleted after the grace
+    #[command(
+        after_help = "Examples:\n  runner prune orders            shows every deletion with its reason, and asks\n  runner prune orders --yes      for scripts\n  runner prune orders --store offsite\n\nNothing goes after a failed run, while the newest success is older than the RPO,\nor when more would go than `max_delete`. `runner undelete` takes a mark back."
+    )]
+    Prune(PruneArgs),
+    /// Keep a restore point that was marked for deletion
+    #[command(
+        after_help = "Examples:\n  runner undelete orders 20261120T021700Z-4f3a9c\n\nThe next prune may mark it again: `runner pin` keeps it."
+    )]
+    Undelete(UnmarkArgs),
+    /// Keep a restore point until a date, whatever the rules say
+    #[command(after_help = "Examples:\n  runner pin orders 20261120T021700Z-4f3a9c --until 2027-12-31 --reason audit")]
+    Pin(PinArgs),
+    /// Take the pins of a restore point back
+    #[command(after_help = "Examples:\n  runner unpin orders 20261120T021700Z-4f3a9c")]
+    Unpin(UnmarkArgs),
+    /// Check what stores keep against their manifests, and heal one from another
+    #[command(after_help = "Examples:\n  runner catalog check orders\n  runner catalog heal orders --from offsite --to vault")]
+    Catalog(CatalogArgs),
     /// Print a pipeline's graph for Graphviz or Mermaid
     #[command(after_help = "Examples:\n  runner graph orders | dot -Tsvg > orders.svg\n  runner graph orders --format mermaid")]
     Graph(GraphArgs),
@@ -433,6 +455,10 @@ impl Command {
             Self::Diff(args) => args.format,
             Self::Retention(args) => args.format(),
             Self::Doctor(args) => args.format,
+            Self::Prune(args) => args.run.format,
+            Self::Undelete(args) | Self::Unpin(args) => args.point.format.format(),
+            Self::Pin(args) => args.point.format.format(),
+            Self::Catalog(args) => args.format(),
             Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,
         }
     }

@@ -6,8 +6,10 @@ use super::exit::Exit;
 use super::output::{Output, Problem};
 use crate::diagnostic::Diagnostic;
 use crate::document::{ReadError, Schema, read};
+use crate::ids::RefName;
 use crate::pipeline::schema::{Dialect, schema};
 use crate::pipeline::{Loaded, Pipeline, duplicate_names, load};
+use crate::step::Params;
 use crate::words::did_you_mean;
 
 /// The folder that names are looked up in, and that is meant when nothing is given.
@@ -119,4 +121,24 @@ pub(super) fn pipelines(paths: &[PathBuf]) -> Result<Vec<Pipeline>, Problem> {
         _ => format!("a pipeline is invalid: {errors} errors"),
     };
     Err(Problem::new(Exit::Invalid, message).help("runner validate shows the same").because(wrong))
+}
+
+/// The stores that keep a pipeline's restore points, each once: those it uploads to and those it prunes; or the one that is named.
+pub(super) fn stores(pipeline: &Pipeline, only: Option<&RefName>) -> Result<Vec<RefName>, Problem> {
+    if let Some(only) = only {
+        let undeclared = || Problem::new(Exit::Usage, format!("{} declares no store `{only}`", pipeline.name));
+        return if pipeline.stores.contains_key(only) { Ok(vec![only.clone()]) } else { Err(undeclared()) };
+    }
+    let named = pipeline.steps.iter().flat_map(|step| match &step.params {
+        Params::Upload(upload) => vec![&upload.store],
+        Params::Prune(prune) => prune.all(),
+        _ => Vec::new(),
+    });
+    let mut all: Vec<RefName> = Vec::new();
+    for name in named {
+        if !all.contains(name) {
+            all.push(name.clone());
+        }
+    }
+    Ok(all)
 }

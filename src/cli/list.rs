@@ -11,7 +11,6 @@ use super::{files, plan as planning};
 use crate::ids::PipelineName;
 use crate::pipeline::Pipeline;
 use crate::render::points::{self, Listing};
-use crate::step::Params;
 use crate::store::{self, StoreError, StoreSpec, catalog};
 
 pub(super) fn run(args: &ListArgs, output: &Output) -> Result<Exit, Problem> {
@@ -36,18 +35,16 @@ pub(super) fn run(args: &ListArgs, output: &Output) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
-/// The listings of a pipeline: one for each store that it uploads to.
+/// The listings of a pipeline: one for each store that keeps its points.
 fn listed(pipeline: &Pipeline, most: usize, handle: &tokio::runtime::Handle) -> Result<Vec<Listing>, Problem> {
-    let uploads =
-        pipeline.steps.iter().filter_map(|step| if let Params::Upload(upload) = &step.params { Some(&upload.store) } else { None });
     let mut listings: Vec<Listing> = Vec::new();
-    for name in uploads {
-        let Some(spec) = pipeline.stores.get(name).filter(|_| listings.iter().all(|listing| listing.store != *name)) else { continue };
+    for name in files::stores(pipeline, None)? {
+        let Some(spec) = pipeline.stores.get(&name) else { continue };
         let found = store::open(spec, handle)
             .and_then(|store| Ok((store.describe(), catalog::newest(&*store, &pipeline.name, most)?)))
             .map_err(unread)?;
         let (place, (points, count)) = found;
-        listings.push(Listing { pipeline: pipeline.name.clone(), store: name.clone(), place, declared: true, points, count });
+        listings.push(Listing { pipeline: pipeline.name.clone(), store: name, place, declared: true, points, count });
     }
     Ok(listings)
 }

@@ -5,16 +5,19 @@
 
 mod apply;
 mod args;
+mod catalog;
 mod diff;
 mod doctor;
 mod exit;
 mod files;
 mod graph;
 mod list;
+mod mark;
 mod output;
 mod plan;
 mod point;
 mod progress;
+mod prune;
 mod restore;
 mod retention;
 mod run;
@@ -49,6 +52,11 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),
         Command::Doctor(args) => doctor::run(&args, &output),
+        Command::Prune(args) => prune::run(&args, &output),
+        Command::Undelete(args) => mark::undelete(&args, &output),
+        Command::Pin(args) => mark::pin(&args, &output),
+        Command::Unpin(args) => mark::unpin(&args, &output),
+        Command::Catalog(args) => catalog::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions { shell } => completions(shell),

@@ -13,6 +13,7 @@ use crate::pipeline::{Pipeline, Schedule};
 use crate::quantity::Size;
 use crate::render::retention::{self, Simulated};
 use crate::retention::{Keep, Policy, Scenario, simulate};
+use crate::step::Params;
 
 /// `retention`
 #[derive(Debug, ClapArgs)]
@@ -46,8 +47,8 @@ struct SimulateArgs {
     /// What each point takes in the store
     #[arg(long, default_value = "10GB")]
     size: Size,
-    /// The rules: last, within, hourly, daily, weekly, monthly, yearly
-    #[arg(long, value_name = "RULE=N,…", required = true)]
+    /// The rules: last, within, hourly, daily, weekly, monthly, yearly; those of the pipeline's own `prune` step unless given
+    #[arg(long, value_name = "RULE=N,…")]
     keep: Option<Keep>,
     /// The form of the answer
     #[arg(long, value_enum, default_value = "human")]
@@ -85,7 +86,7 @@ pub(super) fn run(args: &RetentionArgs, output: &Output) -> Result<Exit, Problem
 }
 
 fn one(pipeline: &Pipeline, args: &SimulateArgs, output: &Output) -> Result<(), Problem> {
-    let policy = policy(args)?;
+    let policy = policy(pipeline, args)?;
     let schedule = pipeline.schedule.as_ref().ok_or_else(|| {
         let problem = Problem::new(Exit::Invalid, format!("the pipeline {} has no schedule to simulate", pipeline.name));
         problem.help("give it one, such as schedule: { cron: \"17 2 * * *\", timezone: Asia/Seoul }")
@@ -102,9 +103,20 @@ fn one(pipeline: &Pipeline, args: &SimulateArgs, output: &Output) -> Result<(), 
     }
 }
 
-/// The policy to try out.
-fn policy(args: &SimulateArgs) -> Result<Policy, Problem> {
-    let policy = Policy::keeping(args.keep.clone().unwrap_or_default());
+/// The policy to try out: that of the pipeline's own `prune`, with other rules where some are given.
+fn policy(pipeline: &Pipeline, args: &SimulateArgs) -> Result<Policy, Problem> {
+    let own =
+        pipeline.steps.iter().find_map(|step| if let Params::Prune(prune) = &step.params { Some(prune.policy.clone()) } else { None });
+    let none = || {
+        let problem =
+            Problem::new(Exit::Usage, format!("the pipeline {} has no `prune` step whose rules could be tried out", pipeline.name));
+        problem.help("give rules: --keep daily=30,weekly=12,monthly=12")
+    };
+    let policy = match (own, args.keep.clone()) {
+        (Some(own), Some(keep)) => Policy { keep, ..own },
+        (None, Some(keep)) => Policy::keeping(keep),
+        (own, None) => own.ok_or_else(none)?,
+    };
     match policy.faults().into_iter().next() {
         None => Ok(policy),
         Some(fault) => Err(Problem::new(Exit::Usage, fault.message).help("--keep daily=30,weekly=12,monthly=12")),

@@ -120,7 +120,7 @@ fn told(plan: &Plan, runtime: &Runtime, args: &RunArgs) -> Result<Told, Problem>
 }
 
 /// `$XDG_STATE_HOME/runner`, or its default (XDG Base Directory Specification).
-fn state_folder() -> PathBuf {
+pub(super) fn state_folder() -> PathBuf {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || given("HOME").map_or_else(std::env::temp_dir, |home| home.join(".local/state"));
     given("XDG_STATE_HOME").unwrap_or_else(home).join("runner")

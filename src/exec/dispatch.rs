@@ -120,7 +120,7 @@ impl<'a> Dispatch<'a, '_> {
         self.failure = Some(refused.clone());
         let mut first = Some(refused);
         // Where nothing is done there is nothing to put right either: only the telling is left.
-        let left_out = |node: &Node| node.when == When::Success || matches!(node.action, Action::Act | Action::Ask);
+        let left_out = |node: &Node| node.when == When::Success || matches!(node.action, Action::Act | Action::Ask | Action::Prune);
         for index in (0..self.plan.nodes.len()).filter(|index| left_out(&self.plan.nodes[*index])).collect::<Vec<_>>() {
             if let Some(refused) = first.take() {
                 self.node_ended(index, State::Failed, Some(refused));

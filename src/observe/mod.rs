@@ -14,13 +14,13 @@ use tokio::runtime::Handle;
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::{Pipeline, Step};
-use crate::plan::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
+use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
 use crate::postgres::target::TargetFacts;
 use crate::postgres::{ConnectionSpec, Installed};
 use crate::secret::{Presence, SecretRef, Secrets};
 use crate::step::{Params, PointRef, StepError};
 use crate::store::recall::{Recalled, recall};
-use crate::store::{self, StoreError, StoreSpec};
+use crate::store::{self, StoreError, StoreSpec, catalog};
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,6 +54,7 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         stores,
         missing_servers: missing_servers(pipeline, &points),
         points,
+        catalogs: catalogs(pipeline, handle),
         targets: targets(pipeline, &secrets, handle),
         secrets: presence(pipeline, &secrets),
         scratch_free: free(&std::env::temp_dir()),
@@ -92,6 +93,19 @@ fn recalled(pipeline: &Pipeline, point: &PointRef, handle: &Handle) -> Result<Re
         artifact.store = point.store.clone();
     }
     Ok(found)
+}
+
+/// What stores keep of this pipeline that a step deletes from: all of it, or why not.
+fn catalogs(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<RefName, Reach<CatalogFacts>> {
+    let prunes = pipeline.steps.iter().filter_map(|step| if let Params::Prune(prune) = &step.params { Some(prune.all()) } else { None });
+    let mut found = BTreeMap::new();
+    for name in prunes.flatten() {
+        let Some(spec) = pipeline.stores.get(name).filter(|_| !found.contains_key(name)) else { continue };
+        let read = store::open(spec, handle).and_then(|store| catalog::read(&*store, &pipeline.name));
+        let facts = read.map(|read| CatalogFacts::of(&read, name)).map_err(StepError::from);
+        found.insert(name.clone(), facts.map_or_else(|error| failed(&error), Reach::Reached));
+    }
+    found
 }
 
 /// The places that steps restore into.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::load::Draft;
-use super::model::{Head, Schedule};
+use super::model::{Head, Schedule, When};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::Document;
 use crate::ids::StepId;
@@ -114,6 +114,12 @@ impl Check<'_> {
         self.references(&base, &params.facts().references());
         for problem in params.facts().problems() {
             self.problem(&base, problem);
+        }
+        let after_failures = draft.head.as_ref().is_some_and(|head| head.when != When::Success);
+        if after_failures && matches!(params, Params::Prune(_)) {
+            let pointer = format!("/steps/{}/when", draft.index);
+            let message = "nothing is deleted after a failure";
+            self.out.push(at(self.document, "bad-retention", &pointer, message).help("leave `when` out"));
         }
     }
 

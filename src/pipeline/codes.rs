@@ -46,5 +46,6 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-sql", "statements that can not be run as they are meant to"),
     ("bad-http", "a request that could not be sent, or whose answer could never be good"),
     ("bad-command", "a program that could not be started"),
+    ("bad-retention", "a `prune` that keeps nothing, limits nothing, names no store, or would run after a failure"),
     ("bad-notification", "a notification that could not be delivered, or whose template does not render"),
 ];

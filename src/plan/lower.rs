@@ -2,6 +2,8 @@
 //!
 //! This file decides what each node is. The order between nodes is the neighbour's.
 
+use jiff::Timestamp;
+
 use super::{Action, Node, Observed, Reach, StepWords, Target, majors};
 use crate::ids::{NodeId, RefName, StepId};
 use crate::pipeline::{Chain, OnFailure, Pipeline, Step, When};
@@ -41,8 +43,8 @@ impl Lowered {
 }
 
 /// The nodes of a pipeline, in the order of its file.
-pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed) -> Vec<Lowered> {
-    let lower = Lower { pipeline, observed };
+pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed, now: Option<Timestamp>) -> Vec<Lowered> {
+    let lower = Lower { pipeline, observed, now };
     let last_sink = pipeline.chains.iter().filter(|chain| lower.stores(chain)).map(|chain| chain.sink).max();
     let mut nodes = Vec::new();
     for (index, step) in pipeline.steps.iter().enumerate() {
@@ -56,6 +58,7 @@ pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed) -> Vec<Lowered> {
                     }
                 }
             }
+            Kind::Effect(Effect::Prune(work)) => nodes.push(lower.pruning(step, &work.with)),
             Kind::Effect(effect) => nodes.push(lower.effect(step, effect).into()),
             Kind::Composite(verify) => nodes.extend(lower.verification(step, &verify)),
         }
@@ -81,6 +84,8 @@ pub(super) fn bindings(pipeline: &Pipeline) -> Bindings {
 pub(super) struct Lower<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) observed: &'a Observed,
+    /// The time of the plan; unknown offline.
+    pub(super) now: Option<Timestamp>,
 }
 
 fn words(step: &Step) -> StepWords {
@@ -113,7 +118,7 @@ pub(super) fn node(id: NodeId, step: &Step, action: Action, work: Work) -> Node 
 
 impl Lower<'_> {
     /// Whether a chain ends in an object of a store.
-    fn stores(&self, chain: &Chain) -> bool {
+    pub(super) fn stores(&self, chain: &Chain) -> bool {
         matches!(self.pipeline.steps[chain.sink].params, Params::Upload(_))
     }
 

@@ -4,12 +4,14 @@
 //! executes the very same value; there is no dry run. A chain of source, filters and sink is fused into one node, as a
 //! query planner turns a logical plan into a physical one. Nothing here opens, reads a clock, or prints.
 
+mod catalog;
 mod findings;
 mod lower;
 mod majors;
 mod observed;
 mod order;
 mod partial;
+mod pruning;
 mod readiness;
 mod restoration;
 
@@ -28,6 +30,7 @@ use crate::step::{Edge, Work};
 use crate::store::StoreSpec;
 use crate::template::Bindings;
 
+pub use catalog::{CatalogFacts, PointSeen, RemainsSeen};
 pub use lower::COMMIT;
 pub use observed::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, ToolFacts, Trouble};
 pub use readiness::{Line, Standing, readiness};
@@ -167,6 +170,8 @@ pub enum Action {
     Ask,
     /// It acts outside the stores and may change something there.
     Act,
+    /// It marks restore points for deletion, or deletes them; which, the node says.
+    Prune,
     /// It tells somebody.
     Tell,
     /// It does nothing this time; the reason says why.
@@ -240,7 +245,8 @@ impl Plan {
 
 /// Makes the plan of a pipeline: pure, total, and the same for the same arguments. `now` is `None` offline.
 pub fn plan(pipeline: &Pipeline, observed: &Observed, now: Option<Timestamp>) -> Plan {
-    let (nodes, edges) = order::ordered(lower::nodes(pipeline, observed), pipeline);
+    let (nodes, edges) = order::ordered(lower::nodes(pipeline, observed, now), pipeline);
+    let findings = findings::all(pipeline, observed).into_iter().chain(pruning::findings(&nodes)).collect();
     Plan {
         version: VERSION,
         runner: env!("CARGO_PKG_VERSION").to_owned(),
@@ -256,7 +262,7 @@ pub fn plan(pipeline: &Pipeline, observed: &Observed, now: Option<Timestamp>) ->
             stores: pipeline.stores.clone(),
             secrets: pipeline.secrets.clone(),
         },
-        findings: findings::all(pipeline, observed),
+        findings,
         observed: observed.clone(),
         nodes,
         edges,

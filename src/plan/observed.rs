@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::catalog::CatalogFacts;
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::postgres::target::TargetFacts;
@@ -32,6 +33,9 @@ pub struct Observed {
     /// The restore points of earlier runs that steps work on, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub points: BTreeMap<StepId, Reach<Box<Recalled>>>,
+    /// What the stores keep of this pipeline that a step deletes from.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub catalogs: BTreeMap<RefName, Reach<CatalogFacts>>,
     /// The places that steps restore into, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<StepId, Reach<TargetFacts>>,

@@ -11,8 +11,9 @@ use crate::plan::{Action, ConnectionFacts, Finding, Node, Plan, Reach, StoreFact
 use crate::postgres::ConnectionSpec;
 use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
+use crate::retention;
 use crate::secret::Presence;
-use crate::step::{Format, Sink, Source, Work};
+use crate::step::{Effect, Format, Sink, Source, Staged, Work};
 use crate::store::StoreSpec;
 use crate::words::count;
 
@@ -146,7 +147,7 @@ const fn sign(action: Action) -> &'static str {
     match action {
         Action::Store | Action::Commit | Action::Restore => "+",
         Action::Verify | Action::Ask => "?",
-        Action::Replace | Action::Act => "!",
+        Action::Replace | Action::Act | Action::Prune => "!",
         Action::Tell => ">",
         Action::Skip => "-",
     }
@@ -155,7 +156,7 @@ const fn sign(action: Action) -> &'static str {
 fn human_node(node: &Node, paint: Paint) -> String {
     let style = match node.action {
         Action::Store | Action::Commit | Action::Restore => GOOD,
-        Action::Replace => BAD,
+        Action::Replace | Action::Prune => BAD,
         Action::Verify | Action::Ask | Action::Tell => NAME,
         Action::Act => WARN,
         Action::Skip => DIM,
@@ -243,6 +244,8 @@ pub fn sum(plan: &Plan) -> String {
         (verifications, "verification", "verifications"),
         (restores, "database to restore", "databases to restore"),
         (count(Action::Replace), "database to replace", "databases to replace"),
+        (pruned(plan, retention::Action::Tombstone), "restore point to mark for deletion", "restore points to mark for deletion"),
+        (pruned(plan, retention::Action::Delete), "restore point to delete", "restore points to delete"),
         (count(Action::Act), "action outside the stores", "actions outside the stores"),
         (count(Action::Ask), "question", "questions"),
         (count(Action::Tell), "notification", "notifications"),
@@ -255,6 +258,15 @@ pub fn sum(plan: &Plan) -> String {
         .collect();
     let blocked = if plan.blocked().is_some() { " It can not be applied: see the errors above." } else { "" };
     format!("Plan: {}.{blocked}", words.join(", "))
+}
+
+/// How many restore points a plan does this to.
+fn pruned(plan: &Plan, action: retention::Action) -> usize {
+    let of = |node: &Node| match &node.work {
+        Work::Effect(Staged { part: Effect::Prune(work), .. }) => work.stores.iter().map(|store| store.count(action)).sum(),
+        _ => 0,
+    };
+    plan.nodes.iter().map(of).sum()
 }
 
 /// A plan as Markdown, for a pull request.

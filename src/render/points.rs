@@ -44,6 +44,9 @@ pub fn human(listing: &Listing, now: Timestamp, paint: Paint) -> String {
         let (run, size) = (padded(run, widths[0]), format!("{size:>0$}", widths[2]));
         let level = paint.on(level_style(point.level()), &padded(level, widths[3]));
         let _ok = writeln!(out, "  {run}  {}  {size}  {level}  {keys}", padded(age, widths[1]));
+        for mark in marks(point) {
+            let _ok = writeln!(out, "    {} {mark}", paint.on(WARN, "~"));
+        }
         for trouble in troubles(point) {
             let _ok = writeln!(out, "    {} {trouble}", paint.on(BAD, "!"));
         }
@@ -77,11 +80,21 @@ pub(super) const fn level_style(level: Option<Level>) -> anstyle::Style {
     }
 }
 
+/// What is wanted of a point.
+fn marks(point: &Point) -> Vec<String> {
+    let minute = |at: Timestamp| at.strftime("%Y-%m-%d %H:%MZ").to_string();
+    let leaving = point.marks.tombstoned.as_ref();
+    let leaving = leaving.map(|tombstone| format!("on the way out, gone after {}: {}", minute(tombstone.after), tombstone.reason));
+    let pinned = point.marks.pinned.as_ref().map(|pin| format!("pinned until {} by {}: {}", minute(pin.until), pin.by, pin.reason));
+    leaving.into_iter().chain(pinned).collect()
+}
+
 fn troubles(point: &Point) -> Vec<String> {
     let manifest = point.manifest.as_ref().err().map(|why| format!("its manifest can not be used: {why}"));
     let complaint = point.complaint().map(|why| format!("its newest verification failed: {why}"));
     let receipts = point.unreadable.iter().map(|why| format!("a receipt can not be used: {why}"));
-    manifest.into_iter().chain(complaint).chain(receipts).collect()
+    let marks = point.marks.unreadable.iter().map(|why| format!("a mark can not be used: {why}"));
+    manifest.into_iter().chain(complaint).chain(receipts).chain(marks).collect()
 }
 
 /// A listing as JSON.
@@ -98,6 +111,8 @@ pub fn json(listing: &Listing) -> Value {
             "level": point.level(),
             "manifest": point.summary.key,
             "troubles": troubles(point),
+            "tombstoned": point.marks.tombstoned,
+            "pinned": point.marks.pinned,
             "artifacts": point.manifest.as_ref().map(|manifest| manifest.artifacts.clone()).unwrap_or_default(),
             "receipts": point.receipts,
         })

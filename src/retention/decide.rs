@@ -76,7 +76,7 @@ fn first_thought(point: &PointFacts, kept: Vec<Reason>, policy: &Policy, now: Ti
         (true, None) => (Action::Tombstone, vec![Reason::Unwanted]),
         (true, Some(since)) => {
             // A tombstone from the future is one of just now.
-            let until = later(later(since.min(now), policy.grace), policy.clock_skew);
+            let until = policy.stays_until(since.min(now));
             if now > until {
                 (Action::Delete, vec![Reason::Unwanted, Reason::GraceOver { since }])
             } else {

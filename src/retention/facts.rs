@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::decide::Verdict;
 use super::reason::Action;
-use crate::ids::RunId;
+use crate::ids::{RefName, RunId};
 use crate::quantity::Duration;
+use crate::store::catalog::{Point, named};
 use crate::store::manifest::Level;
 
 /// A wish of a person that a point stays.
@@ -45,6 +46,25 @@ pub struct PointFacts {
     /// The points without which it can not be restored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<RunId>,
+}
+
+impl PointFacts {
+    /// What a store says of a point that it keeps under this name.
+    pub fn of(point: &Point, store: &RefName) -> Self {
+        let manifest = point.manifest.as_ref().ok();
+        let dumps = manifest.iter().flat_map(|manifest| &manifest.artifacts).map(|artifact| artifact.started);
+        let named = manifest.iter().flat_map(|manifest| named(manifest, store));
+        Self {
+            run: point.summary.run.clone(),
+            taken: dumps.min().unwrap_or_else(|| point.summary.run.started()),
+            bytes: named.map(|named| named.bytes).fold(0, u64::saturating_add),
+            level: point.level(),
+            pinned: point.marks.pinned.as_ref().map(|pin| Pin { until: pin.until, reason: pin.reason.clone() }),
+            locked_until: None,
+            tombstoned: point.marks.tombstoned.as_ref().map(|tombstone| tombstone.since),
+            depends_on: Vec::new(),
+        }
+    }
 }
 
 /// What retention knows about a pipeline in one store.

@@ -144,6 +144,11 @@ impl Policy {
         Self { keep, min_verified: one(), max_delete: None, grace: day(), clock_skew: half_hour() }
     }
 
+    /// Until when a point stays that was marked for deletion at this moment.
+    pub fn stays_until(&self, marked: jiff::Timestamp) -> jiff::Timestamp {
+        super::kept::later(super::kept::later(marked, self.grace), self.clock_skew)
+    }
+
     /// What is wrong with it beyond what the schema can say.
     pub fn faults(&self) -> Vec<Fault> {
         let fault = |pointer, message: &str, help: &str| Fault { pointer, message: message.to_owned(), help: help.to_owned() };

@@ -25,6 +25,8 @@ mod patience;
 mod point;
 mod problem;
 mod prove;
+pub mod prune;
+mod prune_act;
 pub mod recovery;
 pub mod restore;
 mod reviewed;
@@ -51,6 +53,7 @@ pub use notify::Notify;
 pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, Opened, PerformEffect, Reports, Settled, Upstream};
 pub use point::PointRef;
 pub use problem::{Problem, References, Trouble};
+pub use prune::Prune;
 pub use restore::{How, Replace, Restore, Rows, RowsOf, Tables, TablesAs};
 pub use sql::Sql;
 pub use upload::Upload;
@@ -184,4 +187,5 @@ kinds! {
     "sql" => Sql(Kind::Effect), run &[], own &[];
     "http" => Http(Kind::Effect), run &[], own &[];
     "command" => Command(Kind::Effect), run &[], own &[];
+    "prune" => Prune(Kind::Effect), run &[], own &[];
 }

@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::prune::PruneWork;
 use super::{
     AcceptSink, ApplyFilter, Checksum, Command, Compress, Dump, Encrypt, Fetch, Globals, Http, Landing, Notify, OpenSource, PerformEffect,
-    Restore, Sql, Upload, VerifyRestore,
+    Prune, Restore, Sql, Upload, VerifyRestore,
 };
 use crate::ids::{RefName, StepId};
 use crate::quantity::Duration;
@@ -127,6 +128,8 @@ pub enum Effect {
     Http(Box<Http>),
     /// Runs a program.
     Command(Command),
+    /// Lets restore points go.
+    Prune(Box<PruneWork>),
 }
 
 /// What an effect does to the world outside the stores.
@@ -341,6 +344,13 @@ impl From<Http> for Effect {
     }
 }
 
+/// What goes, the planner fills in.
+impl From<Prune> for Effect {
+    fn from(with: Prune) -> Self {
+        Self::Prune(Box::new(PruneWork { with, stores: Vec::new() }))
+    }
+}
+
 impl From<Command> for Effect {
     fn from(params: Command) -> Self {
         Self::Command(params)
@@ -393,6 +403,7 @@ impl Effect {
             Self::Sql(sql) => &**sql,
             Self::Http(http) => &**http,
             Self::Command(command) => command,
+            Self::Prune(work) => &**work,
         }
     }
 
@@ -403,7 +414,7 @@ impl Effect {
             Self::Check(_) => Touch::Asks,
             Self::Sql(sql) if sql.query.is_some() => Touch::Asks,
             Self::Http(http) if !http.method.changes() => Touch::Asks,
-            Self::Restore(_) | Self::Sql(_) | Self::Http(_) | Self::Command(_) => Touch::Changes,
+            Self::Restore(_) | Self::Sql(_) | Self::Http(_) | Self::Command(_) | Self::Prune(_) => Touch::Changes,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::manifest::{Applied, Artifact, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, overall, receipt_key};
-use super::{ObjectStore, PutOptions, Refusal, StoreError, Stored, key, sealed};
+use super::{ObjectMeta, ObjectStore, PutOptions, Refusal, StoreError, Stored, key, sealed};
 use crate::ids::{PipelineName, RunId};
 
 /// The largest manifest in bytes: some thousand artifacts.
@@ -149,16 +149,25 @@ pub fn all_points(store: &dyn ObjectStore) -> Result<BTreeMap<PipelineName, Vec<
 /// # Errors
 /// Whatever the store says; a receipt that can not be read is among [`Receipts::unreadable`].
 pub fn receipts(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -> Result<Receipts, StoreError> {
+    receipts_of(store, (pipeline, run), &store.list(&format!("{}{run}.verified-", month_prefix(pipeline, run)))?)
+}
+
+/// The receipts about a restore point that a listing has shown.
+pub(super) fn receipts_of(
+    store: &dyn ObjectStore,
+    (pipeline, run): (&PipelineName, &RunId),
+    listed: &[ObjectMeta],
+) -> Result<Receipts, StoreError> {
     let mut found = Receipts::default();
-    for object in store.list(&format!("{}{run}.verified-", month_prefix(pipeline, run)))? {
+    for object in listed {
         if object.bytes > RECEIPT_LIMIT {
-            found.unreadable.push((object.key, ManifestError::TooLarge { bytes: object.bytes, limit: RECEIPT_LIMIT }));
+            found.unreadable.push((object.key.clone(), ManifestError::TooLarge { bytes: object.bytes, limit: RECEIPT_LIMIT }));
             continue;
         }
         let receipt = read_receipt(&store.get_bytes(&object.key, RECEIPT_LIMIT)?);
         match receipt.and_then(|receipt| about(receipt, pipeline, run)) {
             Ok(receipt) => found.read.push(receipt),
-            Err(error) => found.unreadable.push((object.key, error)),
+            Err(error) => found.unreadable.push((object.key.clone(), error)),
         }
     }
     found.read.sort_by_key(|receipt| receipt.finished);
@@ -205,7 +214,7 @@ fn refused(store: &dyn ObjectStore, doing: String, detail: String) -> StoreError
     StoreError::Refused { store: store.describe(), doing, detail, kind: Refusal::Other }
 }
 
-fn publish(store: &dyn ObjectStore, key: &str, document: &impl Serialize, limit: u64) -> Result<Stored, StoreError> {
+pub(super) fn publish(store: &dyn ObjectStore, key: &str, document: &impl Serialize, limit: u64) -> Result<Stored, StoreError> {
     let bytes = sealed::seal(document).map_err(|error| refused(store, format!("writing {key}"), error.to_string()))?;
     publish_bytes(store, key, &bytes, limit, "application/json")
 }
@@ -250,7 +259,7 @@ struct Versioned {
     version: u64,
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, ManifestError> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, ManifestError> {
     if bytes.len() as u64 > limit {
         return Err(ManifestError::TooLarge { bytes: bytes.len() as u64, limit });
     }

@@ -6,13 +6,19 @@
 //! store's prefix, use `/` and are UTF-8. This module does not know plans, does not print, and does not choose keys for artifacts.
 
 pub mod catalog;
+pub mod check;
+pub mod claims;
 pub mod commit;
+pub mod heal;
 pub mod key;
 pub mod kit;
 pub mod local;
 pub mod manifest;
+pub mod mark;
+mod pool;
 mod probe;
 pub mod recall;
+pub mod removal;
 pub mod s3;
 pub mod sealed;
 pub mod spec;

@@ -12,8 +12,9 @@ use jiff::{Timestamp, Zoned};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::catalog;
 use super::commit::{self, MANIFEST_LIMIT, ManifestError, PointSummary};
-use super::manifest::{Artifact, Level, Manifest};
+use super::manifest::{Artifact, Level, Manifest, manifest_key};
 use super::{ObjectStore, StoreError};
 use crate::ids::{PipelineName, RunId, StepId};
 
@@ -123,6 +124,9 @@ pub struct Recalled {
     /// The globals of the same restore point, if it has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub globals: Option<Artifact>,
+    /// When it was marked for deletion, if it was when it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Timestamp>,
 }
 
 /// Why a restore point could not be had.
@@ -140,7 +144,7 @@ pub enum RecallError {
         pipeline: PipelineName,
     },
     /// Not this one.
-    #[error("{store} keeps no restore point {wanted} of {pipeline}; the nearest are {near}")]
+    #[error("{store} keeps no restore point of {pipeline} {wanted}; the nearest are {near}")]
     Absent {
         /// The store's words.
         store: String,
@@ -171,23 +175,26 @@ pub enum RecallError {
     },
 }
 
-/// The manifest of the restore point that is meant.
+/// The manifest of the restore point that is meant. One on the way out, which has a tombstone, is had only by its id.
 ///
 /// # Errors
 /// [`RecallError`], naming the two nearest points when there is none at or before the moment, or not that one.
 pub fn manifest(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At) -> Result<Manifest, RecallError> {
-    let points = commit::points(store, pipeline)?;
+    let listed: Vec<(PointSummary, bool)> = points(store, pipeline)?;
+    let points: Vec<PointSummary> = listed.iter().map(|(point, _)| point.clone()).collect();
+    // What is on the way out is never chosen silently.
+    let mut staying = listed.iter().filter(|(_, leaving)| !leaving).map(|(point, _)| point);
     if points.is_empty() {
         return Err(RecallError::Empty { store: store.describe(), pipeline: pipeline.clone() });
     }
     let absent =
         || RecallError::Absent { store: store.describe(), pipeline: pipeline.clone(), wanted: wanted(at), near: near(&points, at) };
     match at {
-        At::Latest => read(store, &points[0]),
+        At::Latest => read(store, staying.next().ok_or_else(absent)?),
         At::Run(run) => read(store, points.iter().find(|point| point.run == *run).ok_or_else(absent)?),
         // A run may start before the moment and take its snapshot after it: its dumps tell.
         At::Time(time) => {
-            for point in points.iter().filter(|point| point.run.started() <= *time) {
+            for point in staying.filter(|point| point.run.started() <= *time) {
                 let manifest = read(store, point)?;
                 if manifest.artifacts.iter().all(|artifact| artifact.started <= *time) {
                     return Ok(manifest);
@@ -196,6 +203,12 @@ pub fn manifest(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At) -> Re
             Err(absent())
         }
     }
+}
+
+/// The restore points of a pipeline, newest first, each with whether it is on the way out.
+fn points(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Vec<(PointSummary, bool)>, StoreError> {
+    let committed = catalog::listed(store, pipeline)?.into_iter().rev().filter(|(_, beside)| beside.committed);
+    Ok(committed.map(|(run, beside)| (PointSummary { key: manifest_key(pipeline, &run), run }, beside.leaving())).collect())
 }
 
 fn read(store: &dyn ObjectStore, point: &PointSummary) -> Result<Manifest, RecallError> {
@@ -210,8 +223,9 @@ fn read(store: &dyn ObjectStore, point: &PointSummary) -> Result<Manifest, Recal
 
 fn wanted(at: &At) -> String {
     match at {
-        At::Time(time) => format!("at or before {time}"),
-        other => other.to_string(),
+        At::Time(time) => format!("at or before {time} that is not on the way out"),
+        At::Latest => "that is not on the way out".to_owned(),
+        At::Run(run) => format!("with the id {run}"),
     }
 }
 
@@ -237,7 +251,9 @@ pub fn recall(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At, step: O
     let manifest = manifest(store, pipeline, at)?;
     let receipts = commit::receipts(store, &manifest.pipeline, &manifest.run)?;
     let level = commit::level(&manifest, &receipts.read);
-    of(manifest, level, step)
+    let (_, marks) = catalog::look_again(store, &manifest.pipeline, &manifest.run)?;
+    let leaving = marks.tombstoned.map(|tombstone| tombstone.since);
+    Ok(Recalled { leaving, ..of(manifest, level, step)? })
 }
 
 /// The dump of a manifest: the only one, or that of the step named.
@@ -250,7 +266,7 @@ pub fn of(manifest: Manifest, level: Level, step: Option<&StepId>) -> Result<Rec
     let wanted = |artifact: &Artifact| step.map_or(artifact.origin.kind == "dump", |step| artifact.step == *step);
     let mut found: Vec<Artifact> = artifacts.into_iter().filter(wanted).collect();
     match (found.len(), found.pop()) {
-        (1, Some(artifact)) => Ok(Recalled { pipeline, run, committed, level, artifact, globals }),
+        (1, Some(artifact)) => Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving: None }),
         (_, None) => {
             Err(RecallError::Unclear { run, found: step.map_or("no dump".to_owned(), |step| format!("no artifact of step `{step}`")) })
         }

@@ -124,7 +124,7 @@ fn what_can_not_be_simulated_says_what_to_do() {
         (&["--keep", "daily=0"], "no rule keeps anything"),
         (&["--keep", "daily=3", "--size", "big"], "\"big\" is not a size: write it like 512 MiB"),
         (&["--keep", "daily=3", "--days", "0"], "0 is not in 1..=3660"),
-        (&[], "--keep <RULE=N,…>"),
+        (&[], "give rules: --keep daily=30"),
     ] {
         let ran = nightly(arguments);
         assert!(ran.code == 64 && ran.err.contains(said), "{arguments:?}: {} {}", ran.code, ran.err);

@@ -32,9 +32,11 @@ pub(super) fn objects(store: &S3Store, prefix: &str) -> Result<Vec<ObjectMeta>, 
                 found.push(meta(key.to_owned(), object.size(), object.last_modified()));
             }
         }
-        match page.next_continuation_token() {
-            Some(token) if page.is_truncated() == Some(true) => next = Some(token.to_owned()),
-            _ => break,
+        match (page.is_truncated() == Some(true), page.next_continuation_token()) {
+            (true, Some(token)) => next = Some(token.to_owned()),
+            // A part of a listing must never be taken for all of it.
+            (true, None) => return Err(store.lies(prefix, "its listing ends in the middle, without saying how it goes on")),
+            (false, _) => break,
         }
     }
     // S3 lists in this order; some servers list folder by folder.

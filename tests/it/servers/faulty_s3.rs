@@ -77,6 +77,12 @@ impl FaultyS3 {
     pub(crate) fn seen(&self, text: &str) -> usize {
         self.seen.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
+
+    /// Whether a request of this method was made whose first line holds this text, or its percent-encoded form.
+    pub(crate) fn saw(&self, method: &str, holds: &str) -> bool {
+        let first = |line: &String| line.lines().next().unwrap_or_default().to_owned();
+        self.seen.lock().unwrap().iter().map(first).any(|line| line.starts_with(&format!("{method} ")) && line.contains(holds))
+    }
 }
 
 impl Drop for FaultyS3 {

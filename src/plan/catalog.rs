@@ -1,0 +1,68 @@
+//! What a store keeps of a pipeline, as a plan holds it: enough to decide about every restore point without looking again.
+//!
+//! Nothing here reads a store; `observe` hands in what it read.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{RefName, RunId};
+use crate::retention::PointFacts;
+use crate::store::catalog::{self, Catalog, named};
+
+/// What a store keeps of a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogFacts {
+    /// Its restore points, newest first.
+    pub points: Vec<PointSeen>,
+    /// Deletions that were begun and not finished.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remains: Vec<RemainsSeen>,
+    /// Whether the newest run that the store knows of failed: its verification did, or its manifest can not be used.
+    pub last_run_failed: bool,
+}
+
+/// A restore point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointSeen {
+    /// What retention judges it by.
+    pub facts: PointFacts,
+    /// The keys of its objects in this store.
+    pub objects: Vec<String>,
+    /// The keys of what lies beside its manifest, which is among them.
+    pub beside: Vec<String>,
+}
+
+/// What is left of a restore point whose deletion was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemainsSeen {
+    /// The point.
+    pub run: RunId,
+    /// When its tombstone was written.
+    pub tombstoned: Timestamp,
+    /// The keys of its objects in this store.
+    pub objects: Vec<String>,
+    /// The keys of what lay beside its manifest.
+    pub beside: Vec<String>,
+}
+
+impl CatalogFacts {
+    /// What was read from a store of this name.
+    pub fn of(read: &Catalog, store: &RefName) -> Self {
+        let keys = |point: &catalog::Point| {
+            let manifest = point.manifest.as_ref().ok();
+            manifest.iter().flat_map(|manifest| named(manifest, store)).map(|named| named.key).collect()
+        };
+        let seen =
+            |point: &catalog::Point| PointSeen { facts: PointFacts::of(point, store), objects: keys(point), beside: point.beside.clone() };
+        let begun = |remains: &catalog::Remains| {
+            let tombstone = remains.marks.tombstoned.as_ref()?;
+            let (run, tombstoned, objects) = (remains.run.clone(), tombstone.since, tombstone.keys.clone());
+            Some(RemainsSeen { run, tombstoned, objects, beside: remains.beside.clone() })
+        };
+        Self {
+            points: read.points.iter().map(seen).collect(),
+            remains: read.remains.iter().filter_map(begun).collect(),
+            last_run_failed: read.points.first().is_some_and(|newest| newest.complaint().is_some() || newest.manifest.is_err()),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Lowering a `prune`: what becomes of every restore point is decided here, by the pure function, and the node holds the decisions.
+//!
+//! The new point that this very run makes is not among them, so that one more stays until the next run. Nothing is looked at here.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::catalog::{CatalogFacts, PointSeen, RemainsSeen};
+use super::lower::{Lower, Lowered, node, staged};
+use super::{Action, COMMIT, Finding, Node, Reach};
+use crate::diagnostic::{Class, Failure, Severity};
+use crate::ids::{NodeId, RefName, StepId};
+use crate::pipeline::Step;
+use crate::retention::{self, Catalog, Decision, Policy, Reason, decide};
+use crate::step::prune::{Act, PruneStore, PruneWork};
+use crate::step::{Edge, Effect, Prune, Work};
+use crate::words::count;
+
+impl Lower<'_> {
+    /// The node of a `prune`.
+    pub(super) fn pruning(&self, step: &Step, prune: &Prune) -> Lowered {
+        let stores: Vec<PruneStore> = prune.all().into_iter().filter_map(|name| self.in_store(name, &prune.policy)).collect();
+        let idle = !stores.is_empty() && stores.iter().all(|store| store.acts.is_empty() && store.unread.is_none());
+        let until = self.now.map(|now| prune.policy.stays_until(now));
+        let destroys = stores.iter().flat_map(|store| store.acts.iter().filter_map(|act| act.destroys(&store.store, until))).collect();
+        let reason = reason(&stores);
+        let work = Effect::Prune(Box::new(PruneWork { with: prune.clone(), stores }));
+        let action = if idle { Action::Skip } else { Action::Prune };
+        let made = Node { reason, destroys, ..node(NodeId::of(&step.id), step, action, Work::Effect(staged(step, work))) };
+        // Whatever the file says, what this run makes is there first, unless that itself waits for the deletion.
+        let commits = self.pipeline.chains.iter().any(|chain| self.stores(chain)) && !self.uploads_wait_for(&step.id);
+        let after = if commits { vec![(NodeId::implicit(COMMIT), Edge::OnSuccess)] } else { Vec::new() };
+        Lowered { after, ..made.into() }
+    }
+
+    fn in_store(&self, name: &RefName, policy: &Policy) -> Option<PruneStore> {
+        let empty = PruneStore { store: name.clone(), acts: Vec::new(), halts: Vec::new(), unread: None, kept: 0, waiting: 0 };
+        match (self.observed.catalogs.get(name)?, self.now) {
+            (Reach::Failed { message, class }, _) => {
+                let hint = Some("nothing is deleted while the whole catalog can not be read".to_owned());
+                Some(PruneStore { unread: Some(Failure { class: *class, message: message.clone(), hint }), ..empty })
+            }
+            (Reach::Reached(facts), Some(now)) => Some(self.decided(empty, facts, policy, now)),
+            (Reach::Reached(_), None) => None,
+        }
+    }
+
+    fn decided(&self, store: PruneStore, facts: &CatalogFacts, policy: &Policy, now: Timestamp) -> PruneStore {
+        let points = facts.points.iter().map(|point| point.facts.clone()).collect();
+        let catalog = Catalog { points, rpo: self.pipeline.objectives.rpo, last_run_failed: facts.last_run_failed };
+        let zone = self.pipeline.schedule.as_ref().and_then(|schedule| TimeZone::get(&schedule.timezone).ok()).unwrap_or(TimeZone::UTC);
+        let verdict = decide(&catalog, policy, now, &zone);
+        let (kept, waiting) = (verdict.count(retention::Action::Keep), verdict.count(retention::Action::Wait));
+        let by_run: std::collections::BTreeMap<_, _> = facts.points.iter().map(|point| (&point.facts.run, point)).collect();
+        let begun = facts.remains.iter().filter(|remains| policy.stays_until(remains.tombstoned.min(now)) < now).map(finish);
+        let acts = verdict.decisions.iter().filter_map(|decision| act(decision, by_run.get(&decision.run)?));
+        PruneStore { acts: begun.chain(acts).collect(), halts: verdict.halts, kept, waiting, ..store }
+    }
+
+    /// Whether what this pipeline stores waits for a step: then that step can not wait for it.
+    fn uploads_wait_for(&self, step: &StepId) -> bool {
+        let steps = &self.pipeline.steps;
+        let mut open: Vec<&StepId> = self
+            .pipeline
+            .chains
+            .iter()
+            .flat_map(|chain| [chain.source, chain.sink].into_iter().chain(chain.filters.iter().copied()))
+            .map(|index| &steps[index].id)
+            .collect();
+        let mut seen: Vec<&StepId> = Vec::new();
+        while let Some(id) = open.pop() {
+            if id == step {
+                return true;
+            }
+            if !seen.contains(&id) {
+                seen.push(id);
+                open.extend(self.pipeline.step(id).into_iter().flat_map(|step| &step.needs));
+            }
+        }
+        false
+    }
+}
+
+/// What is done to a point; nothing where it stays as it is.
+fn act(decision: &Decision, point: &PointSeen) -> Option<Act> {
+    if matches!(decision.action, retention::Action::Keep | retention::Action::Wait) {
+        return None;
+    }
+    Some(Act {
+        run: decision.run.clone(),
+        action: decision.action,
+        reasons: decision.reasons.clone(),
+        objects: point.objects.clone(),
+        seen: point.beside.clone(),
+        half: false,
+    })
+}
+
+/// The rest of a deletion that was begun: there is no restore point any more that could be kept.
+fn finish(remains: &RemainsSeen) -> Act {
+    Act {
+        run: remains.run.clone(),
+        action: retention::Action::Delete,
+        reasons: vec![Reason::GraceOver { since: remains.tombstoned }],
+        objects: remains.objects.clone(),
+        seen: remains.beside.clone(),
+        half: true,
+    }
+}
+
+fn reason(stores: &[PruneStore]) -> String {
+    if stores.is_empty() {
+        return "the policy says which, once somebody looks".to_owned();
+    }
+    stores.iter().map(of_store).collect::<Vec<_>>().join("; ")
+}
+
+fn of_store(store: &PruneStore) -> String {
+    if store.unread.is_some() {
+        return format!("the catalog of {} could not be read", store.store);
+    }
+    let number = |action, word: &str| {
+        let number = store.count(action);
+        (number > 0).then(|| format!("{number} {word}"))
+    };
+    let waiting = (store.waiting > 0).then(|| format!("{} wait for the end of their grace", store.waiting));
+    let words = [
+        Some(format!("{} kept", count(store.kept, "point"))),
+        number(retention::Action::Undelete, "wanted again"),
+        number(retention::Action::Tombstone, "to mark"),
+        number(retention::Action::Delete, "to delete"),
+        waiting,
+    ];
+    let halted = if store.halts.is_empty() { "" } else { "; nothing goes, see the warnings" };
+    format!("in {}: {}{halted}", store.store, words.into_iter().flatten().collect::<Vec<_>>().join(", "))
+}
+
+/// What somebody should know before a deletion that does not happen, or can not.
+pub(super) fn findings(nodes: &[Node]) -> Vec<Finding> {
+    let works = nodes.iter().filter_map(|node| match &node.work {
+        Work::Effect(effect) => match &effect.part {
+            Effect::Prune(work) => Some((&effect.step, work)),
+            _ => None,
+        },
+        Work::Flow(_) => None,
+    });
+    let mut found = Vec::new();
+    for (step, work) in works {
+        let warn = |class, message: String| Finding::new(Severity::Warning, class, format!("step {step}"), message);
+        for store in &work.stores {
+            found.extend(store.halts.iter().map(|halt| warn(Class::Failed, format!("{}: {halt}", store.store))));
+            let unread = store.unread.iter().map(|failure| warn(failure.class, format!("the step will fail: {}", failure.message)));
+            found.extend(unread.map(|finding| finding.help("nothing is deleted while the whole catalog can not be read")));
+        }
+    }
+    found
+}

@@ -1,0 +1,262 @@
+//! `prune`, `undelete`, `pin` and `catalog` as they are used: two phases, every deletion told with its reason, and nothing goes in doubt.
+
+#![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
+
+use runner::store::ObjectStore as _;
+use runner::store::local::LocalStore;
+use runner::store::manifest::{Level, manifest_key};
+
+use crate::apply_support::{Bench, shop};
+use crate::store_conformance::local_spec;
+use crate::store_shelf::{PIPELINE, Point, keys, of, pipeline, point};
+
+/// A pipeline that only prunes, at once.
+fn text(rest: &str) -> String {
+    format!(
+        "version: 1\nname: {PIPELINE}\nstores: {{ vault: {{ local: {{ path: @/store }} }} }}\nsteps:\n  - {{ id: prune, uses: prune, with: {{ store: vault, grace: 0s, clock_skew: 0s, {rest} }} }}\n"
+    )
+}
+
+/// A bench with points of so many hours ago in its store, and a pipeline that keeps what is said.
+fn bench(hours: &[i64], rest: &str) -> (Bench, LocalStore, Vec<Point>) {
+    let bench = Bench::new();
+    let store = LocalStore::open(&local_spec(&bench.path("store"))).unwrap();
+    let points: Vec<Point> = hours.iter().map(|hours| point(*hours)).collect();
+    for point in &points {
+        point.put(&store);
+    }
+    bench.text(&text(rest));
+    (bench, store, points)
+}
+
+fn prune(bench: &Bench) -> String {
+    let ran = bench.run(&["prune", "pipeline.yaml", "--yes"]);
+    ran.is(0, &[]);
+    ran.stderr
+}
+
+#[test]
+fn points_leave_in_two_runs_and_every_deletion_is_told_with_key_and_reason() {
+    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 2 }");
+    let before = keys(&store);
+    let ran = bench.run(&["plan", "pipeline.yaml"]);
+    ran.is(0, &[]);
+    for point in &points[2..] {
+        let line = ran.stdout.lines().find(|line| line.contains(point.run.as_str())).unwrap();
+        assert!(line.contains("! ") && line.contains(&point.key) && line.contains("no rule keeps it"), "{line}");
+    }
+    assert!(
+        ran.stdout.contains("2 points kept, 2 to mark") && ran.stdout.contains("2 restore points to mark for deletion"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(keys(&store), before, "a plan changes nothing");
+    bench.run(&["prune", "pipeline.yaml"]).is(64, &["nothing was done", "--yes"]);
+    assert_eq!(keys(&store), before, "nobody was asked");
+
+    // What was reviewed is what is applied, as long as nothing changed.
+    bench.run(&["plan", "pipeline.yaml", "-o", "reviewed.json"]).is(0, &[]);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    bench.run(&["apply", "reviewed.json"]).is(0, &["marked for deletion"]);
+    bench.run(&["apply", "reviewed.json"]).is(13, &["the plan is stale"]);
+    assert_eq!(keys(&store).len(), before.len() + 2, "two tombstones, and nothing is gone");
+    let listed = bench.run(&["list", "pipeline.yaml"]).stdout;
+    assert_eq!(listed.matches("on the way out, gone after").count(), 2, "{listed}");
+    let said = prune(&bench);
+    assert!(said.contains(&format!("deletes {} in vault: {}, {}", points[2].run, points[2].key, points[2].sidecar())), "{said}");
+    assert!(said.contains("2 restore points to delete") && said.contains("the grace is over"), "{said}");
+    let left: Vec<String> =
+        before.iter().filter(|key| points[2..].iter().all(|point| !key.contains(point.run.as_str()))).cloned().collect();
+    assert_eq!(keys(&store), left, "exactly the two points are gone; the kit and the others are there");
+    let again = bench.run(&["prune", "pipeline.yaml", "--yes"]);
+    again.is(0, &["2 points kept"]);
+    assert_eq!(keys(&store), left);
+}
+
+#[test]
+fn undelete_and_pin_save_a_point_and_unpin_lets_it_go() {
+    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 1 }");
+    let id = |point: &Point| point.run.to_string();
+    prune(&bench);
+    let ran = bench.run(&["pin", "pipeline.yaml", &id(&points[1]), "--until", "2999-12-31", "--reason", "감사 2026"]);
+    assert!(ran.code == 0 && ran.stdout.contains("pinned until 3000-01-01"), "{}{}", ran.stdout, ran.stderr);
+    let json = bench.run(&["undelete", "pipeline.yaml", &id(&points[2]), "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((&json["mark"], &json["stores"][0]["store"]), (&"undelete".into(), &"vault".into()));
+    let said = prune(&bench);
+    assert!(said.contains("1 wanted again") && said.contains("1 to mark") && said.contains("1 to delete"), "{said}");
+    assert_eq!(of(&store, &points[3].run), Vec::<String>::new());
+    let listed = bench.run(&["list", "pipeline.yaml"]).stdout;
+    assert!(listed.contains("감사 2026") && listed.matches("on the way out").count() == 1, "{listed}");
+
+    bench.run(&["unpin", "pipeline.yaml", &id(&points[1])]).is(0, &[]);
+    prune(&bench);
+    prune(&bench);
+    assert_eq!(of(&store, &points[1].run), Vec::<String>::new());
+    bench.run(&["undelete", "pipeline.yaml", &id(&points[1])]).is(10, &["no store of", "runner list"]);
+    assert!(bench.run(&["undelete", "pipeline.yaml", &id(&points[0])]).stdout.contains("nothing to do, it has no tombstone"));
+    for bad in ["2026-13-01", "tomorrow", "2999-01-01T10:00", "2020-01-01"] {
+        bench.run(&["pin", "pipeline.yaml", &id(&points[0]), "--until", bad, "--reason", "x"]).is(64, &["--until"]);
+    }
+}
+
+#[test]
+fn guards_hold_whatever_the_rules_say() {
+    let hours = [1, 25, 49, 73];
+    // The newest proven point, however old; what is not readable; and what max_delete holds up.
+    let (bench, store, points) = bench(&hours, "keep: { last: 1 }");
+    points[3].receive(&store, Level::Proven, None);
+    let murky = bench.path("store").join(manifest_key(&pipeline(), &points[2].run));
+    std::fs::write(&murky, "{}").unwrap();
+    prune(&bench);
+    prune(&bench);
+    let left: Vec<bool> = points.iter().map(|point| !of(&store, &point.run).is_empty()).collect();
+    assert_eq!(left, [true, false, true, true]);
+
+    for (rest, halt) in [
+        ("keep: { last: 1 }, max_delete: { count: 2 }", "max_delete: 3 of 4 would go, at most 2: nothing is deleted"),
+        ("keep: { last: 1 }, max_delete: { percent: 50 }", "at most 50 %"),
+    ] {
+        let (bench, store, _) = self::bench(&hours, rest);
+        let before = keys(&store);
+        let said = prune(&bench);
+        assert!(said.contains(halt) && said.contains("warning"), "{said}");
+        assert_eq!(keys(&store), before);
+    }
+    let (bench, store, points) = self::bench(&[30, 31, 32], "keep: { last: 1 }");
+    bench.text(&text("keep: { last: 1 }").replace("stores:", "objectives: { rpo: 26h }\nstores:"));
+    let before = keys(&store);
+    assert!(prune(&bench).contains("older than the RPO"), "nothing is deleted while the newest success is too old");
+    bench.text(&text("keep: { last: 1 }"));
+    points[0].receive(&store, Level::ReadBack, Some("zstd: checksum differs"));
+    assert!(prune(&bench).contains("a run has failed since"), "nor when the newest point failed its verification");
+    assert_eq!(keys(&store).len(), before.len() + 1);
+}
+
+#[test]
+fn a_pin_or_receipt_that_comes_between_plan_and_deletion_saves_the_point() {
+    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 1 }");
+    prune(&bench);
+    // The plan is made, and then a slow step gives others time.
+    let slow = text("keep: { last: 1 }").replace(
+        "steps:\n",
+        "steps:\n  - { id: wait, uses: command, with: { argv: [sh, -c, 'touch @/started; while ! test -e @/go; do sleep 0.1; done'] } }\n",
+    );
+    bench.text(&slow);
+    let mut running = bench.start();
+    let started = bench.path("started");
+    running.wait_until("the slow step", |_| started.exists());
+    bench.run(&["pin", "pipeline.yaml", points[1].run.as_str(), "--until", "2999-12-31", "--reason", "감사"]).is(0, &[]);
+    points[2].receive(&store, Level::Proven, None);
+    std::fs::write(bench.path("go"), "").unwrap();
+    let ran = running.end();
+    ran.is(0, &["is left as it is", ".pin-", ".verified-verify-"]);
+    let left: Vec<bool> = points.iter().map(|point| store.head(&point.key).unwrap().is_some()).collect();
+    assert_eq!(left, [true, true, true, false], "{}", ran.stderr);
+}
+
+#[test]
+fn each_of_two_stores_is_judged_by_what_it_keeps_itself() {
+    let (bench, first, points) = bench(&[1, 25, 49, 73], "");
+    let second = LocalStore::open(&local_spec(&bench.path("far"))).unwrap();
+    points[1..].iter().for_each(|point| point.put(&second));
+    let stores = "stores: { vault: { local: { path: @/store } }, far: { local: { path: @/far } } }";
+    let yaml = text("stores: [far], keep: { last: 2 }").replace("stores: { vault: { local: { path: @/store } } }", stores);
+    bench.text(&yaml);
+    prune(&bench);
+    prune(&bench);
+    let left = |store: &LocalStore| points.iter().map(|point| store.head(&point.key).unwrap().is_some()).collect::<Vec<_>>();
+    assert_eq!((left(&first), left(&second)), (vec![true, true, false, false], vec![false, true, true, false]));
+    let only = bench.run(&["prune", "pipeline.yaml", "--yes", "--store", "far"]);
+    only.is(0, &["in far: 2 points kept"]);
+    assert!(!only.stderr.contains("in vault"), "{}", only.stderr);
+    bench.run(&["prune", "pipeline.yaml", "--store", "nowhere"]).is(64, &["no `prune` step for the store `nowhere`"]);
+}
+
+#[test]
+fn a_pipeline_prunes_after_its_own_commit_and_never_after_a_failure() {
+    let (server, bench) = (shop(1), Bench::new());
+    let steps = |dump: &str| {
+        format!(
+            "steps:\n  - {{ id: dump, uses: dump, with: {{ connection: shop{dump} }} }}\n  - {{ id: upload, uses: upload, with: {{ store: vault, key: \"{{{{ run.id }}}}.dump\" }} }}\n  - {{ id: prune, uses: prune, needs: [], with: {{ store: vault, grace: 0s, clock_skew: 0s, keep: {{ last: 1 }} }} }}\n"
+        )
+    };
+    bench.pipeline(&server, &steps(""));
+    for made in 1..=3 {
+        bench.apply().is(0, &[]);
+        assert_eq!(bench.points().len(), made);
+        // Run ids sort by the second in which a run started.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    let (newest, oldest) = (bench.points(), bench.points().split_off(1));
+    assert!(bench.story().contains(":commit=Done prune#1 prune=Done"), "{}", bench.story());
+    let before = keys(&bench.vault());
+    bench.program("pg_dump", "\"$REAL\" \"$@\" | head -c 1000; exit 1");
+    bench.apply().is(10, &[]);
+    assert!(bench.story().contains("prune=NotRun"), "{}", bench.story());
+    assert_eq!(keys(&bench.vault()), before, "nothing went after a failure");
+    // Nor by hand, as long as the newest run of this host failed.
+    let state = bench.state();
+    let ran = bench.run(&["prune", "pipeline.yaml", "--yes", "--state-dir", state.to_str().unwrap()]);
+    ran.is(0, &["a run has failed since"]);
+    assert_eq!(keys(&bench.vault()), before);
+
+    bench.program("pg_dump", "exec \"$REAL\" \"$@\"");
+    for _ in 0..2 {
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        bench.apply().is(0, &[]);
+    }
+    // What a run makes is not judged by its own prune, so one more than the rule keeps is there, and one on the way out.
+    let left: Vec<_> = bench.points().into_iter().map(|point| point.run).collect();
+    assert_eq!((left.len(), &left[2]), (3, &newest[0].run), "{left:?}");
+    for gone in oldest {
+        assert_eq!(of(&bench.vault(), &gone.run), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn catalog_check_and_heal_tell_and_mend_from_the_command_line() {
+    let (bench, near, points) = bench(&[1, 25, 49], "");
+    let far = LocalStore::open(&local_spec(&bench.path("far"))).unwrap();
+    for point in &points {
+        point.put(&far);
+    }
+    let stores = "stores: { vault: { local: { path: @/store } }, far: { local: { path: @/far } } }";
+    bench.text(&text("stores: [far], keep: { last: 9 }").replace("stores: { vault: { local: { path: @/store } } }", stores));
+    bench.run(&["catalog", "check", "pipeline.yaml", "--digests"]).is(0, &[]);
+    near.delete(&points[0].key).unwrap();
+    let mut flipped = points[1].content();
+    flipped[9] ^= 1;
+    std::fs::write(bench.path("store").join(&points[1].key), flipped).unwrap();
+    let ran = bench.run(&["catalog", "check", "pipeline.yaml"]);
+    assert!(ran.code == 11 && ran.stdout.contains(&format!("{}: missing", points[0].key)), "{}", ran.stdout);
+    let ran = bench.run(&["catalog", "check", "pipeline.yaml", "--digests", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(
+        (ran.code, json["checks"][0]["checked"]["flaws"].as_array().unwrap().len(), &json["checks"][0]["store"]),
+        (11, 2, &"vault".into())
+    );
+
+    let heal = ["catalog", "heal", "pipeline.yaml", "--from", "far", "--to", "vault", "--digests"];
+    bench.run(&heal).is(64, &["+ ", "is missing: copied", "! ", "deleted once a good copy was read and verified", "nothing was done"]);
+    let ran = bench.run(&[&heal[..], &["--yes"]].concat());
+    assert!(ran.code == 0 && ran.stdout.contains("2 objects healed, 0 not"), "{}{}", ran.stdout, ran.stderr);
+    bench.run(&["catalog", "check", "pipeline.yaml", "--digests"]).is(0, &[]);
+    assert_eq!(keys(&near), keys(&far));
+}
+
+#[test]
+fn the_simulation_tries_the_rules_of_the_pipelines_own_prune() {
+    let (bench, ..) = bench(&[], "");
+    let yaml = text("keep: { daily: 5 }").replace("stores:", "schedule: { cron: '17 2 * * *', timezone: Asia/Seoul }\nstores:");
+    bench.text(&yaml);
+    let ran = bench.run(&["retention", "simulate", "pipeline.yaml", "--days", "20", "--format", "json"]);
+    assert!(ran.code == 0 && ran.stdout.contains("\"daily\": 5"), "{}{}", ran.stdout, ran.stderr);
+    bench.text(&yaml.replace("keep: { daily: 5 }", "keep: {}"));
+    bench.run(&["validate", "pipeline.yaml"]).is(65, &[]);
+    bench.text(&yaml.replace("id: prune,", "id: prune, when: always,"));
+    let ran = bench.run(&["validate", "pipeline.yaml"]);
+    assert!(ran.code == 65 && ran.stdout.contains("bad-retention"), "{}", ran.stdout);
+    bench.text(&yaml.replace("keep:", "kept: 1, keep:"));
+    assert!(bench.run(&["validate", "pipeline.yaml"]).stdout.contains("unknown-key"), "the parameters are closed");
+}
