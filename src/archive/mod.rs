@@ -7,6 +7,7 @@
 //! restored database differs. This module does not connect to servers, decompress or restore anything.
 
 pub mod compare;
+mod confined;
 mod contents;
 mod cursor;
 mod custom;
@@ -26,9 +27,11 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 pub use compare::{Comparison, compare};
+pub use confined::confined;
 pub use cursor::words;
 pub use difference::{Difference, Object};
 pub use digest::ContentDigest;
+pub use header::{Written, written};
 pub use model::{Entry, Facts, Fingerprint, Incomparable, LargeObjects, SequenceValue, Summary, TableDigest};
 pub use rows::{Counted, Rows};
 

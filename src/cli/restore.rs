@@ -9,11 +9,12 @@ use super::output::{Output, Problem};
 use super::plan as planning;
 use super::point::{Meant, folder, named};
 use super::run::carry_out;
+use crate::diagnostic::Severity;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::{Chain, Pipeline};
 use crate::plan::Plan;
 use crate::postgres::spec::{ConnectionSpec, PostgresSpec};
-use crate::step::{Fetch, Params, Replace, Restore};
+use crate::step::{Fetch, Http, Params, Replace, Restore};
 
 pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> {
     let pipeline = runbook(args)?;
@@ -24,10 +25,18 @@ pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> 
 
 /// The restore as a pipeline: fetch, then restore.
 fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
-    let mut meant = Meant::by(&args.point)?;
+    let mut meant = match &args.file {
+        Some(file) => Meant::without_point(&args.point, file)?,
+        None => Meant::by(&args.point)?,
+    };
     let connection = target(args, &mut meant)?;
     let replace = if args.replace { Some(replace(args, &mut meant)?) } else { None };
-    let fetch = Fetch { from: meant.point.clone(), identity: meant.identity.clone(), passphrase: meant.passphrase.clone() };
+    let fetch = Fetch {
+        from: meant.point.clone(),
+        file: args.file.clone(),
+        identity: meant.identity.clone(),
+        passphrase: meant.passphrase.clone(),
+    };
     let restore = Restore {
         connection,
         database: args.database.clone(),
@@ -40,9 +49,27 @@ fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
         data_only: false,
         analyze: !args.no_analyze,
         prove: args.prove,
+        before: args.before.iter().map(|argv| argv.0.clone()).collect(),
+        after: args.after.iter().map(|argv| argv.0.clone()).collect(),
     };
-    let steps = vec![(named::<StepId>("fetch")?, Params::Fetch(fetch)), (named("restore")?, Params::Restore(restore))];
+    let mut steps = vec![(named::<StepId>("fetch")?, Params::Fetch(fetch)), (named("restore")?, Params::Restore(restore))];
+    if let Some(url) = &args.health {
+        steps.push((named("health")?, Params::Http(health(url, args)?)));
+    }
+    for (_, params) in &steps {
+        // What a pipeline's text is checked for; the arguments are in nobody's file.
+        if let Some(problem) = params.facts().problems().into_iter().find(|problem| problem.severity == Severity::Error) {
+            let told = Problem::new(Exit::Usage, problem.message);
+            return Err(problem.help.iter().fold(told, Problem::help));
+        }
+    }
     meant.frame("restore", steps, vec![Chain { source: 0, filters: Vec::new(), sink: 1 }])
+}
+
+/// The question whether the service is well, asked until it is.
+fn health(url: &str, args: &RestoreArgs) -> Result<Http, Problem> {
+    let asked = serde_json::json!({ "url": url, "for": args.health_for, "every": "1s" });
+    serde_json::from_value(asked).map_err(|error| Problem::new(Exit::Usage, format!("--health: {error}")))
 }
 
 /// The connection that is meant: one of the pipeline, or a URL.
@@ -73,7 +100,10 @@ fn target(args: &RestoreArgs, meant: &mut Meant) -> Result<RefName, Problem> {
 /// The safety dump: into a store of the pipeline, encrypted as the pipeline encrypts, or into a folder.
 fn replace(args: &RestoreArgs, meant: &mut Meant) -> Result<Replace, Problem> {
     let safety = match &args.safety {
-        None => meant.point.store.clone(),
+        None => {
+            let none = || Problem::new(Exit::Usage, "where does the safety dump go?").help("name a folder: --safety ./safety");
+            meant.point.as_ref().map(|point| point.store.clone()).ok_or_else(none)?
+        }
         Some(word) => match RefName::new(word.clone()).ok().filter(|name| meant.pipeline.stores.contains_key(name)) {
             Some(name) => name,
             None if word.contains('/') => {

@@ -13,12 +13,12 @@ use tokio::runtime::Handle;
 
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
-use crate::pipeline::{Pipeline, Step};
+use crate::pipeline::{Pipeline, Step, ancestors};
 use crate::plan::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
 use crate::postgres::ConnectionSpec;
 use crate::postgres::target::TargetFacts;
 use crate::secret::{Presence, SecretRef, Secrets};
-use crate::step::{Params, PointRef, StepError};
+use crate::step::{FileFacts, Params, PointRef, StepError, look_at_file};
 use crate::store::recall::{Recalled, recall};
 use crate::store::{self, StoreError, StoreSpec};
 
@@ -52,6 +52,7 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         connections,
         stores,
         points: points(pipeline, handle),
+        files: files(pipeline),
         targets: targets(pipeline, &secrets, handle),
         secrets: presence(pipeline, &secrets),
         scratch_free: free(&std::env::temp_dir()),
@@ -82,6 +83,19 @@ fn recalled(pipeline: &Pipeline, point: &PointRef, handle: &Handle) -> Result<Re
     Ok(found)
 }
 
+/// The dumps that this program did not make, as their first bytes tell.
+fn files(pipeline: &Pipeline) -> BTreeMap<StepId, Reach<FileFacts>> {
+    let named = pipeline.steps.iter().filter_map(|step| match &step.params {
+        Params::Fetch(fetch) => Some((step.id.clone(), fetch.file.as_deref()?)),
+        _ => None,
+    });
+    let unfit = |error: StepError| {
+        let advice = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        Reach::Failed { message: format!("{}{advice}", error.message), class: error.class }
+    };
+    named.map(|(step, file)| (step, look_at_file(file).map_or_else(unfit, Reach::Reached))).collect()
+}
+
 /// The places that steps restore into.
 fn targets(pipeline: &Pipeline, secrets: &Secrets, handle: &Handle) -> BTreeMap<StepId, Reach<TargetFacts>> {
     let restores =
@@ -96,10 +110,13 @@ fn targets(pipeline: &Pipeline, secrets: &Secrets, handle: &Handle) -> BTreeMap<
     looked.collect()
 }
 
-/// Whether a connection only says where to restore to: then its database need not be there.
+/// Whether a connection only says where to restore to, or is used in what was restored there: then its database need not be there yet.
 fn only_restored(pipeline: &Pipeline, name: &RefName) -> bool {
-    let mut using = pipeline.steps.iter().filter(|step| step.params.facts().references().connections.contains(&name)).peekable();
-    using.peek().is_some() && using.all(|step| step.params.facts().makes_database())
+    let uses = |step: &&Step| step.params.facts().references().connections.contains(&name);
+    let makes = |step: &Step| uses(&step) && step.params.facts().makes_database();
+    let after = |step: &Step| ancestors(&pipeline.steps, step).iter().filter_map(|id| pipeline.step(id)).any(makes);
+    let mut using = pipeline.steps.iter().filter(uses).peekable();
+    using.peek().is_some() && using.all(|step| makes(step) || after(step))
 }
 
 /// What the filters of a dump leave out. A database that does not answer is told of by its connection.

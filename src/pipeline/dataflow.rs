@@ -52,7 +52,7 @@ pub fn artifact_of(steps: &[Step], step: &Step, verify: &VerifyRestore) -> Resul
 }
 
 /// Every step that a step waits for, directly or not, in the order of the file.
-pub(super) fn ancestors(steps: &[Step], step: &Step) -> Vec<StepId> {
+pub fn ancestors(steps: &[Step], step: &Step) -> Vec<StepId> {
     let mut found: Vec<&StepId> = Vec::new();
     let mut open: Vec<&StepId> = step.needs.iter().collect();
     while let Some(id) = open.pop() {

@@ -10,6 +10,7 @@ use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::postgres::target::TargetFacts;
 use crate::secret::Presence;
+use crate::step::FileFacts;
 use crate::store::recall::Recalled;
 
 /// What was found out.
@@ -32,6 +33,9 @@ pub struct Observed {
     /// The restore points of earlier runs that steps work on, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub points: BTreeMap<StepId, Reach<Box<Recalled>>>,
+    /// The dumps that steps read and this program did not make, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<StepId, Reach<FileFacts>>,
     /// The places that steps restore into, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<StepId, Reach<TargetFacts>>,

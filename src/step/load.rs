@@ -3,7 +3,7 @@
 //! One error of `pg_restore` or psql fails it. An archive that can be restored in parallel is staged on scratch disk first,
 //! so by then every digest and tag before it has agreed. This file makes no database and drops none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Cx, StepError, origin};
 use crate::diagnostic::Class;
@@ -112,7 +112,7 @@ impl<'a> Load<'a> {
         let archive = folder.path().join("dump");
         std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
         archive_tar::untar(input, &archive)?;
-        self.load_from(&archive)
+        self.load_from(&contents_of(&archive)?)
     }
 
     /// Every digest and tag before this has agreed; the archive must list, then load.
@@ -130,6 +130,15 @@ impl<'a> Load<'a> {
         self.pg_restore().arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel).map_err(unrestorable)?;
         Ok(())
     }
+}
+
+/// The folder with the table of contents: the one a tar was unpacked into, or the only one in it, as `tar -c FOLDER` makes it.
+fn contents_of(unpacked: &Path) -> Result<PathBuf, StepError> {
+    let holds = |folder: &PathBuf| folder.join("toc.dat").is_file();
+    let entries = std::fs::read_dir(unpacked).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
+    let below = entries.flatten().map(|entry| entry.path());
+    let found = std::iter::once(unpacked.to_owned()).chain(below).find(holds);
+    found.ok_or_else(|| StepError::new(Class::Verification, "archive: this tar holds no dump: there is no toc.dat in it"))
 }
 
 /// What a restoring program complains of is the archive's fault until shown otherwise.

@@ -45,6 +45,8 @@ mod postgres_facts;
 mod postgres_scratch;
 mod prove_mutations;
 mod restore_command;
+mod restore_file;
+mod restore_hooks;
 mod restore_kit;
 mod restore_kit_faults;
 mod restore_kit_rig;

@@ -13,19 +13,18 @@ use crate::stream::Stream;
 impl AcceptSink for LoadTarget {
     fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
         let began = Instant::now();
-        let artifact = super::super::way_back::artifact(&self.artifact, cx)?;
+        let origin = super::super::way_back::origin(&self.artifact, cx)?;
         let target = target(cx)?;
         // An attempt that failed has left things in it.
         if !target.is_empty()? {
             target.discard()?;
-            cx.reports.note_all(target.create(super::super::scratch::locale(&artifact.origin).as_ref())?);
+            cx.reports.note_all(target.create(super::super::scratch::locale(&origin).as_ref())?);
         }
         let place = target.restoring();
         let server = Facts::read(&place, cx.runtime.handle())?.major();
         let jobs = self.with.jobs.unwrap_or_else(one_a_core);
-        Load::new(&artifact.origin, place, jobs, cx)?.with(self.with.options(), server)?.load(input)?;
-        upstream.settle()?;
-        sent(artifact.origin.bytes);
+        Load::new(&origin, place, jobs, cx)?.with(self.with.options(), server)?.load(input)?;
+        sent(upstream.settle()?.origin.bytes);
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Decoded;
             verification.restore_took = Some(began.elapsed());

@@ -9,7 +9,9 @@ mod load;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Encrypt, Problem, Prove, References, Section, StepKind};
+use std::collections::BTreeMap;
+
+use super::{Command, Encrypt, Problem, Prove, References, Section, StepKind, Trouble};
 use crate::ids::RefName;
 
 /// Restores what a `fetch` reads into a new database; an existing one is refused unless `replace` says what becomes of it.
@@ -50,6 +52,16 @@ pub struct Restore {
     /// How what was restored is compared with what was dumped, before the database gets its name: `full` unless given.
     #[serde(default)]
     pub prove: Prove,
+    /// Programs that run just before the database gets its name, each a list of program and arguments: what stops the applications. With
+    /// `drop_old` they run before the safety dump, which is then all that is left. One that fails leaves everything as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(min = 1)))]
+    pub before: Vec<Vec<String>>,
+    /// Programs that run once the database has its name: what starts the applications. Where programs of `before` have run, these run
+    /// whatever happened since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(min = 1)))]
+    pub after: Vec<Vec<String>>,
 }
 
 /// What becomes of a database that is replaced.
@@ -107,11 +119,30 @@ impl StepKind for Restore {
         });
         let encrypted = self.replace.iter().filter_map(|replace| replace.encrypt.as_ref()).flat_map(StepKind::problems);
         let encrypted = encrypted.map(|problem| Problem { pointer: format!("/replace/encrypt{}", problem.pointer), ..problem });
-        nothing.or(empty).into_iter().chain(encrypted).collect()
+        let hooks = [("before", &self.before), ("after", &self.after)].map(|(field, commands)| self.problems_of(field, commands));
+        nothing.or(empty).into_iter().chain(encrypted).chain(hooks.into_iter().flatten()).collect()
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        self.hooks(&self.before).chain(self.hooks(&self.after)).flat_map(|command| command.troubles()).collect()
     }
 }
 
 impl Restore {
+    /// Programs around the swap, as commands.
+    pub fn hooks<'a>(&self, of: &'a [Vec<String>]) -> impl Iterator<Item = Command> + use<'a> {
+        of.iter().map(|argv| Command { argv: argv.clone(), env: BTreeMap::new(), cwd: None })
+    }
+
+    fn problems_of(&self, field: &str, of: &[Vec<String>]) -> Vec<Problem> {
+        let named = |(index, command): (usize, Command)| {
+            let place = format!("/{field}/{index}");
+            let moved = move |problem: Problem| Problem { pointer: problem.pointer.replacen("/argv", &place, 1), ..problem };
+            command.problems().into_iter().map(moved).collect::<Vec<_>>()
+        };
+        self.hooks(of).enumerate().flat_map(named).collect()
+    }
+
     /// Whether something of the archive is left out on purpose, so that what is restored can not equal what was dumped.
     pub fn is_partial(&self) -> bool {
         self.no_owner || self.no_privileges || self.schema_only || self.data_only || !self.sections.is_empty()
