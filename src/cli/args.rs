@@ -265,7 +265,7 @@ pub(super) struct RestoreArgs {
     /// A dump that runner did not make, instead of a restore point: .sql, .dump, .tar, a folder; compressed or encrypted, whatever its name
     #[arg(long, value_name = "FILE", conflicts_with_all = ["at", "store", "artifact"])]
     pub(super) file: Option<PathBuf>,
-    /// Where to: a connection of the pipeline, or postgresql://USER@HOST:PORT/DATABASE without a password
+    /// Where to: a connection of the pipeline, or postgresql://USER@HOST:PORT/DATABASE (its password from PGPASSWORD)
     #[arg(long, value_name = "CONNECTION|URL")]
     pub(super) to: String,
     /// The database to make; that of the connection unless given

@@ -14,6 +14,7 @@ use crate::ids::{RefName, StepId};
 use crate::pipeline::{Chain, Pipeline};
 use crate::plan::Plan;
 use crate::postgres::spec::{ConnectionSpec, PostgresSpec};
+use crate::secret::{SecretDecl, SecretRef};
 use crate::step::{Fetch, Http, Params, Replace, Restore};
 
 pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> {
@@ -87,10 +88,17 @@ fn target(args: &RestoreArgs, meant: &mut Meant) -> Result<RefName, Problem> {
             }
         });
     }
-    let spec = PostgresSpec { url: Some(args.to.clone()), ..PostgresSpec::default() };
+    // A pipeline must not depend on what happens to be exported; who writes a URL by hand means it so.
+    let password = std::env::var_os("PGPASSWORD").filter(|value| !value.is_empty()).map(|_| named::<RefName>("target-password"));
+    let password = password.transpose()?.map(|secret| {
+        meant.pipeline.secrets.insert(secret.clone(), SecretDecl::in_variable("PGPASSWORD"));
+        SecretRef { secret }
+    });
+    let spec = PostgresSpec { url: Some(args.to.clone()), password, ..PostgresSpec::default() };
     if let Some(wrong) = crate::postgres::conninfo::offline_problems(&spec).into_iter().next() {
-        return Err(Problem::new(Exit::Usage, format!("--to: {wrong}"))
-            .help("passwords come from PGPASSFILE or PGPASSWORD, never from the command line"));
+        return Err(
+            Problem::new(Exit::Usage, format!("--to: {wrong}")).help("the password comes from PGPASSWORD, never from the command line")
+        );
     }
     let name: RefName = named("target")?;
     meant.pipeline.connections.insert(name.clone(), ConnectionSpec::Postgres(spec));
