@@ -86,7 +86,6 @@ fn restore_replaces_a_database_under_load_without_showing_anything_half_done() {
         watcher.join().unwrap()
     });
     let gap = told(&looks);
-    eprintln!("{} looks, the longest gap without an answer {gap:?}", looks.len());
     assert!(gap < GAP, "the name led nowhere for {gap:?}: {looks:?}");
     assert_eq!(server.psql("shop", "select word from generation"), "restored");
     let kept = server.psql("postgres", "select datname from pg_database where datname like 'shop_before_%'");
