@@ -55,6 +55,7 @@ mod restore_rig;
 mod restore_rows;
 mod restore_stops;
 mod restore_tables;
+mod restore_twice;
 mod restore_under_load;
 mod retention_calendar;
 mod retention_properties;
