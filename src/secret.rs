@@ -43,6 +43,11 @@ pub struct SecretDecl {
 }
 
 impl SecretDecl {
+    /// A secret in an environment variable.
+    pub fn in_variable(name: &str) -> Self {
+        Self { env: Some(name.to_owned()), file: None, credential: None, optional: false }
+    }
+
     /// A secret that a file holds.
     pub fn in_file(path: &Path) -> Self {
         Self { env: None, file: Some(path.to_owned()), credential: None, optional: false }

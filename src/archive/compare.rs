@@ -28,18 +28,9 @@ impl Comparison {
     }
 }
 
-/// Entries that are data, settings of the archive, or of the database as a whole, which a restore into another one leaves.
-const NOT_DEFINITIONS: &[&str] = &[
-    "TABLE DATA",
-    "SEQUENCE SET",
-    "MATERIALIZED VIEW DATA",
-    "BLOB",
-    "BLOB METADATA",
-    "BLOBS",
-    "STATISTICS DATA",
-    "DATABASE",
-    "DATABASE PROPERTIES",
-];
+/// Entries that are data or settings of the archive.
+const NOT_DEFINITIONS: &[&str] =
+    &["TABLE DATA", "SEQUENCE SET", "MATERIALIZED VIEW DATA", "BLOB", "BLOB METADATA", "BLOBS", "STATISTICS DATA"];
 
 /// Compares what was dumped with what is there now.
 pub fn compare(dumped: &Fingerprint, restored: &Fingerprint) -> Comparison {
@@ -89,9 +80,8 @@ fn definitions(side: &Fingerprint) -> Side<'_> {
 }
 
 fn is_definition(entry: &Entry) -> bool {
-    // Comments, rights and labels are of the database as a whole if their name begins so, and of large objects likewise.
-    let about = |what: &str| matches!(entry.kind.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL") && entry.name.starts_with(what);
-    !NOT_DEFINITIONS.contains(&entry.kind.as_str()) && !about("DATABASE ") && !about("LARGE OBJECT")
+    let of_large_object = matches!(entry.kind.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL") && entry.name.starts_with("LARGE OBJECT");
+    !NOT_DEFINITIONS.contains(&entry.kind.as_str()) && !entry.is_of_database() && !of_large_object
 }
 
 fn objects(dumped: &Fingerprint, restored: &Fingerprint, same_words: bool, found: &mut Vec<Difference>) {

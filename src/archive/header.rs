@@ -43,6 +43,33 @@ pub(super) fn header(cursor: &mut Cursor<'_>, form: Form) -> Result<Header, Stop
     Ok(Header { minor, widths, facts })
 }
 
+/// Who wrote an archive, as its first bytes say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The dumped database's name.
+    pub database: String,
+    /// The server's version, such as `16.3 (Debian 16.3-1)`.
+    pub server: String,
+    /// The version of `pg_dump`.
+    pub tool: String,
+}
+
+/// Who wrote the archive that begins so, however it is compressed inside; `None` when that can not be read.
+pub fn written(first: &[u8]) -> Option<Written> {
+    let cursor = &mut Cursor::new(first, Widths { int: 4, offset: 8 });
+    read_written(cursor).ok()
+}
+
+fn read_written(cursor: &mut Cursor<'_>) -> Result<Written, Stop> {
+    let minor = opening(cursor)?;
+    cursor.widths = widths(cursor)?;
+    let _format = cursor.byte()?;
+    let _compression = if minor >= 15 { i64::from(cursor.byte()?) } else { cursor.int()? };
+    created(cursor)?;
+    let mut text = || cursor.text().map(|text| text.map(words).unwrap_or_default());
+    Ok(Written { database: text()?, server: text()?, tool: text()? })
+}
+
 /// The magic and the version, whose last part (a revision) has always been 0.
 fn opening(cursor: &mut Cursor<'_>) -> Result<u8, Stop> {
     if cursor.take(MAGIC.len())? != MAGIC {

@@ -8,6 +8,7 @@
 
 pub mod changes;
 pub mod compare;
+mod confined;
 mod contents;
 mod cursor;
 mod custom;
@@ -28,9 +29,11 @@ use serde::{Deserialize, Serialize};
 
 pub use changes::{Changes, changes};
 pub use compare::{Comparison, compare};
+pub use confined::confined;
 pub use cursor::words;
 pub use difference::{Difference, Object};
 pub use digest::ContentDigest;
+pub use header::{Written, written};
 pub use model::{Entry, Facts, Fingerprint, Incomparable, LargeObjects, SequenceValue, Summary, TableDigest};
 pub use rows::{Counted, Rows};
 

@@ -63,6 +63,15 @@ pub struct Entry {
     pub definition: ContentDigest,
 }
 
+impl Entry {
+    /// Whether it is of the database as a whole and not of its content: a restore into another one leaves it.
+    pub fn is_of_database(&self) -> bool {
+        // Comments, rights and labels are of the database if their name begins so.
+        let about = matches!(self.kind.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL") && self.name.starts_with("DATABASE ");
+        about || matches!(self.kind.as_str(), "DATABASE" | "DATABASE PROPERTIES")
+    }
+}
+
 /// The rows of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableDigest {
@@ -133,7 +142,8 @@ pub struct Summary {
     pub large_objects: u64,
     /// How many things the fingerprint says nothing about.
     pub incomparable: u64,
-    /// The digest of everything but the facts: equal fingerprints of the same form have it in common.
+    /// The digest of everything but the facts and what names the database itself: equal fingerprints of the same form have it in
+    /// common, also where one is of a restored copy under another name.
     pub digest: ContentDigest,
 }
 
@@ -157,7 +167,7 @@ impl Fingerprint {
         let mut sum = ContentDigest::default();
         // No name holds a zero byte.
         let mut take = |parts: &[&str]| sum.add(ContentDigest::of(parts.join("\0").as_bytes()));
-        for entry in &self.inventory {
+        for entry in self.inventory.iter().filter(|entry| !entry.is_of_database()) {
             let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
             let (schema, owner, definition) = (or_none(&entry.schema), or_none(&entry.owner), entry.definition.to_string());
             take(&["entry", &entry.kind, &schema, &entry.name, &owner, &definition]);

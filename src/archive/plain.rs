@@ -4,7 +4,7 @@
 //! body may look the same. A script that is cut does not have `pg_dump`'s last lines. This module does not read scripts
 //! that other programs wrote.
 
-mod quoting;
+pub(super) mod quoting;
 mod section;
 
 use memchr::memchr;

@@ -14,6 +14,7 @@ use super::prune::PruneArgs;
 use super::retention::RetentionArgs;
 use super::show::ShowArgs;
 use crate::ids::{RefName, StepId};
+use crate::quantity::Duration;
 use crate::step::{Prove, RowsOf, Section, TablesAs};
 use crate::store::recall::At;
 use crate::{document, pipeline};
@@ -67,14 +68,33 @@ pub(super) enum Command {
     )]
     Apply(ApplyArgs),
     /// Restore a restore point into a database, proven before it gets its name
-    #[command(
-        after_help = "Examples:\n  runner restore orders --to drill --database orders_copy\n  runner restore orders --at 2026-11-20T02:17+09:00 --to postgresql://db2/orders\n  runner restore orders --to orders --replace\n  runner restore orders --to orders --tables orders,lines --as replace\n  runner restore orders --to orders --rows \"orders: customer_id = 7\"\n  runner restore orders --to orders --apply-patch orders-….sql\n  runner restore /backups/.runner/orders/2026-11/….manifest.json --to …\n\nShows what it will do first, what it takes away with `!`, and asks."
-    )]
+    #[command(after_help = "Examples:
+  runner restore orders --to drill --database orders_copy
+  runner restore orders --at 2026-11-20T02:17+09:00 --to drill
+  runner restore orders --to postgresql://admin@db2/orders
+  runner restore orders --to orders --replace    what is there is dumped first
+  runner restore /backups/.runner/orders/2026-11/….manifest.json \\
+    --to postgresql:///orders --identity key.txt
+  runner restore orders --to orders --tables orders,lines --as replace
+  runner restore orders --to orders --rows \"orders: customer_id = 7\"
+  runner restore orders --to orders --apply-patch orders-….sql
+  runner restore --file orders.sql.gz --to postgresql://admin@db2/orders
+  runner restore orders --to orders --replace --health http://localhost/health \\
+    --before '[\"systemctl\",\"stop\",\"orders\"]' \\
+    --after '[\"systemctl\",\"start\",\"orders\"]'
+
+Shows what it will do first, each line that takes something away with `!`, and
+asks. --before runs just before the swap, which takes a moment; with --drop-old
+before the safety dump, which is then all that is left of what was there.")]
     Restore(Box<RestoreArgs>),
     /// Prove a restore point that there is: restore it into a scratch server and compare
-    #[command(
-        after_help = "Examples:\n  runner verify orders                     the latest\n  runner verify orders --at 20261120T021700Z-4f3a9c\n  runner verify /backups/.runner/orders/2026-11/….manifest.json\n\nWrites a receipt beside the manifest. Exit code 11: it is not what was dumped."
-    )]
+    #[command(after_help = "Examples:
+  runner verify orders                     the latest
+  runner verify orders --at 20261120T021700Z-4f3a9c
+  runner verify /backups/.runner/orders/2026-11/….manifest.json \\
+    --identity key.txt
+
+Writes a receipt beside the manifest. Exit code 11: it is not what was dumped.")]
     Verify(Box<VerifyArgs>),
     /// List restore points: when, how large, how good, where
     #[command(
@@ -165,6 +185,17 @@ fn word<T: DeserializeOwned + Clone + Send + Sync + 'static>(words: &'static [&'
     PossibleValuesParser::new(words).try_map(|word| serde_json::from_value::<T>(serde_json::Value::String(word)))
 }
 
+/// A program and its arguments.
+#[derive(Debug, Clone)]
+pub(super) struct Argv(pub(super) Vec<String>);
+
+/// Reads a program and its arguments as JSON, so that no shell and no rule of quoting stands between.
+fn argv(text: &str) -> Result<Argv, String> {
+    let list: Vec<String> =
+        serde_json::from_str(text).map_err(|_| r#"write a JSON array of texts: '["systemctl","stop","orders"]'"#.to_owned())?;
+    if list.is_empty() { Err("there is no program in it".to_owned()) } else { Ok(Argv(list)) }
+}
+
 /// `validate`
 #[derive(Debug, ClapArgs)]
 pub(super) struct ValidateArgs {
@@ -231,7 +262,7 @@ pub(super) struct RunArgs {
 pub(super) struct PointArgs {
     /// The pipeline that made it (a file, or a name in pipelines/), or its manifest: a path, or `s3://BUCKET/KEY`
     #[arg(value_name = "PIPELINE|MANIFEST")]
-    pub(super) source: PathBuf,
+    pub(super) source: Option<PathBuf>,
     /// Which: latest, an id, or a time with its zone (the newest whose data is no younger)
     #[arg(long, value_name = "latest|ID|TIME", default_value = "latest")]
     pub(super) at: At,
@@ -270,7 +301,10 @@ pub(super) struct VerifyArgs {
 pub(super) struct RestoreArgs {
     #[command(flatten)]
     pub(super) point: PointArgs,
-    /// Where to: a connection of the pipeline, or postgresql://USER@HOST:PORT/DATABASE without a password
+    /// A dump that runner did not make, instead of a restore point: .sql, .dump, .tar, a folder; compressed or encrypted, whatever its name
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["at", "store", "artifact"], conflicts_with_all = ["tables", "rows", "globals", "apply_patch"])]
+    pub(super) file: Option<PathBuf>,
+    /// Where to: a connection of the pipeline, or postgresql://USER@HOST:PORT/DATABASE (its password from PGPASSWORD)
     #[arg(long, value_name = "CONNECTION|URL")]
     pub(super) to: String,
     /// The database to make; that of the connection unless given
@@ -333,6 +367,18 @@ pub(super) struct RestoreArgs {
     /// How what is restored is compared with what was dumped, before the database gets its name
     #[arg(long, value_parser = word::<Prove>(PROVE), default_value = "full")]
     pub(super) prove: Prove,
+    /// A program that runs just before the database gets its name, as a JSON array; may be given several times
+    #[arg(long, value_name = "ARGV_JSON", value_parser = argv)]
+    pub(super) before: Vec<Argv>,
+    /// A program that runs once the database is there, and in any case where one of --before has run
+    #[arg(long, value_name = "ARGV_JSON", value_parser = argv)]
+    pub(super) after: Vec<Argv>,
+    /// A page that must answer 200 in the end
+    #[arg(long, value_name = "URL")]
+    pub(super) health: Option<String>,
+    /// How long the page is asked again
+    #[arg(long, value_name = "DURATION", default_value = "2m", requires = "health")]
+    pub(super) health_for: Duration,
     /// Do it without asking
     #[arg(long)]
     pub(super) yes: bool,

@@ -60,7 +60,7 @@ pub(super) fn rules() -> String {
 pub(super) fn run(args: &DiffArgs, output: &Output) -> Result<Exit, Problem> {
     let (from, to) = points(args)?;
     let tokio = planning::tokio_runtime()?;
-    let [from, to] = [&from, &to].map(|meant| side(&View { meant, handle: tokio.handle() }));
+    let [from, to] = [&from, &to].map(|meant| side(&View::of(meant, tokio.handle())?));
     let (from, to) = (from?, to?);
     let closed = [&from, &to].into_iter().find_map(Side::closed);
     let changes =
@@ -111,8 +111,8 @@ impl Side {
 
 fn side(view: &View<'_>) -> Result<Side, Problem> {
     let store = view.store()?;
-    let at = &view.meant.point.at;
-    let point = recall(&*store, view.meant.maker(), at, view.meant.point.artifact.as_ref()).map_err(unfound)?;
+    let at = &view.point.at;
+    let point = recall(&*store, view.maker(), at, view.point.artifact.as_ref()).map_err(unfound)?;
     let dump = view.fingerprint(&point.artifact)?;
     Ok(Side { point, dump })
 }
@@ -127,7 +127,7 @@ fn unfound(error: RecallError) -> Problem {
 fn points(args: &DiffArgs) -> Result<(Meant, Meant), Problem> {
     let meant = |source: &PathBuf, at: At| {
         Meant::by(&PointArgs {
-            source: source.clone(),
+            source: Some(source.clone()),
             at,
             store: args.store.clone(),
             artifact: args.artifact.clone(),
@@ -152,8 +152,9 @@ fn points(args: &DiffArgs) -> Result<(Meant, Meant), Problem> {
 /// The restore point before the latest.
 fn before_the_latest(meant: &Meant) -> Result<At, Problem> {
     let tokio = planning::tokio_runtime()?;
-    let store: std::sync::Arc<dyn ObjectStore> = View { meant, handle: tokio.handle() }.store()?;
-    let points = commit::points(&*store, meant.maker()).map_err(|error| of_step(error.into()))?;
-    let few = || Problem::new(Exit::StepFailed, format!("{} keeps fewer than two restore points of {}", store.describe(), meant.maker()));
+    let view = View::of(meant, tokio.handle())?;
+    let store: std::sync::Arc<dyn ObjectStore> = view.store()?;
+    let points = commit::points(&*store, view.maker()).map_err(|error| of_step(error.into()))?;
+    let few = || Problem::new(Exit::StepFailed, format!("{} keeps fewer than two restore points of {}", store.describe(), view.maker()));
     points.get(1).map(|point| At::Run(point.run.clone())).ok_or_else(few)
 }

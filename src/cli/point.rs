@@ -21,7 +21,8 @@ use crate::store::spec::{LocalSpec, S3Spec};
 pub(super) struct Meant {
     /// The pipeline it comes from, where that is at hand; else an empty one with its name.
     pub(super) pipeline: Pipeline,
-    pub(super) point: PointRef,
+    /// None where a dump is meant that `runner` did not make.
+    pub(super) point: Option<PointRef>,
     pub(super) identity: Option<SecretRef>,
     pub(super) passphrase: Option<SecretRef>,
 }
@@ -29,13 +30,36 @@ pub(super) struct Meant {
 impl Meant {
     /// Reads the arguments.
     pub(super) fn by(args: &PointArgs) -> Result<Self, Problem> {
-        let mut meant = match manifest(&args.source)? {
-            Some(place) => by_manifest(place, args)?,
-            None => by_pipeline(args)?,
+        let none = || Problem::new(Exit::Usage, "which restore point? Name a pipeline or a manifest");
+        let source = args.source.as_deref().ok_or_else(none)?;
+        let meant = match manifest(source)? {
+            Some(place) => by_manifest(place, source, args)?,
+            None => by_pipeline(source, args)?,
         };
-        meant.identity = meant.lend("the-identity", args.identity.as_deref())?.or(meant.identity);
-        meant.passphrase = meant.lend("the-passphrase", args.passphrase_file.as_deref())?.or(meant.passphrase);
-        Ok(meant)
+        meant.lent(args)
+    }
+
+    /// No restore point, but what a pipeline declares, if one is named.
+    pub(super) fn without_point(args: &PointArgs, file: &Path) -> Result<Self, Problem> {
+        let pipeline = match args.source.as_deref() {
+            Some(source) => pipeline_at(source)?,
+            None => empty(named("file")?, file.display().to_string()),
+        };
+        let mut meant = Self { pipeline, point: None, identity: None, passphrase: None };
+        (meant.identity, meant.passphrase) = meant.keys();
+        meant.lent(args)
+    }
+
+    /// The keys that the pipeline's own verification is lent.
+    fn keys(&self) -> (Option<SecretRef>, Option<SecretRef>) {
+        self.verification().map(|(_, verify)| (verify.identity.clone(), verify.passphrase.clone())).unwrap_or_default()
+    }
+
+    fn lent(mut self, args: &PointArgs) -> Result<Self, Problem> {
+        let meant = &mut self;
+        meant.identity = meant.lend("the-identity", args.identity.as_deref())?.or(meant.identity.take());
+        meant.passphrase = meant.lend("the-passphrase", args.passphrase_file.as_deref())?.or(meant.passphrase.take());
+        Ok(self)
     }
 
     /// A secret in a file, declared under a name that no pipeline uses.
@@ -50,9 +74,12 @@ impl Meant {
         Ok(Some(SecretRef { secret: name }))
     }
 
-    /// The pipeline that made it.
-    pub(super) fn maker(&self) -> &PipelineName {
-        self.point.pipeline.as_ref().unwrap_or(&self.pipeline.name)
+    /// The restore point itself.
+    ///
+    /// # Errors
+    /// When only a file is meant; whoever reads restore points asks for one.
+    pub(super) fn the_point(&self) -> Result<&PointRef, Problem> {
+        self.point.as_ref().ok_or_else(|| Problem::new(Exit::Usage, "name a pipeline or a manifest"))
     }
 
     /// The way the pipeline verifies, if it does.
@@ -95,11 +122,17 @@ pub(super) fn named<T: TryFrom<String, Error: std::fmt::Display>>(text: &str) ->
     T::try_from(text.to_owned()).map_err(|error| Problem::new(Exit::Internal, error.to_string()))
 }
 
-fn by_pipeline(args: &PointArgs) -> Result<Meant, Problem> {
-    let mut found = files::pipelines(std::slice::from_ref(&args.source))?;
-    let (Some(pipeline), true) = (found.pop(), found.is_empty()) else {
-        return Err(Problem::new(Exit::Usage, format!("{} holds several pipelines; name one", args.source.display())));
-    };
+/// The one pipeline that is meant.
+fn pipeline_at(source: &Path) -> Result<Pipeline, Problem> {
+    let mut found = files::pipelines(&[source.to_owned()])?;
+    match (found.pop(), found.is_empty()) {
+        (Some(pipeline), true) => Ok(pipeline),
+        _ => Err(Problem::new(Exit::Usage, format!("{} holds several pipelines; name one", source.display()))),
+    }
+}
+
+fn by_pipeline(source: &Path, args: &PointArgs) -> Result<Meant, Problem> {
+    let pipeline = pipeline_at(source)?;
     let uploads =
         pipeline.steps.iter().filter_map(|step| if let Params::Upload(upload) = &step.params { Some(&upload.store) } else { None });
     let store = match &args.store {
@@ -111,9 +144,8 @@ fn by_pipeline(args: &PointArgs) -> Result<Meant, Problem> {
         }
     };
     let point = PointRef { store, pipeline: Some(pipeline.name.clone()), at: args.at.clone(), artifact: args.artifact.clone() };
-    let mut meant = Meant { pipeline, point, identity: None, passphrase: None };
-    let lent = meant.verification().map(|(_, verify)| (verify.identity.clone(), verify.passphrase.clone()));
-    (meant.identity, meant.passphrase) = lent.unwrap_or_default();
+    let mut meant = Meant { pipeline, point: Some(point), identity: None, passphrase: None };
+    (meant.identity, meant.passphrase) = meant.keys();
     Ok(meant)
 }
 
@@ -165,13 +197,21 @@ fn store_at(root: &str, source: &Path) -> Result<StoreSpec, Problem> {
     Ok(folder(PathBuf::from(path)))
 }
 
-fn by_manifest(place: Place, args: &PointArgs) -> Result<Meant, Problem> {
+fn by_manifest(place: Place, source: &Path, args: &PointArgs) -> Result<Meant, Problem> {
     if args.at != At::Latest {
         return Err(Problem::new(Exit::Usage, "a manifest is one restore point; --at chooses among those of a pipeline"));
     }
     let store: RefName = args.store.clone().map_or_else(|| named("store"), Ok)?;
-    let pipeline = Pipeline {
-        name: place.pipeline.clone(),
+    let pipeline =
+        Pipeline { stores: BTreeMap::from([(store.clone(), place.store)]), ..empty(place.pipeline.clone(), source.display().to_string()) };
+    let point = PointRef { store, pipeline: Some(place.pipeline), at: At::Run(place.run), artifact: args.artifact.clone() };
+    Ok(Meant { pipeline, point: Some(point), identity: None, passphrase: None })
+}
+
+/// A pipeline that declares nothing.
+fn empty(name: PipelineName, path: String) -> Pipeline {
+    Pipeline {
+        name,
         description: None,
         schedule: None,
         objectives: Objectives::default(),
@@ -179,13 +219,11 @@ fn by_manifest(place: Place, args: &PointArgs) -> Result<Meant, Problem> {
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
         connections: BTreeMap::new(),
-        stores: BTreeMap::from([(store.clone(), place.store)]),
+        stores: BTreeMap::new(),
         steps: Vec::new(),
         chains: Vec::new(),
-        source: SourceFacts { path: args.source.display().to_string(), sha256: String::new() },
-    };
-    let point = PointRef { store, pipeline: Some(place.pipeline), at: At::Run(place.run), artifact: args.artifact.clone() };
-    Ok(Meant { pipeline, point, identity: None, passphrase: None })
+        source: SourceFacts { path, sha256: String::new() },
+    }
 }
 
 /// A folder as a store.

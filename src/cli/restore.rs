@@ -9,11 +9,13 @@ use super::output::{Output, Problem};
 use super::plan as planning;
 use super::point::{Meant, folder, named};
 use super::run::carry_out;
+use crate::diagnostic::Severity;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::{Chain, Pipeline};
 use crate::plan::Plan;
 use crate::postgres::spec::{ConnectionSpec, PostgresSpec};
-use crate::step::{Fetch, How, Params, Replace, Restore, Rows, RowsOf, Sql, Tables, TablesAs};
+use crate::secret::{SecretDecl, SecretRef};
+use crate::step::{Fetch, How, Http, Params, Replace, Restore, Rows, RowsOf, Sql, Tables, TablesAs};
 
 pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> {
     let pipeline = runbook(args)?;
@@ -24,7 +26,10 @@ pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> 
 
 /// The restore as a pipeline: fetch, then restore.
 fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
-    let mut meant = Meant::by(&args.point)?;
+    let mut meant = match &args.file {
+        Some(file) => Meant::without_point(&args.point, file)?,
+        None => Meant::by(&args.point)?,
+    };
     let connection = target(args, &mut meant)?;
     if let Some(patch) = &args.apply_patch {
         return reviewed(patch, connection, args, meant);
@@ -37,7 +42,12 @@ fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
         how: if args.clean { How::InPlace } else { How::Swap },
         drop_old: args.drop_old,
     });
-    let fetch = Fetch { from: meant.point.clone(), identity: meant.identity.clone(), passphrase: meant.passphrase.clone() };
+    let fetch = Fetch {
+        from: meant.point.clone(),
+        file: args.file.clone(),
+        identity: meant.identity.clone(),
+        passphrase: meant.passphrase.clone(),
+    };
     let restore = Restore {
         connection,
         database: args.database.clone(),
@@ -53,9 +63,27 @@ fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
         data_only: false,
         analyze: !args.no_analyze,
         prove: args.prove,
+        before: args.before.iter().map(|argv| argv.0.clone()).collect(),
+        after: args.after.iter().map(|argv| argv.0.clone()).collect(),
     };
-    let steps = vec![(named::<StepId>("fetch")?, Params::Fetch(fetch)), (named("restore")?, Params::Restore(restore))];
+    let mut steps = vec![(named::<StepId>("fetch")?, Params::Fetch(fetch)), (named("restore")?, Params::Restore(restore))];
+    if let Some(url) = &args.health {
+        steps.push((named("health")?, Params::Http(health(url, args)?)));
+    }
+    for (_, params) in &steps {
+        // What a pipeline's text is checked for; the arguments are in nobody's file.
+        if let Some(problem) = params.facts().problems().into_iter().find(|problem| problem.severity == Severity::Error) {
+            let told = Problem::new(Exit::Usage, problem.message);
+            return Err(problem.help.iter().fold(told, Problem::help));
+        }
+    }
     meant.frame("restore", steps, vec![Chain { source: 0, filters: Vec::new(), sink: 1 }])
+}
+
+/// The question whether the service is well, asked until it is.
+fn health(url: &str, args: &RestoreArgs) -> Result<Http, Problem> {
+    let asked = serde_json::json!({ "url": url, "for": args.health_for, "every": "1s" });
+    serde_json::from_value(asked).map_err(|error| Problem::new(Exit::Usage, format!("--health: {error}")))
 }
 
 /// The connection that is meant: one of the pipeline, or a URL.
@@ -73,10 +101,17 @@ fn target(args: &RestoreArgs, meant: &mut Meant) -> Result<RefName, Problem> {
             }
         });
     }
-    let spec = PostgresSpec { url: Some(args.to.clone()), ..PostgresSpec::default() };
+    // A pipeline must not depend on what happens to be exported; who writes a URL by hand means it so.
+    let password = std::env::var_os("PGPASSWORD").filter(|value| !value.is_empty()).map(|_| named::<RefName>("target-password"));
+    let password = password.transpose()?.map(|secret| {
+        meant.pipeline.secrets.insert(secret.clone(), SecretDecl::in_variable("PGPASSWORD"));
+        SecretRef { secret }
+    });
+    let spec = PostgresSpec { url: Some(args.to.clone()), password, ..PostgresSpec::default() };
     if let Some(wrong) = crate::postgres::conninfo::offline_problems(&spec).into_iter().next() {
-        return Err(Problem::new(Exit::Usage, format!("--to: {wrong}"))
-            .help("passwords come from PGPASSFILE or PGPASSWORD, never from the command line"));
+        return Err(
+            Problem::new(Exit::Usage, format!("--to: {wrong}")).help("the password comes from PGPASSWORD, never from the command line")
+        );
     }
     let name: RefName = named("target")?;
     meant.pipeline.connections.insert(name.clone(), ConnectionSpec::Postgres(spec));
@@ -127,7 +162,10 @@ fn safety(args: &RestoreArgs, meant: &mut Meant) -> Result<Option<RefName>, Prob
             return Err(problem.help("it goes with --replace, and with --tables … --as replace or merge"));
         }
         None if !changes => return Ok(None),
-        None => meant.point.store.clone(),
+        None => {
+            let none = || Problem::new(Exit::Usage, "where does the safety dump go?").help("name a folder: --safety ./safety");
+            meant.point.as_ref().map(|point| point.store.clone()).ok_or_else(none)?
+        }
         Some(word) => match RefName::new(word.clone()).ok().filter(|name| meant.pipeline.stores.contains_key(name)) {
             Some(name) => name,
             None if word.contains('/') => {

@@ -9,10 +9,10 @@ use super::output::{Output, Problem};
 use super::plan as planning;
 use super::point::Meant;
 use crate::diagnostic::Class;
-use crate::ids::RefName;
+use crate::ids::{PipelineName, RefName};
 use crate::render::point::{self as render, Looked, Shown, Tables};
 use crate::secret::Secrets;
-use crate::step::{Keys, StepError, read_fingerprint};
+use crate::step::{Keys, PointRef, StepError, read_fingerprint};
 use crate::store::manifest::{Applied, Artifact};
 use crate::store::{self, ObjectStore, StoreError, catalog};
 use crate::stream::Cancel;
@@ -36,7 +36,7 @@ pub(super) struct ShowArgs {
 pub(super) fn run(args: &ShowArgs, output: &Output) -> Result<Exit, Problem> {
     let meant = Meant::by(&args.point)?;
     let tokio = planning::tokio_runtime()?;
-    let view = View { meant: &meant, handle: tokio.handle() };
+    let view = View::of(&meant, tokio.handle())?;
     let (shown, needs) = view.shown(args)?;
     match args.format {
         Format::Json => Output::json(&render::json(&shown))?,
@@ -74,31 +74,41 @@ pub(super) enum Opened<T> {
 /// What opens things, for commands that only read.
 pub(super) struct View<'a> {
     pub(super) meant: &'a Meant,
+    pub(super) point: &'a PointRef,
     pub(super) handle: &'a tokio::runtime::Handle,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    pub(super) fn of(meant: &'a Meant, handle: &'a tokio::runtime::Handle) -> Result<Self, Problem> {
+        Ok(Self { meant, point: meant.the_point()?, handle })
+    }
+
+    /// The pipeline that made the restore point.
+    pub(super) fn maker(&self) -> &'a PipelineName {
+        self.point.pipeline.as_ref().unwrap_or(&self.meant.pipeline.name)
+    }
+
     /// The store that is meant.
     pub(super) fn store(&self) -> Result<std::sync::Arc<dyn ObjectStore>, Problem> {
-        self.open(&self.meant.point.store).map_err(|error| of_step(error.into()))
+        self.open(&self.point.store).map_err(|error| of_step(error.into()))
     }
 
     fn open(&self, name: &RefName) -> Result<std::sync::Arc<dyn ObjectStore>, StoreError> {
         let stores = &self.meant.pipeline.stores;
         // A manifest that is read by its place knows no names: then what it names lies where it lies itself.
-        let spec = stores.get(name).or_else(|| stores.get(&self.meant.point.store));
+        let spec = stores.get(name).or_else(|| stores.get(&self.point.store));
         let missing = || StoreError::Missing { store: name.to_string(), key: ".runner".to_owned() };
         store::open(spec.ok_or_else(missing)?, self.handle)
     }
 
     fn shown(&self, args: &ShowArgs) -> Result<(Shown, Option<StepError>), Problem> {
         let store = self.store()?;
-        let (pipeline, at) = (self.meant.maker(), &self.meant.point.at);
+        let (pipeline, at) = (self.maker(), &self.point.at);
         let point = catalog::find(&*store, pipeline, at).map_err(|error| of_step(error.into()))?;
         let (mut tables, mut needs) = (Vec::new(), None);
         let artifacts = point.manifest.as_ref().map_or(&[][..], |manifest| &manifest.artifacts);
         let wanted = |artifact: &&Artifact| {
-            let step = self.meant.point.artifact.as_ref();
+            let step = self.point.artifact.as_ref();
             step.map_or(artifact.origin.kind == "dump", |step| artifact.step == *step)
         };
         for artifact in artifacts.iter().filter(|_| args.tables).filter(wanted) {
@@ -116,7 +126,7 @@ impl View<'_> {
         let objects = (!args.no_objects).then(|| artifacts.iter().flat_map(|artifact| self.look(artifact)).collect());
         let shown = Shown {
             pipeline: pipeline.clone(),
-            store: self.meant.point.store.clone(),
+            store: self.point.store.clone(),
             stores: self.meant.pipeline.stores.clone(),
             objects,
             tables: args.tables.then_some(tables),

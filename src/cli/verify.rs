@@ -25,7 +25,7 @@ fn drill(args: &VerifyArgs) -> Result<Pipeline, Problem> {
     };
     let verify = VerifyRestore {
         of: None,
-        from: Some(meant.point.clone()),
+        from: meant.point.clone(),
         identity: meant.identity.clone(),
         passphrase: meant.passphrase.clone(),
         jobs: args.jobs.or(own.jobs),

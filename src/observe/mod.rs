@@ -13,12 +13,12 @@ use tokio::runtime::Handle;
 
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
-use crate::pipeline::{Pipeline, Step};
+use crate::pipeline::{Pipeline, Step, ancestors};
 use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
 use crate::postgres::target::TargetFacts;
 use crate::postgres::{ConnectionSpec, Installed};
 use crate::secret::{Presence, SecretRef, Secrets};
-use crate::step::{Params, PointRef, StepError};
+use crate::step::{FileFacts, Params, PointRef, StepError, look_at_file};
 use crate::store::recall::{Recalled, recall};
 use crate::store::{self, StoreError, StoreSpec, catalog};
 
@@ -55,6 +55,7 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         missing_servers: missing_servers(pipeline, &points),
         points,
         catalogs: catalogs(pipeline, handle),
+        files: files(pipeline),
         targets: targets(pipeline, &secrets, handle),
         secrets: presence(pipeline, &secrets),
         scratch_free: free(&std::env::temp_dir()),
@@ -108,6 +109,19 @@ fn catalogs(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<RefName, Reach<Cat
     found
 }
 
+/// The dumps that this program did not make, as their first bytes tell.
+fn files(pipeline: &Pipeline) -> BTreeMap<StepId, Reach<FileFacts>> {
+    let named = pipeline.steps.iter().filter_map(|step| match &step.params {
+        Params::Fetch(fetch) => Some((step.id.clone(), fetch.file.as_deref()?)),
+        _ => None,
+    });
+    let unfit = |error: StepError| {
+        let advice = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        Reach::Failed { message: format!("{}{advice}", error.message), class: error.class }
+    };
+    named.map(|(step, file)| (step, look_at_file(file).map_or_else(unfit, Reach::Reached))).collect()
+}
+
 /// The places that steps restore into.
 fn targets(pipeline: &Pipeline, secrets: &Secrets, handle: &Handle) -> BTreeMap<StepId, Reach<TargetFacts>> {
     let restores =
@@ -122,10 +136,13 @@ fn targets(pipeline: &Pipeline, secrets: &Secrets, handle: &Handle) -> BTreeMap<
     looked.collect()
 }
 
-/// Whether a connection only says where to restore to: then its database need not be there.
+/// Whether a connection only says where to restore to, or is used in what was restored there: then its database need not be there yet.
 fn only_restored(pipeline: &Pipeline, name: &RefName) -> bool {
-    let mut using = pipeline.steps.iter().filter(|step| step.params.facts().references().connections.contains(&name)).peekable();
-    using.peek().is_some() && using.all(|step| step.params.facts().makes_database())
+    let uses = |step: &&Step| step.params.facts().references().connections.contains(&name);
+    let makes = |step: &Step| uses(&step) && step.params.facts().makes_database();
+    let after = |step: &Step| ancestors(&pipeline.steps, step).iter().filter_map(|id| pipeline.step(id)).any(makes);
+    let mut using = pipeline.steps.iter().filter(uses).peekable();
+    using.peek().is_some() && using.all(|step| makes(step) || after(step))
 }
 
 /// What the filters of a dump leave out. A database that does not answer is told of by its connection.

@@ -54,7 +54,7 @@ pub fn artifact_of(steps: &[Step], step: &Step, verify: &VerifyRestore) -> Resul
 }
 
 /// Every step that a step waits for, directly or not, in the order of the file.
-pub(super) fn ancestors(steps: &[Step], step: &Step) -> Vec<StepId> {
+pub fn ancestors(steps: &[Step], step: &Step) -> Vec<StepId> {
     let mut found: Vec<&StepId> = Vec::new();
     let mut open: Vec<&StepId> = step.needs.iter().collect();
     while let Some(id) = open.pop() {
@@ -299,12 +299,25 @@ impl Dataflow<'_> {
                 (*filter, message, "remove it: the manifest knows what is to be undone")
             }
             (true, true, None) => {
+                self.file_alone(chain);
                 self.one_manifest(chain);
                 return;
             }
             (false, false, _) => return,
         };
         self.error("not-a-way-back", index, "/uses", message).help = Some(help.to_owned());
+    }
+
+    /// A dump in a file has no manifest: nothing tells which server it needs, and no globals are beside it.
+    fn file_alone(&mut self, chain: &Chain) {
+        let (Params::Fetch(fetch), Params::Restore(restore)) = (&self.steps[chain.source].params, &self.steps[chain.sink].params) else {
+            return;
+        };
+        let asked = [("tables", restore.tables.is_some()), ("rows", restore.rows.is_some()), ("globals", restore.globals)];
+        let Some((field, _)) = asked.into_iter().find(|(_, asked)| *asked && fetch.file.is_some()) else { return };
+        let message = format!("`{field}` takes a restore point, and `{}` reads a file", self.steps[chain.source].id);
+        let help = "restore the file into a database of its own first, or `fetch` with `from`";
+        self.error("not-a-way-back", chain.sink, &format!("/with/{field}"), message).help = Some(help.to_owned());
     }
 
     /// A run makes one restore point: either of what it dumps, or of what it is about to replace.

@@ -14,6 +14,6 @@ mod model;
 pub mod schema;
 
 pub use codes::CODES;
-pub use dataflow::artifact_of;
+pub use dataflow::{ancestors, artifact_of};
 pub use load::{Loaded, duplicate_names, load};
 pub use model::{Chain, Defaults, Objectives, OnFailure, Pipeline, Retry, Schedule, SourceFacts, Step, When};

@@ -25,6 +25,7 @@ pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
     connections(pipeline, observed, &mut found);
     stores(observed, &mut found);
     points(observed, &mut found);
+    files(observed, &mut found);
     targets(pipeline, observed, &mut found);
     majors::findings(pipeline, observed, &mut found);
     space(pipeline, observed, &mut found);
@@ -114,6 +115,15 @@ fn points(observed: &Observed, found: &mut Vec<Finding>) {
                 Finding::new(Severity::Error, *class, format!("step {step}"), message.clone())
                     .help("`runner list` shows the restore points there are"),
             );
+        }
+    }
+}
+
+/// Dumps in files that can not be read, or are none.
+fn files(observed: &Observed, found: &mut Vec<Finding>) {
+    for (step, reach) in &observed.files {
+        if let Reach::Failed { message, class } = reach {
+            found.push(Finding::new(Severity::Error, *class, format!("step {step}"), message.clone()));
         }
     }
 }

@@ -340,7 +340,11 @@ pub(super) fn steps_back(step: &Step, work: &Work, place: &str) -> Vec<StepWords
         Stage::Undo(undo) => Some(part(verb(&undo.what), undo.what.clone())),
         Stage::Apply(_) => None,
     });
-    std::iter::once(part("fetch", "read back from the store".to_owned())).chain(undone).chain([part("restore", place.to_owned())]).collect()
+    let read = match &flow.source.part {
+        Source::File(file) => file.path.display().to_string(),
+        _ => "read back from the store".to_owned(),
+    };
+    std::iter::once(part("fetch", read)).chain(undone).chain([part("restore", place.to_owned())]).collect()
 }
 
 /// What undoing a stage is called.

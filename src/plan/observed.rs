@@ -11,6 +11,7 @@ use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::postgres::target::TargetFacts;
 use crate::secret::Presence;
+use crate::step::FileFacts;
 use crate::store::recall::Recalled;
 
 /// What was found out.
@@ -36,6 +37,9 @@ pub struct Observed {
     /// What the stores keep of this pipeline that a step deletes from.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub catalogs: BTreeMap<RefName, Reach<CatalogFacts>>,
+    /// The dumps that steps read and this program did not make, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<StepId, Reach<FileFacts>>,
     /// The places that steps restore into, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<StepId, Reach<TargetFacts>>,

@@ -11,8 +11,8 @@ use crate::quantity::bytes;
 use crate::step::restore::{Safety, schema_of};
 use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork};
 use crate::step::{
-    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Filter, Flow, How, Params, Prove, Replace, Restore, Sink, Source, Stage, Staged,
-    Work,
+    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Fetch, FileBack, FileFacts, Filter, Flow, How, Params, Prove, Replace, Restore,
+    Sink, Source, Stage, Staged, StepKind as _, Work,
 };
 use crate::store::recall::Recalled;
 use crate::stream::digest::Algorithm;
@@ -25,9 +25,10 @@ impl Lower<'_> {
         let (first, last) = (&steps[chain.source], &steps[chain.sink]);
         let Params::Fetch(fetch) = &first.params else { return Vec::new() };
         let facts = self.observed.targets.get(&last.id).and_then(Reach::facts);
-        let back = self.recalled(first, &fetch.from, (fetch.identity.as_ref(), fetch.passphrase.as_ref()));
-        let origin = back.read.recalled.as_ref().map(|recalled| Box::new(recalled.artifact.origin.clone()));
-        let globals = back.read.recalled.as_ref().filter(|_| restore.globals).and_then(|recalled| recalled.globals.clone().map(Box::new));
+        let back = fetch.from.as_ref().map(|point| self.recalled(first, point, (fetch.identity.as_ref(), fetch.passphrase.as_ref())));
+        let recalled = back.as_ref().and_then(|back| back.read.recalled.clone());
+        let origin = recalled.as_ref().map(|recalled| Box::new(recalled.artifact.origin.clone()));
+        let globals = recalled.as_ref().filter(|_| restore.globals).and_then(|recalled| recalled.globals.clone().map(Box::new));
         let work = |part| RestoreWork {
             part,
             artifact: first.id.clone(),
@@ -37,11 +38,19 @@ impl Lower<'_> {
             passphrase: fetch.passphrase.clone(),
             globals: globals.clone(),
         };
-        let parts = Parts { first, last, restore, facts, recalled: back.read.recalled.clone() };
+        let parts = Parts { first, last, restore, facts, recalled };
         if restore.by_scratch() {
-            return self.partial(&parts, back, fetch, &work);
+            return back.map_or_else(Vec::new, |back| self.partial(&parts, back, fetch, &work));
         }
-        let mut nodes = self.safety(&parts);
+        // Where only the safety dump will hold what is replaced, nothing may be written behind it any more.
+        let hooks = parts.before();
+        let early = parts.drops_old() || restore.in_place();
+        let (mut nodes, late) = if early { (hooks, Vec::new()) } else { (Vec::new(), hooks) };
+        let mut safety = self.safety(&parts);
+        if let (Some(first), Some(stopped)) = (safety.first_mut(), nodes.last()) {
+            first.after.push((stopped.node.id.clone(), Edge::OnSuccess));
+        }
+        nodes.extend(safety);
         let mut before: Vec<_> = nodes.last().map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess)).into_iter().collect();
         if restore.globals {
             let globals = parts.globals(work(RestorePart::Globals));
@@ -49,9 +58,13 @@ impl Lower<'_> {
             nodes.push(Lowered { node: globals, after, needs: None });
         }
         let prepare = parts.effect("prepare", Action::Restore, work(RestorePart::Prepare), &parts.words_of_prepare());
-        let mut load = parts.load(back);
-        load.reason = format!("restores {}", fetch.from.words());
-        let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof());
+        let mut load = match back {
+            Some(back) => parts.load(back),
+            None => parts.load_file(self.file(first, fetch)),
+        };
+        load.reason = format!("restores {}", fetch.words());
+        let how = if fetch.file.is_some() { Prove::Off } else { restore.prove };
+        let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof(how));
         let swap = (!restore.in_place()).then(|| parts.swap(work(RestorePart::Swap)));
         let end = if restore.in_place() { "the lock ends" } else { "an unfinished database is dropped, the lock ends" };
         let mut finish = parts.effect("finish", Action::Restore, work(RestorePart::Finish), end);
@@ -66,9 +79,30 @@ impl Lower<'_> {
         nodes.push(Lowered { node: prepare, after: before, needs: Some(needs) });
         nodes.push(Lowered::part(load, vec![(prepared, Edge::OnProduct)]));
         nodes.push(Lowered::part(prove, vec![(loaded, Edge::OnProduct)]));
-        nodes.extend(swap.map(|swap| Lowered::part(swap, vec![(proven, Edge::OnProduct)])));
+        let swapped = swap.as_ref().map_or_else(|| proven.clone(), |swap| swap.id.clone());
+        let stopped = late.last().map(|lowered| (lowered.node.id.clone(), Edge::OnProduct));
+        nodes.extend(late.into_iter().enumerate().map(|(index, mut hook)| {
+            hook.after.extend((index == 0).then(|| (proven.clone(), Edge::OnProduct)));
+            Lowered { needs: Some(Vec::new()), ..hook }
+        }));
+        nodes.extend(swap.map(|swap| Lowered::part(swap, std::iter::once((proven, Edge::OnProduct)).chain(stopped).collect())));
         nodes.push(Lowered::part(finish, always));
+        nodes.extend(parts.after(&swapped, work));
         nodes
+    }
+
+    /// A dump in a file, as it was seen.
+    fn file(&self, step: &Step, fetch: &Fetch) -> (FileBack, Option<String>) {
+        let found = self.observed.files.get(&step.id).and_then(Reach::facts);
+        let file = FileBack {
+            path: fetch.file.clone().unwrap_or_default(),
+            bytes: found.and_then(|found| found.bytes),
+            identity: fetch.identity.clone(),
+            passphrase: fetch.passphrase.clone(),
+        };
+        let size = |found: &FileFacts| found.bytes.map(|size| format!(" ({})", bytes(size))).unwrap_or_default();
+        let words = found.map(|found| format!("{}{}: {}", file.path.display(), size(found), found.words()));
+        (file, words)
     }
 
     /// A dump of what is replaced, and its commit: nothing is taken away before both are there.
@@ -180,9 +214,9 @@ impl Parts<'_> {
         format!("an empty database {} beside {}", building.unwrap_or_default(), self.database()).replace("  ", " ")
     }
 
-    fn words_of_proof(&self) -> String {
+    fn words_of_proof(&self, how: Prove) -> String {
         let analyze = if self.restore.analyze { "gather statistics, " } else { "" };
-        let compare = match self.restore.prove {
+        let compare = match how {
             Prove::Full => "compare everything with what was dumped",
             Prove::Counts => "compare the rows of each table with what was dumped",
             Prove::Off => "count rows",
@@ -190,19 +224,77 @@ impl Parts<'_> {
         format!("{analyze}{compare}")
     }
 
+    /// Whether the safety dump is all that will be left of what is replaced.
+    fn drops_old(&self) -> bool {
+        self.existing().is_some() && self.restore.replace.as_ref().is_some_and(|replace| replace.drop_old)
+    }
+
+    /// The programs that run before anything is taken away, one after the other.
+    fn before(&self) -> Vec<Lowered> {
+        let mut nodes: Vec<Lowered> = Vec::new();
+        for (index, command) in self.restore.hooks(&self.restore.before).enumerate() {
+            let words = command.words();
+            let effect = Work::Effect(Staged { step: self.last.id.clone(), part: Effect::Command(command) });
+            let made = self.hook(&format!("before-{}", index + 1), effect, &words, "applications must not write to what is taken away");
+            let after = nodes.last().map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess));
+            let needs = if index == 0 { None } else { Some(Vec::new()) };
+            nodes.push(Lowered { node: made, after: after.into_iter().collect(), needs });
+        }
+        nodes
+    }
+
+    /// The programs that run once the database has its name, and also where it could not get it, if others ran before.
+    fn after(&self, swap: &NodeId, work: impl Fn(RestorePart) -> RestoreWork) -> Vec<Lowered> {
+        let mut nodes: Vec<Lowered> = Vec::new();
+        for (index, command) in self.restore.hooks(&self.restore.after).enumerate() {
+            let effect = Effect::Restore(Box::new(work(RestorePart::After(index))));
+            let effect = Work::Effect(Staged { step: self.last.id.clone(), part: effect });
+            let reason =
+                if self.restore.before.is_empty() { "the database is there" } else { "always: what was stopped is to be started again" };
+            let mut made = self.hook(&format!("after-{}", index + 1), effect, &command.words(), reason);
+            made.when = When::Always;
+            let before = nodes.last().map_or(swap, |lowered| &lowered.node.id).clone();
+            nodes.push(Lowered::part(made, vec![(before, Edge::Always)]));
+        }
+        nodes
+    }
+
+    /// A program is run once: nobody but its author knows what it does a second time.
+    fn hook(&self, part: &str, work: Work, words: &str, reason: &str) -> Node {
+        let mut made = node(NodeId::part(&self.last.id, part), self.last, Action::Act, work);
+        made.steps = vec![self.words("command", words)];
+        reason.clone_into(&mut made.reason);
+        made.retry.attempts = 1;
+        made
+    }
+
+    /// The flow from a file into the database.
+    fn load_file(&self, (file, words): (FileBack, Option<String>)) -> Node {
+        let mut made = self.loading(Source::File(file), Vec::new());
+        if let (Some(step), Some(words)) = (made.steps.first_mut(), words) {
+            step.words = words;
+        }
+        made
+    }
+
     /// The flow from the store into the database.
     fn load(&self, back: WayBack) -> Node {
         let WayBack { read, stages, target, expected } = back;
-        let stages = stages.into_iter().map(|undo| staged(self.first, Stage::Undo(undo)));
+        let stages = stages.into_iter().map(|undo| staged(self.first, Stage::Undo(undo))).collect();
+        let mut made = self.loading(Source::Fetch(read), stages);
+        made.target = Some(target);
+        made.expected_bytes = expected;
+        made
+    }
+
+    fn loading(&self, source: Source, stages: Vec<Staged<Stage>>) -> Node {
         let sink = Sink::Load(Box::new(LoadTarget { artifact: self.first.id.clone(), with: self.restore.clone() }));
-        let flow = Flow { source: staged(self.first, Source::Fetch(read)), stages: stages.collect(), sink: staged(self.last, sink) };
+        let flow = Flow { source: staged(self.first, source), stages, sink: staged(self.last, sink) };
         let mut made = node(NodeId::of(&self.first.id), self.last, Action::Restore, Work::Flow(Box::new(flow)));
         made.steps = steps_back(self.first, &made.work, "");
         if let Some(step) = made.steps.last_mut() {
             *step = self.words("restore", &self.last.params.facts().words());
         }
-        made.target = Some(target);
-        made.expected_bytes = expected;
         if self.restore.in_place() {
             made.action = Action::Replace;
             let size = self.existing().map(|(size, _)| format!(" ({})", bytes(size))).unwrap_or_default();
@@ -216,6 +308,12 @@ impl Parts<'_> {
         let database = self.database();
         let Some((size, sessions)) = self.existing() else {
             let mut made = self.effect("swap", Action::Restore, work, &format!("it is named {database}"));
+            // A plan that nobody looked for must not read as if nothing could be taken away.
+            if let (Some(replace), None) = (&self.restore.replace, self.facts) {
+                let fate = if replace.drop_old { "and dropped in the end" } else { "and kept as …_before_<time>" };
+                made.action = Action::Replace;
+                made.destroys.push(format!("if {database} is there, it is dumped to {} first, {fate}", replace.safety));
+            }
             "only a whole database has the name".clone_into(&mut made.reason);
             return made;
         };

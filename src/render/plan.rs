@@ -237,7 +237,8 @@ fn human_finding(finding: &Finding, paint: Paint) -> String {
 pub fn sum(plan: &Plan) -> String {
     let count = |action: Action| plan.nodes.iter().filter(|node| node.action == action).count();
     let verifications = plan.nodes.iter().filter(|node| node.action == Action::Verify && node.target.is_some()).count();
-    let restores = plan.nodes.iter().filter(|node| node.action == Action::Restore && node.target.is_some()).count();
+    let loads = |node: &&Node| matches!(&node.work, Work::Flow(flow) if matches!(flow.sink.part, Sink::Load(_)));
+    let restores = plan.nodes.iter().filter(loads).count();
     let parts = [
         (count(Action::Store), "object to store", "objects to store"),
         (count(Action::Commit), "restore point to commit", "restore points to commit"),

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::archive::Fingerprint;
 use crate::ids::{NodeId, StepId};
 use crate::store::Stored;
-use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Proof, Recovery, TableCount, overall};
+use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Origin, Proof, Recovery, TableCount, overall};
 use crate::store::recall::Recalled;
 
 /// What a run has done so far.
@@ -24,6 +24,8 @@ pub struct Ledger {
     pub artifacts: BTreeMap<StepId, Artifact>,
     /// Artifacts of earlier runs that were read back, by the step that read them.
     pub recalled: BTreeMap<StepId, Recalled>,
+    /// What is known of dumps that this program did not make, by the step that read them.
+    pub foreign: BTreeMap<StepId, Origin>,
     /// What each dump held, by the step that stored or read it.
     pub fingerprints: BTreeMap<StepId, Arc<Fingerprint>>,
     /// The manifest, once it is made; kept so that a second attempt at the commit writes the same bytes.

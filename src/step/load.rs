@@ -76,7 +76,8 @@ pub(super) fn stage(origin: &Origin, staged: bool, mut input: Stream, cx: &Cx<'_
             let archive = folder.path().join("dump");
             std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
             archive_tar::untar(input, &archive)?;
-            Ok(Ready::Staged(folder, archive))
+            let contents = contents_of(&archive)?;
+            Ok(Ready::Staged(folder, contents))
         }
         _ => Ok(Ready::Flowing(input)),
     }
@@ -179,6 +180,15 @@ impl<'a> Load<'a> {
         self.pg_restore().arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel).map_err(unrestorable)?;
         Ok(())
     }
+}
+
+/// The folder with the table of contents: the one a tar was unpacked into, or the only one in it, as `tar -c FOLDER` makes it.
+fn contents_of(unpacked: &Path) -> Result<PathBuf, StepError> {
+    let holds = |folder: &PathBuf| folder.join("toc.dat").is_file();
+    let entries = std::fs::read_dir(unpacked).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
+    let below = entries.flatten().map(|entry| entry.path());
+    let found = std::iter::once(unpacked.to_owned()).chain(below).find(holds);
+    found.ok_or_else(|| StepError::new(Class::Verification, "archive: this tar holds no dump: there is no toc.dat in it"))
 }
 
 /// What a restoring program complains of is the archive's fault until shown otherwise.

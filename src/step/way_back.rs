@@ -13,7 +13,7 @@ use crate::diagnostic::Class;
 use crate::ids::StepId;
 use crate::runtime::Verification;
 use crate::secret::{SecretRef, Secrets};
-use crate::store::manifest::{Applied, Artifact};
+use crate::store::manifest::{Applied, Artifact, Origin};
 use crate::store::{ObjectStore, Stored};
 use crate::stream::bytes::collect;
 use crate::stream::crypt::openpgp::Unlock;
@@ -31,6 +31,12 @@ pub(super) fn artifact(step: &StepId, cx: &Cx<'_>) -> Result<Artifact, StepError
         own.or_else(|| ledger.recalled.get(step).map(|recalled| &recalled.artifact)).cloned()
     });
     found.ok_or_else(|| StepError::new(Class::Failed, format!("`{step}` stored nothing in this run")))
+}
+
+/// Where what a step reads back comes from.
+pub(super) fn origin(step: &StepId, cx: &Cx<'_>) -> Result<Origin, StepError> {
+    let foreign = cx.runtime.ledger(|ledger| ledger.foreign.get(step).cloned());
+    foreign.map_or_else(|| Ok(artifact(step, cx)?.origin), Ok)
 }
 
 impl OpenSource for ReadBack {
@@ -69,6 +75,9 @@ pub struct Keys<'a> {
 pub(super) fn fingerprint(step: &StepId, keys: Keys<'_>, cx: &Cx<'_>) -> Result<Option<Arc<Fingerprint>>, StepError> {
     if let Some(own) = cx.runtime.ledger(|ledger| ledger.fingerprints.get(step).cloned()) {
         return Ok(Some(own));
+    }
+    if cx.runtime.ledger(|ledger| ledger.foreign.contains_key(step)) {
+        return Ok(None);
     }
     let artifact = artifact(step, cx)?;
     if artifact.fingerprint.is_none() {
@@ -128,7 +137,7 @@ fn undone(stage: &Applied, input: Stream, keys: Keys<'_>, secrets: &Secrets, can
     })
 }
 
-fn decrypted(scheme: Scheme, input: Stream, keys: Keys<'_>, secrets: &Secrets, cancel: &Cancel) -> Result<Stream, StepError> {
+pub(super) fn decrypted(scheme: Scheme, input: Stream, keys: Keys<'_>, secrets: &Secrets, cancel: &Cancel) -> Result<Stream, StepError> {
     let passphrase = keys.passphrase.map(|reference| secrets.open(reference)).transpose()?;
     let identity = keys.identity.map(|reference| secrets.open(reference)).transpose()?;
     match (scheme, identity, passphrase) {

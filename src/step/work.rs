@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::prune::PruneWork;
 use super::{
-    AcceptSink, ApplyFilter, Checksum, Command, Compress, Dump, Encrypt, Fetch, Globals, Http, Landing, Notify, OpenSource, PerformEffect,
-    Prune, Restore, Sql, Upload, VerifyRestore,
+    AcceptSink, ApplyFilter, Checksum, Command, Compress, Dump, Encrypt, Fetch, FileBack, Globals, Http, Landing, Notify, OpenSource,
+    PerformEffect, Prune, Restore, Sql, Upload, VerifyRestore,
 };
 use crate::ids::{RefName, StepId};
 use crate::quantity::Duration;
@@ -72,6 +72,8 @@ pub enum Source {
     Globals(Globals),
     /// An artifact read back from its store.
     Fetch(ReadBack),
+    /// A dump that this program did not make.
+    File(FileBack),
 }
 
 /// What is done to a stream.
@@ -257,6 +259,8 @@ pub enum RestorePart {
     Patch,
     /// The patch is applied.
     Apply,
+    /// A program that was asked for runs behind the swap: which one, from 0.
+    After(usize),
 }
 
 /// The commit of a run.
@@ -292,7 +296,11 @@ impl From<Globals> for Source {
 /// What it reads, and how it is undone, the planner fills in.
 impl From<Fetch> for Source {
     fn from(params: Fetch) -> Self {
-        Self::Fetch(ReadBack { artifact: StepId::nameless(), store: params.from.store, recalled: None })
+        let Fetch { from, file, identity, passphrase } = params;
+        match from {
+            Some(point) => Self::Fetch(ReadBack { artifact: StepId::nameless(), store: point.store, recalled: None }),
+            None => Self::File(FileBack { path: file.unwrap_or_default(), bytes: None, identity, passphrase }),
+        }
     }
 }
 
@@ -364,6 +372,7 @@ impl Source {
             Self::Dump(dump) => dump,
             Self::Globals(globals) => globals,
             Self::Fetch(fetch) => fetch,
+            Self::File(file) => file,
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod child;
 pub mod chunk;
 pub mod codec;
 pub mod crypt;
+pub mod detect;
 pub mod digest;
 pub mod expected;
 pub mod file;

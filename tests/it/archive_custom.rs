@@ -129,7 +129,15 @@ fn rows(found: &Fingerprint, server: &TestServer) {
 
 fn sequences(found: &Fingerprint) {
     let flat: Vec<String> = found.sequences.iter().map(|s| format!("{}={},{}", s.name, s.last_value, s.is_called)).collect();
-    let expected = ["counting=6,true", "everything_id_seq=53,true", "falling=-1,true", "untouched=1,false", "users_id_seq=200,true"];
+    let expected = [
+        "counting=6,true",
+        "everything_id_seq=53,true",
+        "falling=-1,true",
+        "the_rest_id_seq=2,true",
+        "the_rest_n_seq=2,true",
+        "untouched=1,false",
+        "users_id_seq=200,true",
+    ];
     assert_eq!(flat, expected);
 }
 

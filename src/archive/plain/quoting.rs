@@ -8,7 +8,7 @@ use memchr::memmem::find;
 
 /// What the next byte is in.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Quoting {
+pub(in crate::archive) enum Quoting {
     /// Nothing: it is SQL.
     #[default]
     None,
@@ -24,7 +24,7 @@ pub(super) enum Quoting {
 
 impl Quoting {
     /// Goes through one line, without its line break.
-    pub(super) fn line(&mut self, line: &[u8]) {
+    pub(in crate::archive) fn line(&mut self, line: &[u8]) {
         let mut at = 0;
         while at < line.len() {
             at += match self {

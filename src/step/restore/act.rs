@@ -11,10 +11,11 @@ use super::super::work::{RestorePart, RestoreWork};
 use super::super::{Cx, PerformEffect, Prove, StepError};
 use crate::archive::Fingerprint;
 use crate::diagnostic::Class;
+use crate::ids::NodeId;
 use crate::postgres::quote::identifier;
 use crate::postgres::target::{Target, derived};
 use crate::postgres::{Client, ConnInfo, Facts};
-use crate::runtime::Landed;
+use crate::runtime::{Landed, NodeRecord};
 use crate::store::manifest::Level;
 use crate::words::count;
 
@@ -35,6 +36,7 @@ impl PerformEffect for RestoreWork {
             RestorePart::Transfer => self.transfer(cx),
             RestorePart::Patch => self.patch(cx),
             RestorePart::Apply => self.apply(cx),
+            RestorePart::After(index) => self.after(index, cx),
         }
     }
 }
@@ -160,6 +162,25 @@ impl RestoreWork {
         }
         Ok(())
     }
+}
+
+impl RestoreWork {
+    /// Runs a program once the database is there, or where others ran before it should have been.
+    fn after(&self, index: usize, cx: &Cx<'_>) -> Result<(), StepError> {
+        let due = if self.with.before.is_empty() { cx.runtime.ledger(|ledger| ledger.landed.is_some()) } else { has_begun(cx) };
+        if !due {
+            cx.reports.note("not needed: nothing was stopped, and no database was made");
+            return Ok(());
+        }
+        self.with.hooks(&self.with.after).nth(index).map_or(Ok(()), |command| command.perform(cx))
+    }
+}
+
+/// Whether a program that was to run before has run, well or not.
+fn has_begun(cx: &Cx<'_>) -> bool {
+    let prefix = NodeId::part(cx.step, "before-");
+    let ran = |record: &NodeRecord| record.node.as_str().starts_with(prefix.as_str()) && (record.good || record.error.is_some());
+    cx.runtime.ledger(|ledger| ledger.nodes.iter().any(ran))
 }
 
 /// What a replaced database is called afterwards: `<database>_before_<time of the run>`.

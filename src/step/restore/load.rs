@@ -13,31 +13,31 @@ use crate::stream::Stream;
 
 impl AcceptSink for LoadTarget {
     fn accept(&self, input: Stream, upstream: &mut dyn Upstream, cx: &Cx<'_>, sent: &dyn Fn(u64)) -> Result<(), StepError> {
-        let artifact = super::super::way_back::artifact(&self.artifact, cx)?;
+        let origin = super::super::way_back::origin(&self.artifact, cx)?;
         let target = target(cx)?;
         let in_place = self.with.in_place();
         // An attempt that failed has left things in it.
         if !in_place && !target.is_empty()? {
             target.discard()?;
-            cx.reports.note_all(target.create(super::super::scratch::locale(&artifact.origin).as_ref())?);
+            cx.reports.note_all(target.create(super::super::scratch::locale(&origin).as_ref())?);
         }
         let place = if in_place { target.conninfo() } else { target.restoring() };
         let server = Facts::read(&place, cx.runtime.handle())?.major();
         let jobs = self.with.jobs.unwrap_or_else(one_a_core);
-        let load = Load::new(&artifact.origin, place, jobs, cx)?.with(self.with.options(), server)?;
+        let load = Load::new(&origin, place, jobs, cx)?.with(self.with.options(), server)?;
         if in_place {
             load.over().load(input).map_err(untouched)?;
         } else {
             load.load(input)?;
         }
-        upstream.settle()?;
-        sent(artifact.origin.bytes);
+        let bytes = upstream.settle()?.origin.bytes;
+        sent(bytes);
         if in_place {
             landed(&target, cx);
         }
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Decoded;
-            cx.reports.note(in_words(&verification.loaded(artifact.origin.bytes, None)));
+            cx.reports.note(in_words(&verification.loaded(bytes, None)));
         });
         Ok(())
     }

@@ -13,7 +13,9 @@ mod part;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Encrypt, Problem, Prove, References, Section, StepKind, Trouble};
+use std::collections::BTreeMap;
+
+use super::{Command, Encrypt, Problem, Prove, References, Section, StepKind, Trouble};
 use crate::diagnostic::Class;
 use crate::ids::RefName;
 
@@ -68,6 +70,16 @@ pub struct Restore {
     /// How what was restored is compared with what was dumped, before the database gets its name: `full` unless given.
     #[serde(default)]
     pub prove: Prove,
+    /// Programs that run just before the database gets its name, each a list of program and arguments: what stops the applications. With
+    /// `drop_old` they run before the safety dump, which is then all that is left. One that fails leaves everything as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(min = 1)))]
+    pub before: Vec<Vec<String>>,
+    /// Programs that run once the database has its name: what starts the applications. Where programs of `before` have run, these run
+    /// whatever happened since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(min = 1)))]
+    pub after: Vec<Vec<String>>,
 }
 
 /// What becomes of a database that is replaced.
@@ -155,12 +167,14 @@ impl StepKind for Restore {
             let at = move |problem: Problem| Problem { pointer: format!("{pointer}{}", problem.pointer), ..problem };
             encrypt.problems().into_iter().map(at)
         });
-        nothing.or(empty).into_iter().chain(encrypted).chain(self.mismatches()).collect()
+        let hooks = [("before", &self.before), ("after", &self.after)].map(|(field, commands)| self.problems_of(field, commands));
+        nothing.or(empty).into_iter().chain(encrypted).chain(self.mismatches()).chain(hooks.into_iter().flatten()).collect()
     }
 
     fn troubles(&self) -> Vec<Trouble> {
         let taken = self.rows.iter().filter_map(|rows| rows.patch.as_ref()).filter(|path| path.exists());
-        taken.map(|path| Trouble { class: Class::Failed, message: bring::taken(path), help: Some(bring::TAKEN.to_owned()) }).collect()
+        let taken = taken.map(|path| Trouble { class: Class::Failed, message: bring::taken(path), help: Some(bring::TAKEN.to_owned()) });
+        taken.chain(self.hooks(&self.before).chain(self.hooks(&self.after)).flat_map(|command| command.troubles())).collect()
     }
 }
 
@@ -169,6 +183,20 @@ impl Restore {
     fn encryptions(&self) -> impl Iterator<Item = (&'static str, &Encrypt)> {
         let replaced = self.replace.iter().filter_map(|replace| Some(("/replace/encrypt", replace.encrypt.as_ref()?)));
         replaced.chain(self.tables.iter().filter_map(|tables| Some(("/tables/encrypt", tables.encrypt.as_ref()?))))
+    }
+
+    /// Programs around the swap, as commands.
+    pub fn hooks<'a>(&self, of: &'a [Vec<String>]) -> impl Iterator<Item = Command> + use<'a> {
+        of.iter().map(|argv| Command { argv: argv.clone(), env: BTreeMap::new(), cwd: None })
+    }
+
+    fn problems_of(&self, field: &str, of: &[Vec<String>]) -> Vec<Problem> {
+        let named = |(index, command): (usize, Command)| {
+            let place = format!("/{field}/{index}");
+            let moved = move |problem: Problem| Problem { pointer: problem.pointer.replacen("/argv", &place, 1), ..problem };
+            command.problems().into_iter().map(moved).collect::<Vec<_>>()
+        };
+        self.hooks(of).enumerate().flat_map(named).collect()
     }
 
     /// Whether something of the archive is left out on purpose, so that what is restored can not equal what was dumped.

@@ -1,0 +1,142 @@
+//! Restores that do not come to their end: what they leave, what they say, and who is kept out meanwhile.
+
+#![expect(clippy::unwrap_used, reason = "what a test can not be set up without fails it")]
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::apply_support::{Bench, shop};
+use crate::servers::ports;
+use crate::servers::postgres::{Options, TestServer};
+use crate::servers::small_disk::SmallDisk;
+
+const STEPS: &str = "steps:
+  - { id: dump, uses: dump, with: { connection: shop } }
+  - { id: compress, uses: compress, with: { level: 1 } }
+  - { id: upload, uses: upload, with: { store: vault, key: \"{{ run.id }}.dump.zst\" } }
+";
+
+/// A `pg_restore` that waits behind the definitions until a file is there.
+const WAITS: &str = "case \"$*\" in *--list*) exec \"$REAL\" \"$@\";; esac
+\"$REAL\" --section=pre-data \"$@\" || exit $?
+: > @/half; while [ ! -e @/go ]; do sleep 0.05; done; exec \"$REAL\" --section=data --section=post-data \"$@\"";
+
+fn backed_up(mib: u32) -> (TestServer, Bench) {
+    let (server, bench) = (shop(mib), Bench::new());
+    bench.pipeline(&server, STEPS);
+    bench.apply().is(0, &[]);
+    (server, bench)
+}
+
+fn names(server: &TestServer) -> String {
+    server.psql(
+        "postgres",
+        "select string_agg(datname, ' ' order by datname) from pg_database where not datistemplate and datname <> 'postgres'",
+    )
+}
+
+fn live(server: &TestServer) -> String {
+    server.psql("shop", "select count(*), min(id), max(id) from lines")
+}
+
+/// A restore in place of what is there, stopped half-way by the program above.
+fn begin(bench: &Bench) -> Child {
+    let mut command = bench.command(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--yes"]);
+    let out = |name: &str| std::fs::File::create(bench.path(name)).unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(out("out")).stderr(out("err")).spawn().unwrap();
+    let until = Instant::now() + Duration::from_mins(1);
+    while !bench.path("half").exists() {
+        let said = || std::fs::read_to_string(bench.path("err")).unwrap();
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < until, "it did not come half-way:\n{}", said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+#[test]
+fn restore_that_fails_half_way_leaves_what_was_there_and_says_what_it_dropped() {
+    let (server, bench) = backed_up(1);
+    server.psql("shop", "delete from lines where id > 42");
+    bench.program("pg_restore", "case \"$*\" in *--list*) exec \"$REAL\" \"$@\";; esac\n\"$REAL\" --section=pre-data \"$@\"; echo 'pg_restore: error: gave up' >&2; exit 1");
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--yes"]);
+    ran.is(11, &["gave up", "dropped shop_restoring, which was not finished; what was there before is untouched"]);
+    assert!(ran.stdout.contains("none was made; what was there before is untouched"), "{}", ran.stdout);
+    assert_eq!((names(&server).as_str(), live(&server).as_str()), ("shop", "42|1|42"));
+    bench.is_clean();
+}
+
+#[test]
+fn restore_that_is_killed_leaves_what_was_there_and_the_next_one_clears_up() {
+    let (server, bench) = backed_up(1);
+    server.psql("shop", "delete from lines where id > 42");
+    bench.program("pg_restore", WAITS);
+    let mut child = begin(&bench);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!((names(&server).as_str(), live(&server).as_str()), ("shop shop_restoring", "42|1|42"));
+    bench.file("go", "");
+    let planned = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace"]);
+    planned.is(64, &["shop_restoring of an unfinished restore goes"]);
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--yes"]);
+    ran.is(0, &["removed shop_restoring, which an unfinished restore had left"]);
+    assert_eq!(live(&server), "100|1|100");
+    assert!(names(&server).starts_with("shop shop_before_") && !names(&server).contains("restoring"), "{}", names(&server));
+    bench.is_clean();
+}
+
+#[test]
+fn restore_into_a_place_where_another_is_at_work_is_refused_and_names_it() {
+    let (server, bench) = backed_up(1);
+    bench.program("pg_restore", WAITS);
+    let mut child = begin(&bench);
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--yes"]);
+    ran.is(14, &["another restore into database \"shop\" is at work (process ", "since "]);
+    assert!(names(&server).contains("shop_restoring"), "the first one is not disturbed");
+    bench.file("go", "");
+    // Another place is free.
+    bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "other", "--yes"]).is(0, &[]);
+    let ended = child.wait().unwrap();
+    assert!(ended.success(), "{}", std::fs::read_to_string(bench.path("err")).unwrap());
+    assert!(names(&server).starts_with("other shop shop_before_"), "{}", names(&server));
+}
+
+#[test]
+fn restore_is_refused_before_anything_is_done_where_it_can_not_work() {
+    let (_source, mut bench) = backed_up(1);
+    let server = TestServer::start_with(16, &Options { hba: vec!["host all all 127.0.0.1/32 scram-sha-256"], ..Options::default() });
+    server.psql("postgres", "create role weak login password 'right'; create role strong login createdb password 'right'");
+    let at = |user: &str, port: u16| format!("postgresql://{user}@127.0.0.1:{port}/copy");
+    let restore = |bench: &Bench, to: &str| bench.run(&["restore", "pipeline.yaml", "--to", to, "--yes", "--no-owner"]);
+    bench.env("PGPASSWORD", "right");
+    restore(&bench, &at("weak", server.port)).is(77, &["may not create databases", "createdb"]);
+    restore(&bench, &at("strong", ports::one())).is(69, &["127.0.0.1"]);
+    restore(&bench, &at("strong", server.port)).is(0, &[]);
+    assert_eq!(names(&server), "copy");
+    bench.env("PGPASSWORD", "canary-wrong");
+    let ran = restore(&bench, &at("strong", server.port));
+    ran.is(77, &["password authentication failed"]);
+    assert!(!ran.stderr.contains("canary-wrong"), "{}", ran.stderr);
+    // Without programs of PostgreSQL nothing is restored, and it is said what to install.
+    let (other, bench) = backed_up(1);
+    std::fs::remove_dir_all(bench.path("bin")).unwrap();
+    std::fs::create_dir(bench.path("bin")).unwrap();
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "copy", "--yes"]);
+    assert!(ran.code == 69 && ran.stderr.contains("postgresql-client-"), "{}\n{}", ran.code, ran.stderr);
+    assert_eq!(names(&other), "shop");
+}
+
+#[test]
+fn restore_on_a_full_scratch_disk_says_so_and_leaves_nothing() {
+    SmallDisk::run("restore_stops::restore_on_a_full_scratch_disk_says_so_and_leaves_nothing", |disk| {
+        let (server, mut bench) = backed_up(16);
+        let opened = Command::new("chmod").arg("1777").arg(disk).status().unwrap();
+        assert!(opened.success());
+        bench.env("TMPDIR", disk.to_str().unwrap());
+        let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "copy", "--jobs", "2", "--yes"]);
+        ran.is(10, &["no space is left on the file system of", "dropped copy_restoring"]);
+        assert_eq!(names(&server), "shop");
+        assert_eq!(std::fs::read_dir(disk).unwrap().count(), 0, "the staged archive is removed");
+        // What is streamed needs no room.
+        bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "copy", "--jobs", "1", "--yes"]).is(0, &[]);
+    });
+}
