@@ -8,6 +8,7 @@ use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::de::DeserializeOwned;
 
 use super::diff::{DiffArgs, rules};
+use super::log::LogArgs;
 use super::retention::RetentionArgs;
 use super::show::ShowArgs;
 use crate::ids::{RefName, StepId};
@@ -93,6 +94,11 @@ pub(super) enum Command {
         after_help = "Examples:\n  runner retention simulate orders-nightly --keep daily=30,weekly=12,monthly=12\n  runner retention simulate orders-nightly --help"
     )]
     Retention(RetentionArgs),
+    /// Keep the table `backup_log` of a database, for those who ask with SQL
+    #[command(
+        after_help = "Examples:\n  runner log sync orders --to logs\n  runner log sync --help\n\nA `record` step writes each run there as it happens."
+    )]
+    Log(LogArgs),
     /// Try what pipelines need, and tell what is ready and what to mend
     #[command(
         after_help = "Examples:\n  runner doctor                    every pipeline in pipelines/\n  runner doctor orders             pipelines/orders.yaml\n  runner doctor --format json\n\nConnects to servers, and writes, reads back and deletes a small object in each\nstore. Warnings do not fail; what would make a run fail does."
@@ -404,6 +410,7 @@ impl Command {
             Self::Show(args) => args.format,
             Self::Diff(args) => args.format,
             Self::Retention(args) => args.format(),
+            Self::Log(args) => args.format(),
             Self::Doctor(args) => args.format,
             Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,
         }

@@ -11,6 +11,7 @@ mod exit;
 mod files;
 mod graph;
 mod list;
+mod log;
 mod output;
 mod plan;
 mod point;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),
+        Command::Log(args) => log::run(&args),
         Command::Doctor(args) => doctor::run(&args, &output),
         Command::Graph(args) => graph::run(&args),
         Command::Schema(args) => schema::run(&args),

@@ -25,7 +25,7 @@ pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> 
 /// The restore as a pipeline: fetch, then restore.
 fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
     let mut meant = Meant::by(&args.point)?;
-    let connection = target(args, &mut meant)?;
+    let connection = target(&args.to, &mut meant.pipeline)?;
     let replace = if args.replace { Some(replace(args, &mut meant)?) } else { None };
     let fetch = Fetch { from: meant.point.clone(), identity: meant.identity.clone(), passphrase: meant.passphrase.clone() };
     let restore = Restore {
@@ -46,12 +46,12 @@ fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
 }
 
 /// The connection that is meant: one of the pipeline, or a URL.
-fn target(args: &RestoreArgs, meant: &mut Meant) -> Result<RefName, Problem> {
-    if let Ok(name) = RefName::new(args.to.clone()) {
-        if meant.pipeline.connections.contains_key(&name) {
+pub(super) fn target(to: &str, pipeline: &mut Pipeline) -> Result<RefName, Problem> {
+    if let Ok(name) = RefName::new(to) {
+        if pipeline.connections.contains_key(&name) {
             return Ok(name);
         }
-        let known: Vec<String> = meant.pipeline.connections.keys().map(|name| format!("`{name}`")).collect();
+        let known: Vec<String> = pipeline.connections.keys().map(|name| format!("`{name}`")).collect();
         let problem = Problem::new(Exit::Usage, format!("there is no connection `{name}`"));
         return Err(match known.as_slice() {
             [] => problem.help("give a URL: postgresql://USER@HOST:PORT/DATABASE"),
@@ -60,13 +60,13 @@ fn target(args: &RestoreArgs, meant: &mut Meant) -> Result<RefName, Problem> {
             }
         });
     }
-    let spec = PostgresSpec { url: Some(args.to.clone()), ..PostgresSpec::default() };
+    let spec = PostgresSpec { url: Some(to.to_owned()), ..PostgresSpec::default() };
     if let Some(wrong) = crate::postgres::conninfo::offline_problems(&spec).into_iter().next() {
         return Err(Problem::new(Exit::Usage, format!("--to: {wrong}"))
             .help("passwords come from PGPASSFILE or PGPASSWORD, never from the command line"));
     }
     let name: RefName = named("target")?;
-    meant.pipeline.connections.insert(name.clone(), ConnectionSpec::Postgres(spec));
+    pipeline.connections.insert(name.clone(), ConnectionSpec::Postgres(spec));
     Ok(name)
 }
 

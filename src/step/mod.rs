@@ -25,6 +25,7 @@ mod patience;
 mod point;
 mod problem;
 mod prove;
+mod record;
 pub mod restore;
 mod scratch;
 mod sql;
@@ -49,13 +50,14 @@ pub use notify::Notify;
 pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, Opened, PerformEffect, Reports, Settled, Upstream};
 pub use point::PointRef;
 pub use problem::{Problem, References, Trouble};
+pub use record::{Record, of_point};
 pub use restore::{Replace, Restore};
 pub use sql::Sql;
 pub use upload::Upload;
 pub use verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 pub use way_back::{Keys, read_fingerprint};
 pub use web::TextOrSecret;
-pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Touch, Undo, Work};
+pub use work::{Edge, Effect, Filter, Flow, Recording, Sink, Source, Stage, Staged, Touch, Undo, Work};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -182,4 +184,5 @@ kinds! {
     "sql" => Sql(Kind::Effect), run &[], own &[];
     "http" => Http(Kind::Effect), run &[], own &[];
     "command" => Command(Kind::Effect), run &[], own &[];
+    "record" => Record(Kind::Effect), run &[], own &[];
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AcceptSink, ApplyFilter, Checksum, Command, Compress, Dump, Encrypt, Fetch, Globals, Http, Landing, Notify, OpenSource, PerformEffect,
-    Restore, Sql, Upload, VerifyRestore,
+    Record, Restore, Sql, Upload, VerifyRestore,
 };
 use crate::ids::{RefName, StepId};
 use crate::secret::SecretRef;
@@ -124,6 +124,8 @@ pub enum Effect {
     Http(Box<Http>),
     /// Runs a program.
     Command(Command),
+    /// Writes the run into a table.
+    Record(Recording),
 }
 
 /// What an effect does to the world outside the stores.
@@ -236,6 +238,15 @@ pub enum RestorePart {
     Finish,
 }
 
+/// The recording of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// What the run is for, which is what a row says when it stored nothing: `dump`, `globals`, `verify`, `restore` or `run`.
+    pub kind: String,
+    /// Where it is recorded.
+    pub with: Record,
+}
+
 /// The commit of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
@@ -321,6 +332,13 @@ impl From<Http> for Effect {
     }
 }
 
+/// What the run is for the planner fills in.
+impl From<Record> for Effect {
+    fn from(params: Record) -> Self {
+        Self::Record(Recording { kind: "run".to_owned(), with: params })
+    }
+}
+
 impl From<Command> for Effect {
     fn from(params: Command) -> Self {
         Self::Command(params)
@@ -373,13 +391,14 @@ impl Effect {
             Self::Sql(sql) => sql,
             Self::Http(http) => &**http,
             Self::Command(command) => command,
+            Self::Record(record) => record,
         }
     }
 
     /// What it does to the world outside the stores.
     pub fn touch(&self) -> Touch {
         match self {
-            Self::Notify(_) | Self::Commit(_) | Self::Finish(_) => Touch::Tells,
+            Self::Notify(_) | Self::Commit(_) | Self::Finish(_) | Self::Record(_) => Touch::Tells,
             Self::Check(_) => Touch::Asks,
             Self::Sql(sql) if sql.query.is_some() => Touch::Asks,
             Self::Http(http) if !http.method.changes() => Touch::Asks,

@@ -7,8 +7,22 @@ use std::process::{Command, Stdio};
 
 use crate::cli_run::{command, run};
 
-const COMMANDS: [&str; 13] =
-    ["validate", "plan", "apply", "restore", "verify", "list", "show", "diff", "retention", "doctor", "graph", "schema", "completions"];
+const COMMANDS: [&str; 14] = [
+    "validate",
+    "plan",
+    "apply",
+    "restore",
+    "verify",
+    "list",
+    "show",
+    "diff",
+    "retention",
+    "log",
+    "doctor",
+    "graph",
+    "schema",
+    "completions",
+];
 
 #[test]
 fn every_command_explains_itself_with_examples_that_fit_a_terminal() {

@@ -5,6 +5,7 @@ mod apply_diff;
 mod apply_doctor;
 mod apply_faults;
 mod apply_list;
+mod apply_record;
 mod apply_runbook;
 mod apply_secrets;
 mod apply_show;
