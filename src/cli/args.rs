@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::diff::{DiffArgs, rules};
 use super::log::LogArgs;
 use super::retention::RetentionArgs;
+use super::runs::{LogsArgs, RunsArgs};
 use super::show::ShowArgs;
 use crate::ids::{RefName, StepId};
 use crate::step::{Prove, Section};
@@ -94,6 +95,16 @@ pub(super) enum Command {
         after_help = "Examples:\n  runner retention simulate orders-nightly --keep daily=30,weekly=12,monthly=12\n  runner retention simulate orders-nightly --help"
     )]
     Retention(RetentionArgs),
+    /// List the runs that left a journal on this host: when, how they ended, how long they took
+    #[command(
+        after_help = "Examples:\n  runner runs                      of every pipeline, newest first\n  runner runs orders               with restores and verifications of its points\n  runner runs --format json\n\nA run without an end is `unfinished`, with its process at work or gone."
+    )]
+    Runs(RunsArgs),
+    /// Tell again what a run did, from its journal
+    #[command(
+        after_help = "Examples:\n  runner logs latest\n  runner logs 20261120T021700Z-4f3a9c\n  runner logs 20261120T0217 verify     the beginning of an id; one step\n  runner logs latest --format json"
+    )]
+    Logs(LogsArgs),
     /// Keep the table `backup_log` of a database, for those who ask with SQL
     #[command(
         after_help = "Examples:\n  runner log sync orders --to logs\n  runner log sync --help\n\nA `record` step writes each run there as it happens."
@@ -410,6 +421,8 @@ impl Command {
             Self::Show(args) => args.format,
             Self::Diff(args) => args.format,
             Self::Retention(args) => args.format(),
+            Self::Runs(args) => args.format,
+            Self::Logs(args) => args.format,
             Self::Log(args) => args.format(),
             Self::Doctor(args) => args.format,
             Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,

@@ -19,6 +19,7 @@ mod progress;
 mod restore;
 mod retention;
 mod run;
+mod runs;
 mod schema;
 mod show;
 mod validate;
@@ -49,6 +50,8 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),
+        Command::Runs(args) => runs::run(&args, &output),
+        Command::Logs(args) => runs::logs(&args, &output),
         Command::Log(args) => log::run(&args),
         Command::Doctor(args) => doctor::run(&args, &output),
         Command::Graph(args) => graph::run(&args),

@@ -95,8 +95,13 @@ fn facts(plan: &Plan) -> Result<RunFacts, Problem> {
         source_sha256: plan.source.sha256.clone(),
         git_commit: plan.observed.git_commit.clone(),
         runner: plan.runner.clone(),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host: host(),
     })
+}
+
+/// This host's name.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn declared(plan: &Plan) -> Declared {
@@ -120,7 +125,7 @@ fn told(plan: &Plan, runtime: &Runtime, args: &RunArgs) -> Result<Told, Problem>
 }
 
 /// `$XDG_STATE_HOME/runner`, or its default (XDG Base Directory Specification).
-fn state_folder() -> PathBuf {
+pub(super) fn state_folder() -> PathBuf {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || given("HOME").map_or_else(std::env::temp_dir, |home| home.join(".local/state"));
     given("XDG_STATE_HOME").unwrap_or_else(home).join("runner")

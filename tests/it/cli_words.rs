@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli_run::{command, run};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "validate",
     "plan",
     "apply",
@@ -17,6 +17,8 @@ const COMMANDS: [&str; 14] = [
     "show",
     "diff",
     "retention",
+    "runs",
+    "logs",
     "log",
     "doctor",
     "graph",

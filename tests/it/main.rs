@@ -27,6 +27,7 @@ mod document_parse;
 mod document_types;
 mod dump_catalog;
 mod dump_complete;
+mod journal_runs;
 mod layers;
 mod matrix_dump_restore;
 mod matrix_globals;
