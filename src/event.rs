@@ -95,6 +95,9 @@ pub enum What {
         took: Duration,
         /// What was left behind, and how to remove it.
         left: Vec<String>,
+        /// The level of the restore point that it committed, as a word; `None` when it committed none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        level: Option<String>,
     },
 }
 

@@ -9,9 +9,11 @@ use serde::de::DeserializeOwned;
 
 use super::catalog::CatalogArgs;
 use super::diff::{DiffArgs, rules};
+use super::log::LogArgs;
 use super::mark::{PinArgs, UnmarkArgs};
 use super::prune::PruneArgs;
 use super::retention::RetentionArgs;
+use super::runs::{LogsArgs, RunsArgs};
 use super::show::ShowArgs;
 use crate::ids::{RefName, StepId};
 use crate::quantity::Duration;
@@ -116,6 +118,21 @@ Writes a receipt beside the manifest. Exit code 11: it is not what was dumped.")
         after_help = "Examples:\n  runner retention simulate orders-nightly --keep daily=30,weekly=12,monthly=12\n  runner retention simulate orders-nightly --help"
     )]
     Retention(RetentionArgs),
+    /// List the runs that left a journal on this host: when, how they ended, how long they took
+    #[command(
+        after_help = "Examples:\n  runner runs                      of every pipeline, newest first\n  runner runs orders               with restores and verifications of its points\n  runner runs --format json\n\nA run without an end is `unfinished`, with its process at work or gone."
+    )]
+    Runs(RunsArgs),
+    /// Tell again what a run did, from its journal
+    #[command(
+        after_help = "Examples:\n  runner logs latest\n  runner logs 20261120T021700Z-4f3a9c\n  runner logs 20261120T0217 verify     the beginning of an id; one step\n  runner logs latest --format json"
+    )]
+    Logs(LogsArgs),
+    /// Keep the table `backup_log` of a database, for those who ask with SQL
+    #[command(
+        after_help = "Examples:\n  runner log sync orders --to logs\n  runner log sync --help\n\nA `record` step writes each run there as it happens."
+    )]
+    Log(LogArgs),
     /// Try what pipelines need, and tell what is ready and what to mend
     #[command(
         after_help = "Examples:\n  runner doctor                    every pipeline in pipelines/\n  runner doctor orders             pipelines/orders.yaml\n  runner doctor --format json\n\nConnects to servers, and writes, reads back and deletes a small object in each\nstore. Warnings do not fail; what would make a run fail does."
@@ -302,7 +319,7 @@ pub(super) struct RestoreArgs {
     #[command(flatten)]
     pub(super) point: PointArgs,
     /// A dump that runner did not make, instead of a restore point: .sql, .dump, .tar, a folder; compressed or encrypted, whatever its name
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["at", "store", "artifact"], conflicts_with_all = ["tables", "rows", "globals", "apply_patch"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["at", "store", "artifact", "tables", "rows", "globals", "apply_patch"])]
     pub(super) file: Option<PathBuf>,
     /// Where to: a connection of the pipeline, or postgresql://USER@HOST:PORT/DATABASE (its password from PGPASSWORD)
     #[arg(long, value_name = "CONNECTION|URL")]
@@ -500,6 +517,9 @@ impl Command {
             Self::Show(args) => args.format,
             Self::Diff(args) => args.format,
             Self::Retention(args) => args.format(),
+            Self::Runs(args) => args.format,
+            Self::Logs(args) => args.format,
+            Self::Log(args) => args.format(),
             Self::Doctor(args) => args.format,
             Self::Prune(args) => args.run.format,
             Self::Undelete(args) | Self::Unpin(args) => args.point.format.format(),

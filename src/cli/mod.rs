@@ -12,6 +12,7 @@ mod exit;
 mod files;
 mod graph;
 mod list;
+mod log;
 mod mark;
 mod output;
 mod plan;
@@ -21,6 +22,7 @@ mod prune;
 mod restore;
 mod retention;
 mod run;
+mod runs;
 mod schema;
 mod show;
 mod validate;
@@ -51,6 +53,9 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),
+        Command::Runs(args) => runs::run(&args, &output),
+        Command::Logs(args) => runs::logs(&args, &output),
+        Command::Log(args) => log::run(&args),
         Command::Doctor(args) => doctor::run(&args, &output),
         Command::Prune(args) => prune::run(&args, &output),
         Command::Undelete(args) => mark::undelete(&args, &output),

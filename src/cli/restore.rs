@@ -30,7 +30,7 @@ fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
         Some(file) => Meant::without_point(&args.point, file)?,
         None => Meant::by(&args.point)?,
     };
-    let connection = target(args, &mut meant)?;
+    let connection = target(&args.to, &mut meant.pipeline)?;
     if let Some(patch) = &args.apply_patch {
         return reviewed(patch, connection, args, meant);
     }
@@ -87,12 +87,12 @@ fn health(url: &str, args: &RestoreArgs) -> Result<Http, Problem> {
 }
 
 /// The connection that is meant: one of the pipeline, or a URL.
-fn target(args: &RestoreArgs, meant: &mut Meant) -> Result<RefName, Problem> {
-    if let Ok(name) = RefName::new(args.to.clone()) {
-        if meant.pipeline.connections.contains_key(&name) {
+pub(super) fn target(to: &str, pipeline: &mut Pipeline) -> Result<RefName, Problem> {
+    if let Ok(name) = RefName::new(to) {
+        if pipeline.connections.contains_key(&name) {
             return Ok(name);
         }
-        let known: Vec<String> = meant.pipeline.connections.keys().map(|name| format!("`{name}`")).collect();
+        let known: Vec<String> = pipeline.connections.keys().map(|name| format!("`{name}`")).collect();
         let problem = Problem::new(Exit::Usage, format!("there is no connection `{name}`"));
         return Err(match known.as_slice() {
             [] => problem.help("give a URL: postgresql://USER@HOST:PORT/DATABASE"),
@@ -104,17 +104,17 @@ fn target(args: &RestoreArgs, meant: &mut Meant) -> Result<RefName, Problem> {
     // A pipeline must not depend on what happens to be exported; who writes a URL by hand means it so.
     let password = std::env::var_os("PGPASSWORD").filter(|value| !value.is_empty()).map(|_| named::<RefName>("target-password"));
     let password = password.transpose()?.map(|secret| {
-        meant.pipeline.secrets.insert(secret.clone(), SecretDecl::in_variable("PGPASSWORD"));
+        pipeline.secrets.insert(secret.clone(), SecretDecl::in_variable("PGPASSWORD"));
         SecretRef { secret }
     });
-    let spec = PostgresSpec { url: Some(args.to.clone()), password, ..PostgresSpec::default() };
+    let spec = PostgresSpec { url: Some(to.to_owned()), password, ..PostgresSpec::default() };
     if let Some(wrong) = crate::postgres::conninfo::offline_problems(&spec).into_iter().next() {
         return Err(
             Problem::new(Exit::Usage, format!("--to: {wrong}")).help("the password comes from PGPASSWORD, never from the command line")
         );
     }
     let name: RefName = named("target")?;
-    meant.pipeline.connections.insert(name.clone(), ConnectionSpec::Postgres(spec));
+    pipeline.connections.insert(name.clone(), ConnectionSpec::Postgres(spec));
     Ok(name)
 }
 

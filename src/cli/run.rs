@@ -95,8 +95,13 @@ fn facts(plan: &Plan) -> Result<RunFacts, Problem> {
         source_sha256: plan.source.sha256.clone(),
         git_commit: plan.observed.git_commit.clone(),
         runner: plan.runner.clone(),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host: host(),
     })
+}
+
+/// This host's name.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn declared(plan: &Plan) -> Declared {

@@ -311,7 +311,8 @@ impl<'a> Dispatch<'a, '_> {
         };
         let took = self.started.elapsed();
         let left = self.left();
-        self.tell(What::RunEnded { outcome, took, left });
+        let level = self.runtime.ledger(|ledger| ledger.level()).map(|level| level.to_string());
+        self.tell(What::RunEnded { outcome, took, left, level });
         self.broken.map_or(Ok(Ended { outcome, failure: self.failure, took }), Err)
     }
 

@@ -1,7 +1,9 @@
 //! The journal of a run: every event but progress, one JSON document a line, on disk before the run goes on.
 //!
-//! It is what `runner` knows after a crash. A last line that was cut by one is dropped when read; a damaged line in the middle is an
-//! error, not skipped. Nothing is decided here.
+//! It is what `runner` knows after a crash. A last line that was cut by one is told and left out when read; a damaged line in the
+//! middle is an error, not skipped. Nothing is decided here.
+
+mod runs;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -10,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::event::{Event, Subscriber, What};
 use crate::ids::{PipelineName, RunId};
+
+pub use runs::{RunEnd, RunFile, RunFound, Standing, runs};
 
 /// A journal that is written.
 #[derive(Debug)]
@@ -63,26 +67,67 @@ pub fn line(event: &Event) -> io::Result<String> {
     Ok(line)
 }
 
-/// Reads a journal back.
+/// Reads a journal back, event by event.
 ///
 /// # Errors
-/// When it can not be read, or a line other than a cut last one is not an event; the message names the line.
-pub fn replay(path: &Path) -> io::Result<Vec<Event>> {
-    let mut events = Vec::new();
-    let mut reader = BufReader::new(File::open(path)?);
-    let mut text = Vec::new();
-    let mut number = 0;
-    while reader.read_until(b'\n', &mut text)? > 0 {
-        number += 1;
-        let whole = text.ends_with(b"\n");
-        match serde_json::from_slice(&text) {
-            Ok(event) => events.push(event),
-            Err(_) if !whole => break,
-            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{}:{number}: {error}", path.display()))),
-        }
-        text.clear();
+/// When it can not be opened.
+pub fn read(path: &Path) -> io::Result<Reading> {
+    Ok(Reading { reader: BufReader::new(File::open(path)?), path: path.to_owned(), lines: 0, torn: false, ended: false })
+}
+
+/// A journal that is read. Ends at a last line that a crash has cut, and at the first error: when it can not be read, or a whole
+/// line is not an event; the message names the line.
+#[derive(Debug)]
+pub struct Reading {
+    reader: BufReader<File>,
+    path: PathBuf,
+    lines: u64,
+    torn: bool,
+    ended: bool,
+}
+
+impl Reading {
+    /// Whether the last line was cut, once all others are read.
+    pub const fn is_torn(&self) -> bool {
+        self.torn
     }
-    Ok(events)
+
+    fn line(&mut self) -> io::Result<Option<Event>> {
+        let mut text = Vec::new();
+        if self.reader.read_until(b'\n', &mut text)? == 0 {
+            return Ok(None);
+        }
+        self.lines += 1;
+        match serde_json::from_slice(&text) {
+            Ok(event) => Ok(Some(event)),
+            Err(_) if !text.ends_with(b"\n") => {
+                self.torn = true;
+                Ok(None)
+            }
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{}:{}: {error}", self.path.display(), self.lines))),
+        }
+    }
+}
+
+impl Iterator for Reading {
+    type Item = io::Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let line = self.line();
+        self.ended = !matches!(line, Ok(Some(_)));
+        line.transpose()
+    }
+}
+
+/// Reads a whole journal back, without a last line that was cut.
+///
+/// # Errors
+/// As [`read`], and as the first error of [`Reading`].
+pub fn replay(path: &Path) -> io::Result<Vec<Event>> {
+    read(path)?.collect()
 }
 
 #[cfg(test)]
@@ -91,7 +136,12 @@ mod tests {
     use crate::event::Outcome;
 
     fn event() -> Event {
-        let what = What::RunEnded { outcome: Outcome::Done, took: std::time::Duration::from_secs(1), left: vec!["남은 것".to_owned()] };
+        let what = What::RunEnded {
+            outcome: Outcome::Done,
+            took: std::time::Duration::from_secs(1),
+            left: vec!["남은 것".to_owned()],
+            level: None,
+        };
         Event { at: "2026-11-20T02:17:00Z".parse().unwrap(), run: "20261120T021700Z-4f3a9c".parse().unwrap(), what }
     }
 

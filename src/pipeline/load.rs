@@ -207,7 +207,7 @@ fn params(step: Option<&Value>) -> Result<Params, serde_json::Error> {
 fn settle(draft: &Draft, drafts: &[Draft], head: &Head) -> Option<Step> {
     let (own, params) = (draft.head.clone()?, draft.params.clone()?);
     let needs = own.needs.clone().unwrap_or_else(|| default_needs(draft, drafts));
-    let warn_only = matches!(params, Params::Notify(_));
+    let warn_only = matches!(params, Params::Notify(_) | Params::Record(_));
     // A policy for all steps is not meant for what must not happen twice; one of its own is.
     let retry = if params.facts().repeatable() { own.retry.or(head.defaults.retry).unwrap_or_default() } else { own.retry.unwrap_or(ONCE) };
     let on_failure = own.on_failure.unwrap_or(if warn_only { OnFailure::Warn } else { OnFailure::Fail });

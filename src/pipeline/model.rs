@@ -167,7 +167,7 @@ pub(super) struct StepHead {
     /// What to do when an attempt fails for a reason that may pass; as under `defaults` unless given. In a stream, it holds for all of it.
     #[serde(default)]
     pub(super) retry: Option<Retry>,
-    /// What its failure means for the run: `fail` unless given, `warn` for `notify`.
+    /// What its failure means for the run: `fail` unless given, `warn` for `notify` and `record`.
     #[serde(default)]
     pub(super) on_failure: Option<OnFailure>,
 }

@@ -6,7 +6,7 @@
 use super::{Finding, Observed, Reach, majors};
 use crate::diagnostic::{Class, Severity};
 use crate::ids::RefName;
-use crate::pipeline::{Pipeline, Step};
+use crate::pipeline::{OnFailure, Pipeline, Step};
 use crate::plan::{ConnectionFacts, ToolFacts};
 use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
@@ -58,10 +58,22 @@ fn connections(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding
     for (name, reach) in &observed.connections {
         let subject = format!("connection {name}");
         match reach {
+            // What a run is only recorded in needs neither tools nor rights to read, and must not keep a backup from being made.
+            Reach::Failed { message, class } if only_recorded(pipeline, name) => {
+                let message = format!("{message}; the run will not be recorded there");
+                found.push(Finding::new(Severity::Warning, *class, subject, message));
+            }
+            Reach::Reached(_) if only_recorded(pipeline, name) => {}
             Reach::Failed { message, class } => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
             Reach::Reached(facts) => connection(pipeline, name, facts, found),
         }
     }
+}
+
+/// Whether a connection is only for steps that record the run and whose failure is a warning.
+fn only_recorded(pipeline: &Pipeline, name: &RefName) -> bool {
+    let mut using = pipeline.steps.iter().filter(|step| step.params.facts().references().connections.contains(&name)).peekable();
+    using.peek().is_some() && using.all(|step| matches!(step.params, Params::Record(_)) && step.on_failure == OnFailure::Warn)
 }
 
 fn connection(pipeline: &Pipeline, name: &RefName, facts: &ConnectionFacts, found: &mut Vec<Finding>) {

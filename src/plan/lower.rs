@@ -8,7 +8,7 @@ use super::{Action, Node, Observed, Reach, StepWords, Target, majors};
 use crate::ids::{NodeId, RefName, StepId};
 use crate::pipeline::{Chain, OnFailure, Pipeline, Step, When};
 use crate::secret::{Presence, SecretRef};
-use crate::step::work::{Commit, Finish, PlacedUpload, ReadBack, RestoreScratch};
+use crate::step::work::{Commit, Finish, PlacedUpload, ReadBack, Recording, RestoreScratch};
 use crate::step::{
     Checksum, CodecChoice, Edge, Effect, Encrypt, Filter, Flow, Kind, Landing, Params, PointRef, Sink, Source, Stage, Staged, Touch, Undo,
     VerifyRestore, Work, checksum_word, excluded_tables,
@@ -59,6 +59,10 @@ pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed, now: Option<Timest
                 }
             }
             Kind::Effect(Effect::Prune(work)) => nodes.push(lower.pruning(step, &work.with)),
+            Kind::Effect(Effect::Record(record)) => {
+                let record = Recording { kind: lower.purpose().to_owned(), ..record };
+                nodes.push(lower.effect(step, Effect::Record(record)).into());
+            }
             Kind::Effect(effect) => nodes.push(lower.effect(step, effect).into()),
             Kind::Composite(verify) => nodes.extend(lower.verification(step, &verify)),
         }
@@ -191,6 +195,18 @@ impl Lower<'_> {
         let mut node = node(NodeId::of(&step.id), step, action, Work::Effect(staged(step, effect)));
         node.reason = reason;
         node
+    }
+
+    /// What a run of this pipeline is for, in the words of the backup log.
+    fn purpose(&self) -> &'static str {
+        let any = |of: fn(&Params) -> bool| self.pipeline.steps.iter().any(|step| of(&step.params));
+        match () {
+            () if any(|params| matches!(params, Params::Dump(_))) => "dump",
+            () if any(|params| matches!(params, Params::Globals(_))) => "globals",
+            () if any(|params| matches!(params, Params::Restore(_))) => "restore",
+            () if any(|params| matches!(params, Params::VerifyRestore(_))) => "verify",
+            () => "run",
+        }
     }
 
     /// The commit: one manifest in every store that keeps an artifact, after all of them are there.

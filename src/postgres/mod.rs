@@ -3,6 +3,7 @@
 //! This module does not know steps or plans.
 
 pub mod account;
+pub mod backup_log;
 mod certificate;
 pub mod client;
 pub mod conninfo;

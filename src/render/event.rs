@@ -35,7 +35,7 @@ fn body(what: &What, paint: Paint) -> Option<String> {
             line.extend(notes.iter().map(|note| format!("\n           {note}")));
             line
         }
-        What::RunEnded { outcome, took, left } => {
+        What::RunEnded { outcome, took, left, .. } => {
             let (style, word) = outcome_words(*outcome);
             let left = left.iter().map(|left| format!("\n         left behind: {left}")).collect::<Vec<_>>().concat();
             format!("{} in {}{left}", paint.on(style, word), brief(*took))

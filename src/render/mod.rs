@@ -13,5 +13,6 @@ pub mod point;
 pub mod points;
 pub mod recover;
 pub mod retention;
+pub mod runs;
 pub mod style;
 pub mod summary;

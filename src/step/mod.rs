@@ -28,6 +28,7 @@ mod problem;
 mod prove;
 pub mod prune;
 mod prune_act;
+mod record;
 pub mod recovery;
 pub mod restore;
 mod reviewed;
@@ -56,13 +57,14 @@ pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, Opened, Per
 pub use point::PointRef;
 pub use problem::{Problem, References, Trouble};
 pub use prune::Prune;
+pub use record::{Record, of_point};
 pub use restore::{How, Replace, Restore, Rows, RowsOf, Tables, TablesAs};
 pub use sql::Sql;
 pub use upload::Upload;
 pub use verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 pub use way_back::{Keys, read_fingerprint};
 pub use web::TextOrSecret;
-pub use work::{Edge, Effect, Filter, Flow, Sink, Source, Stage, Staged, Touch, Undo, Work};
+pub use work::{Edge, Effect, Filter, Flow, Recording, Sink, Source, Stage, Staged, Touch, Undo, Work};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -190,4 +192,5 @@ kinds! {
     "http" => Http(Kind::Effect), run &[], own &[];
     "command" => Command(Kind::Effect), run &[], own &[];
     "prune" => Prune(Kind::Effect), run &[], own &[];
+    "record" => Record(Kind::Effect), run &[], own &[];
 }

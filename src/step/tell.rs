@@ -46,7 +46,8 @@ impl PerformEffect for Notify {
     }
 }
 
-fn facts(ledger: &Ledger, cx: &Cx<'_>) -> Facts {
+/// The facts of the run up to now.
+pub(super) fn facts(ledger: &Ledger, cx: &Cx<'_>) -> Facts {
     let run = &cx.runtime.facts;
     let failed = ledger.nodes.iter().find(|record| !record.good && !record.warn_only && record.error.is_some());
     let warned = ledger.nodes.iter().filter(|record| record.warn_only).filter_map(|record| record.error.clone());

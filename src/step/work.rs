@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::prune::PruneWork;
 use super::{
     AcceptSink, ApplyFilter, Checksum, Command, Compress, Dump, Encrypt, Fetch, FileBack, Globals, Http, Landing, Notify, OpenSource,
-    PerformEffect, Prune, Restore, Sql, Upload, VerifyRestore,
+    PerformEffect, Prune, Record, Restore, Sql, Upload, VerifyRestore,
 };
 use crate::ids::{RefName, StepId};
 use crate::quantity::Duration;
@@ -132,6 +132,8 @@ pub enum Effect {
     Command(Command),
     /// Lets restore points go.
     Prune(Box<PruneWork>),
+    /// Writes the run into a table.
+    Record(Recording),
 }
 
 /// What an effect does to the world outside the stores.
@@ -263,6 +265,15 @@ pub enum RestorePart {
     After(usize),
 }
 
+/// The recording of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// What the run is for, which is what a row says when it stored nothing: `dump`, `globals`, `verify`, `restore` or `run`.
+    pub kind: String,
+    /// Where it is recorded.
+    pub with: Record,
+}
+
 /// The commit of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commit {
@@ -359,6 +370,13 @@ impl From<Prune> for Effect {
     }
 }
 
+/// What the run is for the planner fills in.
+impl From<Record> for Effect {
+    fn from(params: Record) -> Self {
+        Self::Record(Recording { kind: "run".to_owned(), with: params })
+    }
+}
+
 impl From<Command> for Effect {
     fn from(params: Command) -> Self {
         Self::Command(params)
@@ -413,13 +431,14 @@ impl Effect {
             Self::Http(http) => &**http,
             Self::Command(command) => command,
             Self::Prune(work) => &**work,
+            Self::Record(record) => record,
         }
     }
 
     /// What it does to the world outside the stores.
     pub fn touch(&self) -> Touch {
         match self {
-            Self::Notify(_) | Self::Commit(_) | Self::Finish(_) => Touch::Tells,
+            Self::Notify(_) | Self::Commit(_) | Self::Finish(_) | Self::Record(_) => Touch::Tells,
             Self::Check(_) => Touch::Asks,
             Self::Sql(sql) if sql.query.is_some() => Touch::Asks,
             Self::Http(http) if !http.method.changes() => Touch::Asks,

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli_run::{command, run};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 21] = [
     "validate",
     "plan",
     "apply",
@@ -17,6 +17,9 @@ const COMMANDS: [&str; 18] = [
     "show",
     "diff",
     "retention",
+    "runs",
+    "logs",
+    "log",
     "doctor",
     "prune",
     "undelete",

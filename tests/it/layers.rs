@@ -67,6 +67,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "drift",
             "event",
             "ids",
+            "journal",
             "plan",
             "postgres",
             "quantity",
