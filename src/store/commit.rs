@@ -113,13 +113,15 @@ pub fn read_receipt(bytes: &[u8]) -> Result<Receipt, ManifestError> {
     read(bytes, RECEIPT_LIMIT)
 }
 
-/// The restore points of a pipeline, newest first.
+/// The restore points of a pipeline, newest first. An empty object in a manifest's place is none: it rules its run out
+/// ([`rule_out`](super::lease::rule_out)).
 ///
 /// # Errors
 /// Whatever the store says of the listing.
 pub fn points(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Vec<PointSummary>, StoreError> {
     let listed = store.list(&format!(".runner/{pipeline}/"))?;
-    let mut points: Vec<PointSummary> = listed.into_iter().filter_map(|object| point(pipeline, object.key)).collect();
+    let mut points: Vec<PointSummary> =
+        listed.into_iter().filter(|object| object.bytes > 0).filter_map(|object| point(pipeline, object.key)).collect();
     points.sort_unstable_by(|a, b| b.run.cmp(&a.run));
     Ok(points)
 }

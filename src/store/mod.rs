@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod commit;
 pub mod key;
 pub mod kit;
+pub mod lease;
 pub mod local;
 pub mod manifest;
 mod probe;

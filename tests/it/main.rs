@@ -60,6 +60,7 @@ mod schema_verdicts;
 mod servers;
 mod store_commit;
 mod store_conformance;
+mod store_lease;
 mod store_local;
 mod store_s3;
 mod store_s3_faults;
