@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::retention::RetentionArgs;
 use crate::ids::{RefName, StepId};
+use crate::quantity::Duration;
 use crate::step::{Prove, Section};
 use crate::store::recall::At;
 use crate::{document, pipeline};
@@ -188,6 +189,9 @@ pub(super) struct RunArgs {
     /// Where journals are kept
     #[arg(long, value_name = "FOLDER", env = "RUNNER_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,
+    /// How long to wait for another run that writes to the same store, as `10m`; else exit with 14
+    #[arg(long, value_name = "DURATION")]
+    pub(super) wait: Option<Duration>,
 }
 
 /// Which restore point is meant, and what opens it.

@@ -9,6 +9,7 @@ mod doctor;
 mod exit;
 mod files;
 mod graph;
+mod lease;
 mod list;
 mod output;
 mod plan;

@@ -3,6 +3,7 @@
 mod apply_canaries;
 mod apply_doctor;
 mod apply_faults;
+mod apply_lease;
 mod apply_list;
 mod apply_runbook;
 mod apply_secrets;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{LeaseError, Record, State, Unsettled, lease_key, read};
+use super::{Holder, LeaseError, Record, State, Unsettled, lease_key, read};
 use crate::ids::PipelineName;
 use crate::store::{Expect, ObjectStore, StoreError, Tag};
 
@@ -127,6 +127,19 @@ impl Held {
                 own.keys.push(key.to_owned());
             }
         })
+    }
+
+    /// Forgets a key under which nothing of this run is; the store hears of it with the next renewal.
+    pub fn forget(&self, key: &str) {
+        let Record { holder, runs, .. } = &mut self.lock().record;
+        if let Some(own) = runs.iter_mut().find(|entry| entry.is_of(holder)) {
+            own.keys.retain(|noted| noted != key);
+        }
+    }
+
+    /// Who holds it.
+    pub fn holder(&self) -> Holder {
+        self.lock().record.holder.clone()
     }
 
     /// The run's restore point is in this store: what it wrote is needed.
