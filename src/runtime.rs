@@ -188,6 +188,11 @@ impl Runtime {
         drop(self.stores.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), store));
     }
 
+    /// Whether two names are declared as the very same store.
+    fn same_store(&self, one: &RefName, other: &RefName) -> bool {
+        self.declared.stores.get(one) == self.declared.stores.get(other)
+    }
+
     fn keep_lease(&self, name: &RefName, held: Arc<Held>) {
         drop(self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), held));
     }

@@ -3,7 +3,6 @@
 //! A store that is leased notes each key before it writes it, and writes no artifact once the lease is lost; the commit asks for the lease
 //! itself. A lease that can not be renewed stops the run. This module does not decide which stores are written to.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -91,20 +90,21 @@ impl Runtime {
     /// [`TakeError`]; leases taken already are let go of.
     pub fn take_leases(&self, names: &[RefName], terms: &Terms, tell: &dyn Fn(&str)) -> Result<Leases, TakeError> {
         let me = Holder::here(self.facts.pipeline.clone(), self.facts.run.clone(), self.facts.host.clone());
-        let mut places: BTreeMap<String, Vec<&RefName>> = BTreeMap::new();
-        for name in names {
-            places.entry(self.store(name)?.describe()).or_default().push(name);
-        }
+        let mut places = names.iter().map(|name| Ok((self.store(name)?.describe(), name))).collect::<Result<Vec<_>, OpenError>>()?;
+        places.sort();
         let mut leases = Leases::none();
-        for names in places.values() {
-            let Some(first) = names.first() else { continue };
-            let held = Arc::new(lease::acquire(&self.store(first)?, terms, &me, &self.cancel, tell)?);
+        for (_, name) in &places {
+            // One store under two names has one lease. Words do not tell: buckets of one name may be on different servers.
+            let twin = names.iter().find(|other| self.lease(other).is_some() && self.same_store(other, name));
+            if let Some(held) = twin.and_then(|twin| self.lease(twin)) {
+                self.lease_store(name, &held)?;
+                continue;
+            }
+            let held = Arc::new(lease::acquire(&self.store(name)?, terms, &me, &self.cancel, tell)?);
             leases.held.push(Arc::clone(&held));
             leases.renew(terms, &self.cancel);
             leases.notes.extend(lease::settle(&held));
-            for name in names {
-                self.lease_store(name, &held)?;
-            }
+            self.lease_store(name, &held)?;
         }
         Ok(leases)
     }

@@ -188,3 +188,34 @@ fn apply_of_two_processes_in_ten_rounds_on_one_s3_server_commits_each_run_once()
     assert_eq!(dumps, found.len(), "every object belongs to a restore point");
     assert_eq!(direct.sweep("", Duration::ZERO).unwrap(), Vec::<String>::new());
 }
+
+#[test]
+fn apply_holds_a_lease_in_each_store_even_where_two_servers_have_buckets_of_one_name() {
+    let (server, weeds, client) = (shop(1), [S3Server::seaweed(), S3Server::seaweed()], Client::new());
+    let mut bench = Bench::new();
+    bench.env("AWS_ACCESS_KEY_ID", ACCESS_KEY);
+    bench.env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    let store = |name: &str, weed: &S3Server| {
+        format!(
+            "  {name}: {{ s3: {{ bucket: {BUCKET}, prefix: 팀/백업, endpoint: \"{}\", path_style: true, region: ap-northeast-2 }} }}\n",
+            weed.endpoint()
+        )
+    };
+    let stores = [store("here", &weeds[0]), store("there", &weeds[1])].concat();
+    let pass = |name: &str| {
+        format!(
+            "  - {{ id: dump-{name}, uses: dump, needs: [], with: {{ connection: shop }} }}
+  - {{ id: to-{name}, uses: upload, with: {{ store: {name}, key: \"{{{{ run.id }}}}.{name}.dump\" }} }}\n"
+        )
+    };
+    bench.pipeline(&server, &format!("{stores}steps:\n{}", ["here", "there"].map(pass).concat()));
+    bench.apply().is(0, &[]);
+    for weed in &weeds {
+        let direct = client.store(&spec(&weed.endpoint()));
+        let leases = direct.list(runner::store::lease::PREFIX).unwrap();
+        assert_eq!(leases.iter().map(|lease| lease.key.as_str()).collect::<Vec<_>>(), [".runner-leases/orders.json"]);
+        let point = &points(&direct, &NAME.parse().unwrap()).unwrap()[0];
+        let manifest = runner::store::commit::read_manifest(&direct.get_bytes(&point.key, 1 << 20).unwrap()).unwrap();
+        assert_eq!(manifest.fences.keys().map(ToString::to_string).collect::<Vec<_>>(), ["here", "there"]);
+    }
+}
