@@ -4,6 +4,8 @@
 //! stopped and removed then at the latest. This module holds no options of any step and decides nothing.
 
 mod connection;
+mod leased;
+mod leases;
 mod ledger;
 
 use std::collections::BTreeMap;
@@ -16,11 +18,13 @@ use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::postgres::target::Target;
 use crate::postgres::{ConnectionSpec, PgError, ScratchServer, TempDatabase};
 use crate::secret::Secrets;
+use crate::store::lease::Held;
 use crate::store::{ObjectStore, StoreError, StoreSpec};
 use crate::stream::{Cancel, owned};
 use crate::template::{Bindings, RunWords, Template, TemplateError};
 
 pub use connection::Connection;
+pub use leases::{Leases, TakeError};
 pub use ledger::{Brought, BroughtTable, Landed, Ledger, NodeRecord, Verification};
 
 /// Who and what a run is, as its manifest and its messages say it.
@@ -89,6 +93,7 @@ pub struct Runtime {
     scratch_parent: PathBuf,
     connections: Mutex<BTreeMap<RefName, Arc<Connection>>>,
     stores: Mutex<BTreeMap<RefName, Arc<dyn ObjectStore>>>,
+    leases: Mutex<BTreeMap<RefName, Arc<Held>>>,
     scratch: Mutex<BTreeMap<StepId, Arc<Scratch>>>,
     targets: Mutex<BTreeMap<StepId, Arc<Target>>>,
     ledger: Mutex<Ledger>,
@@ -128,6 +133,7 @@ impl Runtime {
             scratch_parent: scratch_parent.to_owned(),
             connections: Mutex::default(),
             stores: Mutex::default(),
+            leases: Mutex::default(),
             scratch: Mutex::default(),
             targets: Mutex::default(),
             ledger: Mutex::default(),
@@ -176,6 +182,30 @@ impl Runtime {
         let store = crate::store::open(spec, &self.handle)?;
         open.insert(name.clone(), Arc::clone(&store));
         Ok(store)
+    }
+
+    fn replace_store(&self, name: &RefName, store: Arc<dyn ObjectStore>) {
+        drop(self.stores.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), store));
+    }
+
+    /// Whether two names are declared as the very same store.
+    fn same_store(&self, one: &RefName, other: &RefName) -> bool {
+        self.declared.stores.get(one) == self.declared.stores.get(other)
+    }
+
+    fn keep_lease(&self, name: &RefName, held: Arc<Held>) {
+        drop(self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), held));
+    }
+
+    /// The lease that this run holds in a store; `None` where it took none.
+    pub fn lease(&self, name: &RefName) -> Option<Arc<Held>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The fencing token of each lease that this run holds.
+    pub fn fences(&self) -> BTreeMap<RefName, u64> {
+        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.iter().map(|(name, held)| (name.clone(), held.token())).collect()
     }
 
     /// Keeps the place that a step restored to; one it had before is removed.

@@ -272,6 +272,9 @@ pub(super) struct RunArgs {
     /// Where journals are kept
     #[arg(long, value_name = "FOLDER", env = "RUNNER_STATE_DIR")]
     pub(super) state_dir: Option<PathBuf>,
+    /// How long to wait for another run that writes to the same store, as `10m`; else exit with 14
+    #[arg(long, value_name = "DURATION")]
+    pub(super) wait: Option<Duration>,
 }
 
 /// Which restore point is meant, and what opens it.

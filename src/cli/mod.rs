@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod files;
 mod graph;
+mod lease;
 mod list;
 mod log;
 mod mark;

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::files;
 use super::output::Problem;
 use crate::ids::{PipelineName, RefName, RunId, StepId};
-use crate::pipeline::{Chain, Objectives, Pipeline, SourceFacts, Step};
+use crate::pipeline::{Chain, Concurrency, Objectives, Pipeline, SourceFacts, Step};
 use crate::secret::{SecretDecl, SecretRef};
 use crate::step::{Encrypt, Params, PointRef, VerifyRestore};
 use crate::store::StoreSpec;
@@ -104,7 +104,10 @@ impl Meant {
         let mut before: Option<StepId> = None;
         let steps =
             steps.into_iter().map(|(id, params)| Step::plain(id.clone(), params, before.replace(id).into_iter().collect())).collect();
-        let mut made = Pipeline { name: named(&format!("{name}.{what}"))?, schedule: None, steps, chains, ..self.pipeline };
+        // What it stores of its own is no business of the pipeline's group: a restore must not wait for a backup to end.
+        let concurrency = Concurrency { group: None, ..self.pipeline.concurrency.clone() };
+        let name = named(&format!("{name}.{what}"))?;
+        let mut made = Pipeline { name, schedule: None, concurrency, steps, chains, ..self.pipeline };
         let used = |of: fn(&Step) -> Vec<RefName>| made.steps.iter().flat_map(of).collect::<Vec<_>>();
         let connections = used(|step| step.params.facts().references().connections.into_iter().cloned().collect());
         let stores = used(|step| step.params.facts().references().stores.into_iter().cloned().collect());
@@ -215,6 +218,7 @@ fn empty(name: PipelineName, path: String) -> Pipeline {
         description: None,
         schedule: None,
         objectives: Objectives::default(),
+        concurrency: Concurrency::default(),
         vars: serde_json::Map::new(),
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),

@@ -12,10 +12,12 @@ use serde_json::Value;
 
 use super::args::{Format, RunArgs};
 use super::exit::Exit;
+use super::lease;
 use super::output::{Output, Problem};
 use super::plan as planning;
 use super::progress::{Told, Watcher, events_file};
 use crate::diagnostic::Failure;
+use crate::event::Outcome;
 use crate::exec;
 use crate::ids::RunId;
 use crate::journal::Journal;
@@ -23,7 +25,7 @@ use crate::plan::Plan;
 use crate::postgres;
 use crate::render;
 use crate::render::summary::{Brought, BroughtTable, Landed, Summary};
-use crate::runtime::{self, Declared, RunFacts, Runtime};
+use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
 use crate::template::RunWords;
 
@@ -60,13 +62,40 @@ pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Opt
     }
     let runtime = Arc::new(Runtime::new(facts(plan)?, declared(plan), tokio.handle().clone(), &scratch));
     let signal = watch_signals(&runtime);
-    let mut told = told(plan, &runtime, args)?;
+    let (leases, missing) = match refused {
+        Some(_) => (Leases::none(), None),
+        None => lease::take(plan, &runtime, args.wait).map_or_else(|failure| (Leases::none(), Some(failure)), |leases| (leases, None)),
+    };
+    if let Some(missing) = &missing {
+        // A run that can not even start still tells whoever is told of failures.
+        if plan.tells_of_failure() {
+            perform(plan, &runtime, args, output, (Some(missing), Leases::none(), &signal))?;
+        }
+        return Err(lease::problem(missing, &signal));
+    }
+    perform(plan, &runtime, args, output, (refused, leases, &signal))
+}
+
+/// Runs a plan with what it needs at hand.
+fn perform(
+    plan: &Plan,
+    runtime: &Arc<Runtime>,
+    args: &RunArgs,
+    output: &Output,
+    (refused, leases, signal): (Option<&Failure>, Leases, &AtomicU8),
+) -> Result<(Exit, Value), Problem> {
+    let mut told = told(plan, runtime, args)?;
     let journal = told.journal.path().to_owned();
     let options = exec::Options { parallel: args.parallel.into(), refused: refused.cloned() };
-    let ended = exec::run(plan, &runtime, options, &mut told).map_err(|error| {
+    let ended = exec::run(plan, runtime, options, &mut told).map_err(|error| {
         Problem::new(Exit::Other, format!("writing {}: {error}", journal.display())).help("the run was stopped; make room and run it again")
     })?;
-    let summary = summary(&runtime, &ended);
+    // Whatever else failed in a run that lost its lease failed because of that.
+    let lost = leases.lost().filter(|_| !matches!(ended.outcome, Outcome::Done | Outcome::Warned));
+    for words in lost.iter().cloned().chain(leases.end()) {
+        Output::talk(&words);
+    }
+    let summary = summary(runtime, &ended);
     let said = runtime.ledger(|ledger| std::mem::take(&mut ledger.said));
     Output::talk(&format!("journal: {}", journal.display()));
     if args.format == Format::Json || refused.is_some() {
@@ -77,10 +106,11 @@ pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Opt
         Output::answer(&render::summary::human(&summary, plan, output.paint()))?;
         said.iter().try_for_each(|text| Output::answer(&format!("\n{text}\n")))?;
     }
-    let exit = Exit::of_run(ended.outcome, ended.failure.as_ref().map(|failure| failure.class), signal.load(Ordering::SeqCst));
-    let answer = render::summary::json(&summary, plan);
-    drop(runtime);
-    Ok((exit, answer))
+    let exit = match lost {
+        Some(_) => Exit::Locked,
+        None => Exit::of_run(ended.outcome, ended.failure.as_ref().map(|failure| failure.class), signal.load(Ordering::SeqCst)),
+    };
+    Ok((exit, render::summary::json(&summary, plan)))
 }
 
 fn facts(plan: &Plan) -> Result<RunFacts, Problem> {

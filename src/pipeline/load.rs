@@ -149,6 +149,7 @@ fn pipeline(document: &Document, head: Head, steps: Vec<Step>, chains: Vec<Chain
         description: head.description,
         schedule: head.schedule,
         objectives: head.objectives.unwrap_or_default(),
+        concurrency: head.concurrency.unwrap_or_default(),
         vars: head.vars,
         env,
         secrets: head.secrets,

@@ -16,4 +16,4 @@ pub mod schema;
 pub use codes::CODES;
 pub use dataflow::{ancestors, artifact_of};
 pub use load::{Loaded, duplicate_names, load};
-pub use model::{Chain, Defaults, Objectives, OnFailure, Pipeline, Retry, Schedule, SourceFacts, Step, When};
+pub use model::{Chain, Concurrency, Defaults, Objectives, OnFailure, Pipeline, Retry, Schedule, SourceFacts, Step, When};

@@ -31,6 +31,9 @@ pub(super) struct Head {
     /// What the backups must achieve.
     #[serde(default)]
     pub(super) objectives: Option<Objectives>,
+    /// How runs that write to the same stores keep out of each other's way.
+    #[serde(default)]
+    pub(super) concurrency: Option<Concurrency>,
     /// Values for `{{ vars.name }}` in the texts of this file.
     #[serde(default)]
     pub(super) vars: serde_json::Map<String, serde_json::Value>,
@@ -76,6 +79,34 @@ pub struct Objectives {
     /// Recovery time objective: how long a restore may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto: Option<Duration>,
+}
+
+/// How runs that write to the same stores keep out of each other's way: one at a time holds a lease in each store it writes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Concurrency {
+    /// Pipelines of one group never run at the same time in a store they share. Unless given, a pipeline is a group of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<PipelineName>,
+    /// How long a run waits for another one of its group before it gives up with exit code 14; not at all unless given. `--wait` overrules it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Duration>,
+    /// How long a run may show no sign of life before another one takes over: 60 s unless given, 1 s at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Duration>,
+    /// `false` runs without a lease: for stores that can not replace an object on condition. Then nothing keeps two hosts apart but you.
+    #[serde(default = "yes")]
+    pub lease: bool,
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self { group: None, wait: None, ttl: None, lease: true }
+    }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// What holds for every step that does not say otherwise.
@@ -237,6 +268,8 @@ pub struct Pipeline {
     pub schedule: Option<Schedule>,
     /// What the backups must achieve.
     pub objectives: Objectives,
+    /// How its runs keep out of each other's way.
+    pub concurrency: Concurrency,
     /// Its variables, expanded.
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// The environment variables it may use, with their values.

@@ -15,18 +15,18 @@ mod pruning;
 mod readiness;
 mod restoration;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Class, Severity};
 use crate::ids::{NodeId, PipelineName, RefName, StepId};
-use crate::pipeline::{Objectives, OnFailure, Pipeline, Retry, SourceFacts, When};
+use crate::pipeline::{Concurrency, Objectives, OnFailure, Pipeline, Retry, SourceFacts, When};
 use crate::postgres::ConnectionSpec;
 use crate::quantity::Duration;
 use crate::secret::SecretDecl;
-use crate::step::{Edge, Work};
+use crate::step::{Edge, Effect, Staged, Work};
 use crate::store::StoreSpec;
 use crate::template::Bindings;
 
@@ -54,6 +54,9 @@ pub struct Plan {
     pub source: SourceFacts,
     /// What it must achieve.
     pub objectives: Objectives,
+    /// How its runs keep out of each other's way.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub concurrency: Concurrency,
     /// When it should run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<PlannedSchedule>,
@@ -71,6 +74,10 @@ pub struct Plan {
     pub edges: Vec<Link>,
     /// What somebody should look at before it runs.
     pub findings: Vec<Finding>,
+}
+
+fn is_usual(concurrency: &Concurrency) -> bool {
+    *concurrency == Concurrency::default()
 }
 
 /// When a pipeline should run.
@@ -232,6 +239,16 @@ impl Plan {
         self.nodes.iter().any(|node| node.action == Action::Commit)
     }
 
+    /// The stores that it writes restore points to: in each of them a run holds a lease.
+    pub fn writes_to(&self) -> BTreeSet<RefName> {
+        let committed = |node: &Node| match &node.work {
+            Work::Effect(Staged { part: Effect::Commit(commit), .. }) => commit.stores.clone(),
+            Work::Effect(Staged { part: Effect::Prune(prune), .. }) => prune.stores.iter().map(|store| store.store.clone()).collect(),
+            _ => Vec::new(),
+        };
+        self.nodes.iter().flat_map(committed).collect()
+    }
+
     /// Whether applying it would change anything.
     pub fn has_changes(&self) -> bool {
         self.nodes.iter().any(|node| node.action != Action::Skip)
@@ -254,6 +271,7 @@ pub fn plan(pipeline: &Pipeline, observed: &Observed, now: Option<Timestamp>) ->
         description: pipeline.description.clone(),
         source: pipeline.source.clone(),
         objectives: pipeline.objectives.clone(),
+        concurrency: pipeline.concurrency.clone(),
         schedule: schedule(pipeline, now),
         timezone: pipeline.schedule.as_ref().map_or_else(|| "UTC".to_owned(), |schedule| schedule.timezone.clone()),
         bindings: lower::bindings(pipeline),

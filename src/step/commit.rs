@@ -1,6 +1,6 @@
 //! The commit: the one object that makes what a run stored a restore point.
 //!
-//! Written last and create-only, into every store that keeps an artifact. A second attempt writes the very same bytes, so one
+//! Written last and create-only, into every store that keeps an artifact, and only while this run holds its lease there. A second attempt writes the very same bytes, so one
 //! that half succeeded is completed and not contradicted. How to restore it without `runner` goes beside it. This file stores no data.
 
 use jiff::Timestamp;
@@ -24,7 +24,10 @@ impl PerformEffect for Commit {
             let store = cx.runtime.store(name)?;
             // The recipe first: after the manifest there is a restore point, and it must not lack anything.
             kit::add_recipe(&*store, name, &manifest)?;
-            let stored = commit(&*store, &manifest)?;
+            let stored = match cx.runtime.lease(name) {
+                Some(lease) => lease.commit(&manifest)?,
+                None => commit(&*store, &manifest)?,
+            };
             cx.reports.note(format!("restore point {} in {name}", manifest.run));
             cx.runtime.ledger(|ledger| ledger.committed = Some(stored));
             cx.reports.note_all(kit::add_kit(&*store, &manifest.pipeline));
@@ -53,6 +56,7 @@ impl Commit {
             level: Level::Stored,
             artifacts: artifacts?,
             timings: cx.runtime.ledger(|ledger| ledger.nodes.iter().map(|record| (record.node.clone(), record.took)).collect()),
+            fences: cx.runtime.fences().into_iter().filter(|(name, _)| self.stores.contains(name)).collect(),
         })
     }
 }

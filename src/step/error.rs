@@ -96,6 +96,9 @@ impl From<StoreError> for StepError {
                 (Class::Failed, Some("make room, or let the pipeline keep fewer restore points"))
             }
             StoreError::Exists { .. } => (Class::Failed, Some("add {{ run.id }} to the key, so that each run has its own")),
+            StoreError::Lost { .. } | StoreError::Changed { .. } => {
+                (Class::Locked, Some("another run has the lease and goes on; `runner list` shows what it commits"))
+            }
             StoreError::Missing { .. } | StoreError::Lies { .. } => (Class::Verification, None),
             _ => (Class::Failed, None),
         };

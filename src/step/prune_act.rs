@@ -60,8 +60,11 @@ fn in_store(plan: &PruneStore, policy: &Policy, cx: &Cx<'_>) -> Result<(), StepE
     let by = format!("run {} on {}", facts.run, facts.host);
     let mut pruning =
         Pruning { store: &*store, name: &plan.store, pipeline: &facts.pipeline, policy, by: &by, claims: None, cx, refused: 0, deleted: 0 };
+    let lease = cx.runtime.lease(&plan.store);
     for act in &plan.acts {
         cx.cancel.check()?;
+        // Whoever was overtaken while it stood still must not go on deleting.
+        lease.as_ref().map_or(Ok(()), |lease| lease.confirm())?;
         pruning.act(act)?;
     }
     match (pruning.refused, pruning.deleted) {

@@ -96,7 +96,8 @@ fn beside(store: &dyn ObjectStore, pipeline: &PipelineName, prefix: &str) -> Res
         let (rest, entry) = (rest.to_owned(), runs.entry(run).or_default());
         entry.keys.push(object.key.clone());
         if rest == "manifest.json" {
-            entry.committed = true;
+            // An empty one rules a run out that died before its commit.
+            entry.committed = object.bytes > 0;
         } else if rest.starts_with("verified-") {
             entry.receipts.push(object);
         } else if let Some((kind, at)) = mark::parsed(&rest) {

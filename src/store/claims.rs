@@ -33,7 +33,8 @@ impl Claims {
     pub fn read(store: &dyn ObjectStore) -> Result<Self, StoreError> {
         let listed = store.list(".runner/")?;
         // Also what was moved to a place where it counts for no restore point: it names objects all the same.
-        let keys: Vec<String> = listed.into_iter().map(|object| object.key).filter(|key| key.ends_with(".manifest.json")).collect();
+        let manifests = listed.into_iter().filter(|object| object.bytes > 0 && object.key.ends_with(".manifest.json"));
+        let keys: Vec<String> = manifests.map(|object| object.key).collect();
         let read = pool::each(store.is_remote(), &keys, |key| one(store, key))?;
         let mut claims = Self::default();
         for (manifest, read) in keys.into_iter().zip(read) {

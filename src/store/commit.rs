@@ -115,13 +115,15 @@ pub fn read_receipt(bytes: &[u8]) -> Result<Receipt, ManifestError> {
     read(bytes, RECEIPT_LIMIT)
 }
 
-/// The restore points of a pipeline, newest first.
+/// The restore points of a pipeline, newest first. An empty object in a manifest's place is none: it rules its run out
+/// ([`rule_out`](super::lease::rule_out)).
 ///
 /// # Errors
 /// Whatever the store says of the listing.
 pub fn points(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Vec<PointSummary>, StoreError> {
     let listed = store.list(&format!(".runner/{pipeline}/"))?;
-    let mut points: Vec<PointSummary> = listed.into_iter().filter_map(|object| point(pipeline, object.key)).collect();
+    let mut points: Vec<PointSummary> =
+        listed.into_iter().filter(|object| object.bytes > 0).filter_map(|object| point(pipeline, object.key)).collect();
     points.sort_unstable_by(|a, b| b.run.cmp(&a.run));
     Ok(points)
 }
@@ -132,7 +134,7 @@ pub fn points(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Vec<Po
 /// Whatever the store says of the listing.
 pub fn all_points(store: &dyn ObjectStore) -> Result<BTreeMap<PipelineName, Vec<PointSummary>>, StoreError> {
     let mut found: BTreeMap<PipelineName, Vec<PointSummary>> = BTreeMap::new();
-    for object in store.list(".runner/")? {
+    for object in store.list(".runner/")?.into_iter().filter(|object| object.bytes > 0) {
         let name = object.key.split('/').nth(1).and_then(|name| PipelineName::new(name).ok());
         if let Some((name, point)) = name.and_then(|name| point(&name, object.key).map(|point| (name, point))) {
             found.entry(name).or_default().push(point);

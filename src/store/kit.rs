@@ -12,7 +12,7 @@ use crate::ids::{PipelineName, RefName, RunId};
 use crate::stream::crypt::Scheme;
 
 /// The version of the kit's files, which is part of their keys. Whoever changes a byte of `restore.sh` or `RESTORE.md` raises it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The form of recipes, their first line. Kits refuse forms that they do not know.
 pub const RECIPE_FORM: u32 = 1;

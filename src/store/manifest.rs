@@ -232,6 +232,9 @@ pub struct Manifest {
     pub artifacts: Vec<Artifact>,
     /// How long each node took until the commit.
     pub timings: BTreeMap<NodeId, Duration>,
+    /// The fencing token of the lease held in each store it was committed to: larger than those of all earlier holders.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fences: BTreeMap<RefName, u64>,
 }
 
 /// The rows counted in one restored table.

@@ -12,6 +12,7 @@ pub mod commit;
 pub mod heal;
 pub mod key;
 pub mod kit;
+pub mod lease;
 pub mod local;
 pub mod manifest;
 pub mod mark;
@@ -85,6 +86,20 @@ pub struct ObjectMeta {
     pub modified: jiff::Timestamp,
 }
 
+/// Which content an object had: an S3 store's `ETag`, a local store's SHA-256 of the bytes. Two writes of different bytes differ in it;
+/// what is written with it as the condition must therefore never repeat bytes that stood there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag(pub(crate) String);
+
+/// What must stand under a key for a conditional write to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect<'t> {
+    /// Nothing.
+    Absent,
+    /// An object with this tag.
+    Matches(&'t Tag),
+}
+
 /// What `plan --probe` and `doctor` found out by really writing, reading and deleting a small object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeReport {
@@ -118,6 +133,17 @@ pub trait ObjectStore: Send + Sync {
     /// Reads a small object; refuses one larger than `limit` bytes.
     fn get_bytes(&self, key: &str, limit: u64) -> Result<Vec<u8>, StoreError>;
 
+    /// Reads a small object with the tag of the very bytes answered; refuses one larger than `limit` bytes.
+    fn get_tagged(&self, key: &str, limit: u64) -> Result<(Vec<u8>, Tag), StoreError>;
+
+    /// Writes a small object if the key still holds what is expected, as one step: of many writers with one expectation, one succeeds.
+    /// The only way to replace an object; made for leases, so it carries no object lock and no storage class, and its time is short.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] or [`StoreError::Changed`] when the expectation does not hold (nothing is changed), and whatever the store
+    /// says; then whether it was written is not known.
+    fn put_if(&self, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Tag, StoreError>;
+
     /// What the store says of an object; `None` when it is not there.
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError>;
 
@@ -127,7 +153,8 @@ pub trait ObjectStore: Send + Sync {
     /// Removes an object. Removing what is not there succeeds.
     fn delete(&self, key: &str) -> Result<(), StoreError>;
 
-    /// Removes what killed writers left behind under this prefix: temp files or multipart uploads begun longer than `older_than` ago. Answers what was removed.
+    /// Removes what killed writers left behind under this prefix: temp files or multipart uploads begun longer than `older_than` ago;
+    /// with no time at all, every one, whatever the clocks say. Answers what was removed.
     fn sweep(&self, prefix: &str, older_than: Duration) -> Result<Vec<String>, StoreError>;
 
     /// Bytes that can still be written, where the store knows.
@@ -150,6 +177,22 @@ pub enum StoreError {
         store: String,
         /// The key.
         key: String,
+    },
+    /// Another writer replaced or removed the object since it was read.
+    #[error("{store}: {key} is no longer what it was: another writer changed it")]
+    Changed {
+        /// The store's words.
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// The lease under which this run writes is not its own any more.
+    #[error("{store}: the lease is lost: {detail}")]
+    Lost {
+        /// The store's words.
+        store: String,
+        /// Who has it now, or why that is not known.
+        detail: String,
     },
     /// The object is not there.
     #[error("{store}: {key} is not there")]

@@ -93,7 +93,7 @@ fn owner(name: &str, kind: &str) -> Option<(u32, u64)> {
 
 /// When a living process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat` (proc(5)), counted behind the
 /// name, which may hold anything. A zombie (field 3) is not living: it only waits for a parent to take note.
-fn start_time(pid: u32) -> Option<u64> {
+pub fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let living = !matches!(fields.next()?, "Z" | "X");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use runner::event::{Outcome, State, What};
 use runner::store::ObjectStore as _;
 
-use crate::apply_support::{Bench, MAJOR, NAME, Ran, files, shop};
+use crate::apply_support::{Bench, MAJOR, NAME, Ran, files, keys, shop};
 use crate::servers::faulty_s3::{Fault, FaultyS3, Rule, rule};
 use crate::servers::postgres::TestServer;
 use crate::servers::seaweed::{ACCESS_KEY, BUCKET, Client, S3Server, SECRET_KEY, spec};
@@ -266,7 +266,7 @@ fn to_s3(table: Vec<(Vec<Rule>, i32, &[&str])>) {
         assert_eq!(ran.code, code, "{name}: {}", ran.stderr);
         ran.is(code, words);
         assert_eq!(bench.story(), "run dump#1 dump=Failed :commit=NotRun Failed", "{name}");
-        assert_eq!(direct.list("").unwrap(), [], "{name}: an object is left");
+        assert_eq!(keys(&direct), Vec::<String>::new(), "{name}: an object is left");
         assert_eq!(direct.sweep("", Duration::ZERO).unwrap(), Vec::<String>::new(), "{name}: an unfinished upload is left");
         bench.is_clean();
     }
@@ -312,7 +312,7 @@ fn apply_to_s3_whose_manifest_is_refused_has_no_restore_point() {
     bench.pipeline(&server, &s3_steps(&proxy));
     bench.apply().is(77, &["AccessDenied", "stored but not committed, so it is no restore point"]);
     assert_eq!(bench.story(), "run dump#1 dump=Done :commit#1 :commit=Failed Failed");
-    let all = direct.list("").unwrap().into_iter().map(|object| object.key);
+    let all = keys(&direct).into_iter();
     // The recipe goes before the commit, and is no restore point either.
     let left: Vec<String> = all.filter(|key| !key.ends_with(".recipe.txt")).collect();
     assert_eq!(left.len(), 2, "the object and its fingerprint: {left:?}");

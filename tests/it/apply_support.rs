@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use runner::event::{Event, What};
-use runner::store::ObjectStore as _;
+use runner::store::ObjectStore;
 use runner::store::commit::{PointSummary, points, read_manifest, receipts};
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Manifest, Receipt};
@@ -312,9 +312,16 @@ impl Running<'_> {
     }
 }
 
-/// All regular files below a folder.
+/// All regular files below a folder, but leases: a lease that is let go of stays, for its token.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
-    everything(folder).into_iter().filter(|path| path.is_file()).collect()
+    let is_lease = |path: &Path| path.components().any(|part| part.as_os_str() == ".runner-leases");
+    everything(folder).into_iter().filter(|path| path.is_file() && !is_lease(path)).collect()
+}
+
+/// The keys of everything in a store but leases.
+pub(crate) fn keys(store: &dyn ObjectStore) -> Vec<String> {
+    let keys = store.list("").unwrap().into_iter().map(|object| object.key);
+    keys.filter(|key| !key.starts_with(runner::store::lease::PREFIX)).collect()
 }
 
 /// All files and folders below a folder.

@@ -55,7 +55,13 @@ fn with_credentials() -> Rig {
 
 /// The keys of everything in the store.
 fn listed(store: &S3Store) -> Vec<String> {
-    let mut keys: Vec<String> = store.list("").unwrap().into_iter().map(|object| object.key).filter(|key| key != "ready").collect();
+    let mut keys: Vec<String> = store
+        .list("")
+        .unwrap()
+        .into_iter()
+        .map(|object| object.key)
+        .filter(|key| key != "ready" && !key.starts_with(".runner-leases/"))
+        .collect();
     keys.sort();
     keys
 }

@@ -54,7 +54,7 @@ fn restore_kit_brings_back_every_form_where_there_is_no_runner() {
     source.psql("postgres", "alter role postgres password 'of the source'; alter role reader password 'of the source'");
     rig.apply(&rig.pipeline(&declared(&source, &keys))).ended(0);
     let (expected, expected_rows) = (text(&source, DATABASE), rows(&source, DATABASE));
-    let (fresh, script) = (TestServer::start(MAJOR), rig.path("store/.runner/kit/kit-1/restore.sh"));
+    let (fresh, script) = (TestServer::start(MAJOR), rig.path("store/.runner/kit/kit-2/restore.sh"));
     let several = Machine::new(&fresh).run(&script, &["restore", "--to", "x"]).ended(64);
     assert!(several.stderr.contains("\n  custom-keep\n") && several.stderr.contains("choose one with --step"), "{}", several.stderr);
 
@@ -144,7 +144,7 @@ fn restore_kit_lets_age_ask_for_a_passphrase_on_the_terminal() {
     rig.apply(&rig.pipeline(&declared)).ended(0);
     let machine = Machine::new(&source).env("PHRASE", PASSPHRASE).with("script").with("sleep");
     // As somebody does it who went to the folder first.
-    let folder = rig.path("store/.runner/asked/kit-1");
+    let folder = rig.path("store/.runner/asked/kit-2");
     let typed = "cd \"$0\"; (sleep 1; printf '%s\\n' \"$PHRASE\"; while [ ! -e \"$1\" ]; do sleep 0.1; done) | SHELL=sh script -qec \"sh restore.sh restore --to back; code=\\$?; : >'$1'; exit \\$code\" /dev/null";
     let done = machine.path("done");
     machine.run(Path::new("-c"), &[typed, folder.to_str().unwrap(), done.to_str().unwrap()]).ended(0);
@@ -174,7 +174,7 @@ fn restore_kit_works_from_a_bucket_and_from_its_copy() {
     let remote = format!(":s3:{BUCKET}/팀/백업");
     let copied = machine.run(Path::new("-c"), &["rclone copy \"$0\" copy", &remote]).ended(0);
     assert!(copied.stdout.is_empty());
-    let (key, copy) = (backup.identity(), machine.path(&format!("copy/.runner/{NAME}/kit-1/restore.sh")));
+    let (key, copy) = (backup.identity(), machine.path(&format!("copy/.runner/{NAME}/kit-2/restore.sh")));
     machine.run(&copy, &["restore", "--to", "from_copy", "--identity", &key]).ended(0);
     assert_eq!(backup.names("from_copy"), "홍길동,tab\there");
     // The script alone, and the bucket where it is.
@@ -232,7 +232,7 @@ fn restore_kit_keeps_encoding_and_locale() {
 
 /// Restores the newest point into a database; answers what was said.
 fn restored(rig: &Rig, server: &TestServer, pipeline: &str, to: &str) -> String {
-    let script = rig.path(&format!("store/.runner/{pipeline}/kit-1/restore.sh"));
+    let script = rig.path(&format!("store/.runner/{pipeline}/kit-2/restore.sh"));
     Machine::new(server).run(&script, &["restore", "--to", to]).ended(0).stderr
 }
 
@@ -245,8 +245,8 @@ fn like(server: &TestServer, name: &str) -> String {
 #[test]
 fn restore_kit_says_the_same_for_the_same_pipeline_and_another_version_when_it_changes() {
     let [words, script] = kit::files(&NAME.parse().unwrap());
-    assert_eq!([&words.key, &script.key], [&format!(".runner/{NAME}/kit-1/RESTORE.md"), &format!(".runner/{NAME}/kit-1/restore.sh")]);
-    assert!(script.text.contains(&format!("pipeline='{NAME}'")) && words.text.contains(&format!("`.runner/{NAME}/kit-1/`")));
+    assert_eq!([&words.key, &script.key], [&format!(".runner/{NAME}/kit-2/RESTORE.md"), &format!(".runner/{NAME}/kit-2/restore.sh")]);
+    assert!(script.text.contains(&format!("pipeline='{NAME}'")) && words.text.contains(&format!("`.runner/{NAME}/kit-2/`")));
     for blank in ["@PIPELINE@", "@VERSION@", "@FOLDER@"] {
         assert!(!words.text.contains(blank) && !script.text.contains(blank), "{blank} is not filled in");
     }

@@ -14,7 +14,7 @@ use runner::store::manifest::{Level, manifest_key};
 use runner::store::mark::{Author, Wish, add, mark_key};
 use runner::store::recall::{At, manifest as recalled};
 use runner::store::removal::{Doomed, remove};
-use runner::store::{ObjectMeta, ObjectStore, ProbeReport, PutOptions, StoreError, Stored, catalog};
+use runner::store::{Expect, ObjectMeta, ObjectStore, ProbeReport, PutOptions, StoreError, Stored, Tag, catalog};
 use runner::stream::{Cancel, Stream};
 use tempfile::TempDir;
 
@@ -130,6 +130,12 @@ impl ObjectStore for Forgetful<'_> {
     }
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         Ok(self.0.list(prefix)?.into_iter().filter(|object| !object.key.contains(self.1)).collect())
+    }
+    fn get_tagged(&self, key: &str, limit: u64) -> Result<(Vec<u8>, Tag), StoreError> {
+        self.0.get_tagged(key, limit)
+    }
+    fn put_if(&self, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Tag, StoreError> {
+        self.0.put_if(key, body, expect)
     }
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.0.delete(key)

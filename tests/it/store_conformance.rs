@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use runner::store::local::LocalStore;
 use runner::store::spec::LocalSpec;
-use runner::store::{ObjectStore, PutOptions, StoreError};
+use runner::store::{Expect, ObjectStore, PutOptions, StoreError};
 use runner::stream::{Cancel, Chunk, Pull, Stream, StreamError};
 use tempfile::TempDir;
 
@@ -65,8 +65,8 @@ pub(crate) fn drain_pattern(mut stream: Stream) -> Result<u64, StreamError> {
 pub(crate) const MIB: u64 = 1024 * 1024;
 
 /// A store under test with what it needs to live.
-struct Subject {
-    store: Arc<dyn ObjectStore>,
+pub(crate) struct Subject {
+    pub(crate) store: Arc<dyn ObjectStore>,
     _alive: Alive,
 }
 
@@ -79,13 +79,13 @@ pub(crate) fn local_spec(path: &std::path::Path) -> LocalSpec {
     serde_json::from_value(serde_json::json!({ "path": path })).unwrap()
 }
 
-fn local() -> Subject {
+pub(crate) fn local() -> Subject {
     let folder = TempDir::new().unwrap();
     let store = Arc::new(LocalStore::open(&local_spec(&folder.path().join("새 폴더/store"))).unwrap());
     Subject { store, _alive: Alive::Local { _folder: folder } }
 }
 
-fn seaweed() -> Subject {
+pub(crate) fn seaweed() -> Subject {
     let (server, client) = (S3Server::seaweed(), Client::new());
     let store = Arc::new(client.store(&spec(&server.endpoint())));
     Subject { store, _alive: Alive::Seaweed { _server: server, _client: client } }
@@ -120,6 +120,8 @@ conformance![
     a_small_read_refuses_a_large_object,
     reach_and_probe_find_a_store_that_keeps_its_word,
     a_cancelled_read_ends_in_an_error,
+    a_conditional_write_replaces_only_what_was_read,
+    of_sixteen_conditional_writers_exactly_one_wins,
 ];
 
 fn put(store: &dyn ObjectStore, key: &str, body: Stream) -> Result<runner::store::Stored, StoreError> {
@@ -349,4 +351,51 @@ fn a_cancelled_read_ends_in_an_error(store: &dyn ObjectStore) {
     stream.pull().unwrap().unwrap();
     cancel.cancel("SIGINT", false);
     assert_eq!(stream.pull().err().unwrap().to_string(), "cancelled: SIGINT");
+}
+
+fn a_conditional_write_replaces_only_what_was_read(store: &dyn ObjectStore) {
+    let key = ".runner-leases/주문.json";
+    assert!(matches!(store.get_tagged(key, 10), Err(StoreError::Missing { .. })));
+    let first = store.put_if(key, b"first", &Expect::Absent).unwrap();
+    assert_eq!(store.get_tagged(key, 10).unwrap(), (b"first".to_vec(), first.clone()));
+    assert!(matches!(store.put_if(key, b"again", &Expect::Absent), Err(StoreError::Exists { .. })));
+    let second = store.put_if(key, b"second", &Expect::Matches(&first)).unwrap();
+    assert_eq!(store.get_tagged(key, 10).unwrap(), (b"second".to_vec(), second.clone()));
+    let error = store.put_if(key, b"third", &Expect::Matches(&first)).unwrap_err();
+    assert!(matches!(error, StoreError::Changed { .. }), "{error}");
+    assert_eq!(store.get_bytes(key, 10).unwrap(), b"second");
+    assert!(store.get_tagged(key, 5).unwrap_err().to_string().contains("larger than the 5 bytes"));
+    store.delete(key).unwrap();
+    assert!(matches!(store.put_if(key, b"fourth", &Expect::Matches(&second)), Err(StoreError::Changed { .. })));
+    nothing_is_left(store);
+}
+
+fn of_sixteen_conditional_writers_exactly_one_wins(store: &dyn ObjectStore) {
+    let key = "경주/lease.json";
+    let mut tag = None;
+    for round in 0..6 {
+        let expect = tag.as_ref().map_or(Expect::Absent, Expect::Matches);
+        let barrier = Barrier::new(16);
+        let won: Vec<_> = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..16)
+                .map(|writer| {
+                    let (barrier, expect) = (&barrier, expect.clone());
+                    scope.spawn(move || {
+                        barrier.wait();
+                        match store.put_if(key, format!("round {round} of {writer}").as_bytes(), &expect) {
+                            Ok(tag) => Some((writer, tag)),
+                            Err(StoreError::Exists { .. } | StoreError::Changed { .. }) => None,
+                            Err(error) => panic!("a loser is told that it lost, not: {error}"),
+                        }
+                    })
+                })
+                .collect();
+            racers.into_iter().filter_map(|racer| racer.join().unwrap()).collect()
+        });
+        let [(writer, won)] = won.as_slice() else { panic!("one winner, not {won:?}") };
+        assert_eq!(store.get_tagged(key, 100).unwrap(), (format!("round {round} of {writer}").into_bytes(), won.clone()));
+        tag = Some(won.clone());
+    }
+    store.delete(key).unwrap();
+    nothing_is_left(store);
 }

@@ -127,12 +127,12 @@ content() {
   esac
 }
 
-# Every file of this pipeline below .runner, relative to its folder there.
+# Every file of this pipeline below .runner, relative to its folder there. An empty one in a manifest's place is none: it rules its run out.
 listing() {
   case $way in
-    folder) (cd -- "$store/.runner/$pipeline" && find . -type f) ;;
-    aws) by_aws s3 ls --recursive "$(place ".runner/$pipeline/")" ;;
-    rclone) rclone lsf -R --files-only "$(place ".runner/$pipeline")" </dev/null ;;
+    folder) (cd -- "$store/.runner/$pipeline" && find . -type f -size +0c) ;;
+    aws) by_aws s3 ls --recursive "$(place ".runner/$pipeline/")" >"$work/listed" && sed '/^[-0-9]* *[:0-9]*  *0 /d' "$work/listed" ;;
+    rclone) rclone lsf -R --files-only --min-size 1B "$(place ".runner/$pipeline")" </dev/null ;;
   esac
 }
 

@@ -3,6 +3,7 @@
 //! Everything below the root is reached part by part from a folder held open, and symbolic links are never followed, so no
 //! key leads out of the store. This module does not sweep or delete on its own.
 
+mod conditional;
 mod flush;
 mod folder;
 mod partial;
@@ -23,7 +24,7 @@ use self::folder::Parents;
 use self::partial::{Partial, Published};
 use super::spec::LocalSpec;
 use super::whole::{self, Tally};
-use super::{ObjectMeta, ObjectStore, ProbeReport, PutOptions, Refusal, StoreError, Stored, key, probe};
+use super::{Expect, ObjectMeta, ObjectStore, ProbeReport, PutOptions, Refusal, StoreError, Stored, Tag, key, probe};
 use crate::stream::{Cancel, Stream};
 
 /// How often a folder that a remover takes away is made again before giving up.
@@ -191,6 +192,16 @@ impl ObjectStore for LocalStore {
         whole::read(self, key, limit)
     }
 
+    fn get_tagged(&self, key: &str, limit: u64) -> Result<(Vec<u8>, Tag), StoreError> {
+        let bytes = whole::read(self, key, limit)?;
+        let tag = conditional::tag(&bytes);
+        Ok((bytes, tag))
+    }
+
+    fn put_if(&self, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Tag, StoreError> {
+        conditional::put(self, key, body, expect)
+    }
+
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
         let file = self.stat(key)?.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         Ok(file.map(|stat| walk::meta(key.to_owned(), &stat)))
@@ -223,7 +234,7 @@ impl ObjectStore for LocalStore {
         let mut swept = Vec::new();
         let before = jiff::Timestamp::now().as_second() - i64::try_from(older_than.as_secs()).unwrap_or(i64::MAX);
         self.files(prefix, &mut |entry| {
-            let old = key::is_partial(entry.name) && entry.stat.st_mtime <= before;
+            let old = key::is_partial(entry.name) && (older_than.is_zero() || entry.stat.st_mtime <= before);
             if old && partial::remove_abandoned(entry.folder, entry.name) {
                 swept.push(entry.path.to_owned());
             }

@@ -61,6 +61,13 @@ impl Partial {
         Ok(Published::Done)
     }
 
+    /// Gives the file its name in place of the object that has it, and syncs the folder. The caller holds that object's lock.
+    pub(super) fn replace(mut self) -> Result<(), Errno> {
+        rustix::fs::renameat(&self.folder, self.name.as_str(), &self.folder, self.target.as_str())?;
+        self.published = true;
+        rustix::fs::fsync(&self.folder)
+    }
+
     fn rename(&self) -> Result<(), Errno> {
         rustix::fs::renameat_with(&self.folder, self.name.as_str(), &self.folder, self.target.as_str(), RenameFlags::NOREPLACE)
     }

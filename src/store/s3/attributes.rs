@@ -70,6 +70,11 @@ impl Attributes {
         self
     }
 
+    /// The same for an object that is replaced every few seconds: no lock would let it, and colder classes bill each version for weeks.
+    pub(super) fn mutable(self) -> Self {
+        Self { storage_class: None, ..self.unlocked() }
+    }
+
     pub(super) fn on_put(&self, request: PutObjectFluentBuilder) -> PutObjectFluentBuilder {
         set_all!(request, self)
     }

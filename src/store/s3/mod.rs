@@ -4,6 +4,7 @@
 //! This module does not keep credentials: the SDK's default chain finds them.
 
 mod attributes;
+mod conditional;
 mod connect;
 mod failure;
 mod get;
@@ -22,7 +23,7 @@ use tokio::sync::Notify;
 
 use self::failure::Failure;
 use super::spec::{ChecksumMode, S3Spec};
-use super::{ObjectMeta, ObjectStore, ProbeReport, PutOptions, StoreError, Stored, key, probe, whole};
+use super::{Expect, ObjectMeta, ObjectStore, ProbeReport, PutOptions, StoreError, Stored, Tag, key, probe, whole};
 use crate::stream::{Cancel, Stream, StreamError};
 
 /// A store in a bucket. Clones are the same store.
@@ -87,6 +88,10 @@ impl S3Store {
 
     fn exists(&self, key: &str) -> StoreError {
         StoreError::Exists { store: self.describe(), key: key.to_owned() }
+    }
+
+    fn changed(&self, key: &str) -> StoreError {
+        StoreError::Changed { store: self.describe(), key: key.to_owned() }
     }
 
     fn lies(&self, key: &str, detail: impl Into<String>) -> StoreError {
@@ -156,6 +161,14 @@ impl ObjectStore for S3Store {
 
     fn get_bytes(&self, key: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
         whole::read(self, key, limit)
+    }
+
+    fn get_tagged(&self, key: &str, limit: u64) -> Result<(Vec<u8>, Tag), StoreError> {
+        conditional::get(self, key, limit)
+    }
+
+    fn put_if(&self, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Tag, StoreError> {
+        conditional::put(self, key, body, expect)
     }
 
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {

@@ -1,0 +1,63 @@
+//! The leases of a run on the command line: which it takes, how long it waits, and why it could not have one.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::exit::Exit;
+use super::output::{Output, Problem};
+use crate::diagnostic::{Class, Failure};
+use crate::ids::RefName;
+use crate::plan::Plan;
+use crate::quantity::Duration;
+use crate::runtime::{Leases, Runtime, TakeError};
+use crate::step::StepError;
+use crate::store::lease::{LeaseError, TTL, Terms};
+
+/// The help for a store that can not keep a lease.
+const UNFIT: &str = "use a store that honours If-Match and If-None-Match; or write `concurrency: { lease: false }`, and see to it yourself \
+                     that no two hosts run this pipeline at once";
+
+/// Takes the lease of each store that the plan writes to.
+pub(super) fn take(plan: &Plan, runtime: &Runtime, wait: Option<Duration>) -> Result<Leases, Failure> {
+    let concurrency = &plan.concurrency;
+    let names: Vec<RefName> = plan.writes_to().into_iter().collect();
+    if names.is_empty() {
+        return Ok(Leases::none());
+    }
+    if !concurrency.lease {
+        Output::talk("this run holds no lease: the pipeline says `lease: false`");
+        return Ok(Leases::none());
+    }
+    let terms = Terms {
+        group: concurrency.group.clone().unwrap_or_else(|| plan.pipeline.clone()),
+        ttl: concurrency.ttl.map_or(TTL, Duration::std),
+        wait: wait.or(concurrency.wait).map(Duration::std).unwrap_or_default(),
+    };
+    let leases = runtime.take_leases(&names, &terms, &|words| Output::talk(words)).map_err(failure)?;
+    leases.notes().iter().for_each(|note| Output::talk(note));
+    Ok(leases)
+}
+
+fn failure(error: TakeError) -> Failure {
+    let message = error.to_string();
+    let told = |class, hint: &str| Failure { class, message: message.clone(), hint: Some(hint.to_owned()) };
+    match error {
+        TakeError::Open(error) => StepError::from(error).failure(),
+        TakeError::Lease(LeaseError::Taken { .. }) => told(Class::Locked, "wait for it with --wait 10m, or try again when it has ended"),
+        TakeError::Lease(LeaseError::Unreadable { .. }) => {
+            told(Class::Locked, "if no run is at work on this store, delete that object; the next run makes it anew")
+        }
+        TakeError::Lease(LeaseError::Unfit { .. }) => told(Class::Failed, UNFIT),
+        TakeError::Lease(LeaseError::Store(error)) => StepError::from(error).failure(),
+        TakeError::Lease(LeaseError::Stopped(error)) => StepError::from(error).failure(),
+    }
+}
+
+/// The problem that a failure is, when nothing was run because of it.
+pub(super) fn problem(failure: &Failure, signal: &AtomicU8) -> Problem {
+    let exit = match failure.class {
+        Class::Cancelled => Exit::Signal(signal.load(Ordering::SeqCst)),
+        class => Exit::of_class(class),
+    };
+    let problem = Problem::new(exit, failure.message.clone());
+    failure.hint.iter().fold(problem, Problem::help)
+}

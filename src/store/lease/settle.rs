@@ -1,0 +1,113 @@
+//! Ruling out runs that are over, and removing what they left: only what they noted themselves, and what carries their id.
+//! This module does not touch restore points, and leaves what it can not prove to be a dead run's.
+
+use std::time::Duration;
+
+use super::{Held, Unsettled};
+use crate::ids::{PipelineName, RunId};
+use crate::store::manifest::manifest_key;
+use crate::store::{ObjectStore, PutOptions, StoreError};
+
+/// What became of a run in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It has committed: its restore point is there.
+    Committed,
+    /// It has not, and can not any more.
+    RuledOut,
+}
+
+/// Decides a run that is over: unless it has committed, an empty object takes the place of its manifest, create-only as a manifest is, so
+/// that it never can. An empty object is no manifest and no restore point.
+///
+/// # Errors
+/// Whatever the store says.
+pub fn rule_out(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -> Result<Fate, StoreError> {
+    let key = manifest_key(pipeline, run);
+    match store.put_bytes(&key, b"", &PutOptions::default()) {
+        Ok(_) => Ok(Fate::RuledOut),
+        Err(StoreError::Exists { .. }) => match store.head(&key)? {
+            Some(found) if found.bytes == 0 => Ok(Fate::RuledOut),
+            Some(_) => Ok(Fate::Committed),
+            None => Err(StoreError::Lies { store: store.describe(), key, detail: "it exists and is not there".to_owned() }),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes what the runs before this one left without a commit, as far as that is proven. Answers what was done, and what was left and
+/// why, in words. A failure is among them: it keeps no backup from being made.
+pub fn settle(held: &Held) -> Vec<String> {
+    let (mut words, mut left) = (Vec::new(), Vec::new());
+    let unsettled = held.unsettled();
+    if unsettled.is_empty() {
+        return words;
+    }
+    let store = &**held.store();
+    for entry in unsettled {
+        match clear(store, &entry) {
+            Ok(Cleared::Nothing) => {}
+            Ok(Cleared::Removed(told)) => {
+                words.extend(told);
+                if !entry.swept {
+                    left.push(Unsettled { swept: true, ..entry });
+                }
+            }
+            Err(error) => {
+                words.push(format!("what run {} left could not be removed, the next run tries again: {error}", entry.run));
+                left.push(entry);
+            }
+        }
+    }
+    words.extend(held.settled(&left).err().map(|error| format!("noting what was removed: {error}")));
+    words
+}
+
+/// Removes what the run of a lost lease wrote itself: it can not be committed any more. Answers what was done, in words.
+pub fn clear_away(held: &Held) -> Vec<String> {
+    let Some(own) = held.own() else { return Vec::new() };
+    match clear(&**held.store(), &own) {
+        Ok(Cleared::Nothing) => Vec::new(),
+        Ok(Cleared::Removed(told)) => told,
+        Err(error) => vec![format!("what this run stored could not be removed: {error}")],
+    }
+}
+
+enum Cleared {
+    /// Nothing: it wrote nothing, or has a restore point, which needs what it wrote.
+    Nothing,
+    /// This.
+    Removed(Vec<String>),
+}
+
+fn clear(store: &dyn ObjectStore, entry: &Unsettled) -> Result<Cleared, StoreError> {
+    let Unsettled { pipeline, run, keys, swept } = entry;
+    // Who noted no key has written nothing, and can note none any more.
+    if keys.is_empty() {
+        return Ok(Cleared::Nothing);
+    }
+    if rule_out(store, pipeline, run)? == Fate::Committed {
+        return Ok(Cleared::Nothing);
+    }
+    let mut told = Vec::new();
+    for key in keys {
+        if key.contains(run.as_str()) {
+            told.extend(remove(store, key)?.map(|what| format!("removed {what} of run {run}, which never committed: {key}")));
+        } else if !swept && store.head(key)?.is_some() {
+            told.push(format!(
+                "run {run} never committed and meant to write {key}, whose name does not prove that it did: left; if no restore point names it, delete it"
+            ));
+        }
+    }
+    Ok(Cleared::Removed(told))
+}
+
+/// Removes an object and unfinished writes of it; answers what there was.
+fn remove(store: &dyn ObjectStore, key: &str) -> Result<Option<&'static str>, StoreError> {
+    let unfinished = !store.sweep(key, Duration::ZERO)?.is_empty();
+    let whole = store.head(key)?.is_some();
+    if whole {
+        store.delete(key)?;
+    }
+    Ok(if whole { Some("an object") } else { unfinished.then_some("an unfinished object") })
+}
