@@ -36,6 +36,7 @@
 //! | [`runtime`] | the live things of one run, and its ledger | holds options |
 //! | [`drift`] | how two restore points differ, and what of it is suspicious | opens anything, reads clocks |
 //! | [`retention`] | which restore points stay, which go, and why | opens anything, reads clocks |
+//! | [`status`] | how a pipeline stands against its objectives | opens anything, reads clocks |
 //! | [`step`] | the kinds: parameters, docs, how each opens | schedules, retries |
 //! | [`pipeline`] | the schema and the validated model | reads clock or environment |
 //! | [`mod@plan`] | lowering, fusion, actions and reasons | opens anything |
@@ -64,6 +65,7 @@ pub mod render;
 pub mod retention;
 pub mod runtime;
 pub mod secret;
+pub mod status;
 pub mod step;
 pub mod store;
 pub mod stream;

@@ -1,8 +1,9 @@
-//! Durations and sizes as people write them: `90s`, `1h 30m`, `26h`; `512 MiB`, `1.26 GB`.
+//! Durations, sizes and percentages as people write them: `90s`, `1h 30m`, `26h`; `512 MiB`, `1.26 GB`; `30%`.
 //!
 //! The types keep the exact value and print it in a form that reads back to itself. Calendar units (days and longer in a
 //! time zone) are not here: a duration is a number of seconds, and a day is 24 hours.
 
+mod percent;
 mod size;
 
 use std::borrow::Cow;
@@ -13,9 +14,10 @@ use std::time::Duration as StdDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+pub use percent::Percent;
 pub use size::Size;
 
-/// Why a text is not a duration or a size.
+/// Why a text is not a duration, a size or a percentage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// Not a duration.
@@ -27,6 +29,12 @@ pub enum QuantityError {
     /// Not a size.
     #[error("{text:?} is not a size: write it like 512 MiB, 48.3 MB or 10GB")]
     Size {
+        /// What was given.
+        text: String,
+    },
+    /// Not a percentage.
+    #[error("{text:?} is not a percentage: write it like 30% or 12.5%")]
+    Percent {
         /// What was given.
         text: String,
     },

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{PipelineName, RefName, StepId};
 use crate::postgres::ConnectionSpec;
-use crate::quantity::Duration;
+use crate::quantity::{Duration, Percent, Size};
 use crate::secret::SecretDecl;
 use crate::step::Params;
 use crate::store::StoreSpec;
@@ -79,6 +79,19 @@ pub struct Objectives {
     /// Recovery time objective: how long a restore may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rto: Option<Duration>,
+    /// In how many stores each part of the newest restore point must lie; not asked for unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9))]
+    pub copies: Option<u8>,
+    /// How long the newest proven restore point may lie back; not asked for unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_every: Option<Duration>,
+    /// The least that a dump has, in bytes before compression: a smaller one lacks something. Not asked for unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_size: Option<Size>,
+    /// By how much the newest dump may be smaller than the median of those before it, such as `30%`; not asked for unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_shrink: Option<Percent>,
 }
 
 /// How runs that write to the same stores keep out of each other's way: one at a time holds a lease in each store it writes to.

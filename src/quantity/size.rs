@@ -1,12 +1,33 @@
-//! Sizes as people write them: `512 MiB`, `1.26 GB`. This file does not print them; [`super::bytes`] does.
+//! Sizes as people write them: `512 MiB`, `1.26 GB`. For people, [`super::bytes`] prints them.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 
 use super::{QuantityError, split_number};
 
 /// A number of bytes, written like `512 MiB`, `10GB` or `48.3 MB`; `k`, `M` and `G` alone are powers of 1000, as storage is billed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Size(u64);
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A number of bytes, written like `512 MiB`, `48.3 MB` or `10GB`.",
+            "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*([kKmMgGtTpP]([iI]?[bB])?|[bB])\s*$",
+            "x-pattern-help": "write a size like 512 MiB, 48.3 MB or 10GB",
+        })
+    }
+}
 
 impl Size {
     /// The number of bytes.
@@ -28,6 +49,32 @@ impl FromStr for Size {
         let fits = bytes.is_finite() && bytes < i64::MAX as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "just found to fit, and digits have no sign")]
         fits.then_some(Self(bytes as u64)).ok_or_else(fault)
+    }
+}
+
+/// Exact, in the largest unit that leaves no rest, so that it reads back to itself.
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+        let (mut number, mut unit) = (self.0, 0);
+        while number != 0 && number.is_multiple_of(1000) && unit + 1 < UNITS.len() {
+            (number, unit) = (number / 1000, unit + 1);
+        }
+        f.pad(&format!("{number} {}", UNITS[unit]))
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = QuantityError;
+
+    fn try_from(text: String) -> Result<Self, QuantityError> {
+        text.parse()
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> Self {
+        size.to_string()
     }
 }
 
@@ -60,7 +107,9 @@ mod tests {
         for (text, bytes) in
             [("0", 0), ("912 B", 912), ("10GB", 10_000_000_000), (" 1.5 kB ", 1500), ("512 MiB", 536_870_912), ("2g", 2_000_000_000)]
         {
-            assert_eq!(text.parse::<Size>().unwrap().bytes(), bytes, "{text:?}");
+            let size: Size = text.parse().unwrap();
+            assert_eq!(size.bytes(), bytes, "{text:?}");
+            assert_eq!(size.to_string().parse(), Ok(size), "{text:?}");
         }
         for bad in ["", "GB", "-1 GB", "1 XB", "1 GB 2", "99999999 PB", "1..2 GB"] {
             let said = bad.parse::<Size>().unwrap_err().to_string();

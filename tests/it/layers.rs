@@ -58,6 +58,11 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &["archive", "diagnostic", "event", "ids", "pipeline", "plan", "quantity", "runtime", "step", "store", "stream"],
         &["clap", "serde_yaml"],
     ),
+    (
+        "status",
+        &["ids", "pipeline", "quantity", "store", "words"],
+        &["tokio", "clap", "std::env", "std::fs", "Timestamp::now", "Zoned::now", "Instant::now"],
+    ),
     ("journal", &["event", "ids"], &["tokio", "clap"]),
     (
         "render",
@@ -73,6 +78,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "quantity",
             "retention",
             "secret",
+            "status",
             "step",
             "store",
             "stream",
@@ -100,6 +106,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "retention",
             "runtime",
             "secret",
+            "status",
             "step",
             "store",
             "stream",

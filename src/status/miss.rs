@@ -1,0 +1,98 @@
+//! The objectives that can be missed, as data; words come last.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::ids::RefName;
+use crate::quantity::{Duration, Percent, brief, bytes};
+
+/// An objective that is missed, with the numbers that say so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "objective", rename_all = "kebab-case")]
+pub enum Miss {
+    /// There is no restore point at all.
+    NoPoint,
+    /// `rpo`: the newest point is too old.
+    Rpo {
+        /// How old it is.
+        age: Duration,
+        /// How old it may be.
+        rpo: Duration,
+    },
+    /// `verified_every`: no point was ever proven.
+    NeverProven {
+        /// How often one must be.
+        every: Duration,
+    },
+    /// `verified_every`: the newest proven point lies too far back.
+    VerifiedEvery {
+        /// When it was proven.
+        proven: Timestamp,
+        /// How long ago that is.
+        age: Duration,
+        /// How often one must be.
+        every: Duration,
+    },
+    /// `rto`: the newest measured recovery took too long.
+    Rto {
+        /// How long it took.
+        took: Duration,
+        /// How long it may take.
+        rto: Duration,
+    },
+    /// `copies`: a part of the newest point lies in too few stores.
+    Copies {
+        /// In how many it lies.
+        found: usize,
+        /// In how many it must lie.
+        copies: u8,
+    },
+    /// `min_size`: the newest dump is too small.
+    MinSize {
+        /// Its size in bytes before compression.
+        bytes: u64,
+        /// The least it has.
+        least: u64,
+    },
+    /// `max_shrink`: the newest dump is much smaller than those before it.
+    MaxShrink {
+        /// Its size in bytes before compression.
+        bytes: u64,
+        /// The median of those before it.
+        typical: u64,
+        /// By how much it may be smaller.
+        most: Percent,
+    },
+    /// A store did not answer, so that nobody can say.
+    Unreachable {
+        /// The store.
+        store: RefName,
+        /// What it said.
+        why: String,
+    },
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ago = |age: &Duration| brief(age.std());
+        match self {
+            Self::NoPoint => f.write_str("there is no restore point"),
+            Self::Rpo { age, rpo } => write!(f, "the newest restore point is {} old; the RPO is {rpo}", ago(age)),
+            Self::NeverProven { every } => write!(f, "no restore point was ever proven; one must be every {every}"),
+            Self::VerifiedEvery { age, every, .. } => {
+                write!(f, "the newest proof is {} old; there must be one every {every}", ago(age))
+            }
+            Self::Rto { took, rto } => write!(f, "the measured recovery took {}; the RTO is {rto}", ago(took)),
+            Self::Copies { found, copies } => write!(f, "the newest restore point lies in {found} of {copies} stores"),
+            Self::MinSize { bytes: found, least } => {
+                write!(f, "the newest dump has {}; the least is {}", bytes(*found), bytes(*least))
+            }
+            Self::MaxShrink { bytes: found, typical, most } => {
+                write!(f, "the newest dump has {}, the median before it is {}; it may be {most} smaller", bytes(*found), bytes(*typical))
+            }
+            Self::Unreachable { store, why } => write!(f, "{store} did not answer: {why}"),
+        }
+    }
+}
