@@ -4,6 +4,7 @@
 //! restore that fails, or is killed, leaves the database that was there as it was. A lock keeps a second restore out. This
 //! module fills nothing and decides nothing.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -244,11 +245,11 @@ impl Target {
     }
 
     /// Gives the filled database its final name. What had that name is renamed to `keep_as` in the same transaction; its
-    /// sessions are ended, and new ones wait. Answers whether there was one.
+    /// sessions are ended, and new ones wait. Answers how many were, if there was one; `None` where the name was free.
     ///
     /// # Errors
     /// Whatever the server says; then both databases are as they were.
-    pub fn swap(&self, keep_as: &str) -> Result<bool, PgError> {
+    pub fn swap(&self, keep_as: &str) -> Result<Option<usize>, PgError> {
         let replaces = self.is_there()?;
         let new = restoring(&self.database);
         let mut statements = vec![format!("comment on database {} is null", identifier(&new))];
@@ -258,30 +259,35 @@ impl Target {
         }
         statements.push(format!("alter database {} rename to {}", identifier(&new), identifier(&self.database)));
         let transaction = format!("begin; {}; commit", statements.join("; "));
-        self.without_sessions(&transaction)?;
+        let ended = self.without_sessions(&transaction)?;
         self.created.store(false, Ordering::SeqCst);
-        Ok(replaces)
+        Ok(replaces.then_some(ended))
     }
 
-    /// Runs the swap while another session ends whoever is in either database: the rename holds off new sessions, and waits for old ones to go.
-    fn without_sessions(&self, transaction: &str) -> Result<(), PgError> {
+    /// Runs the swap while another session ends whoever is in either database: the rename holds off new sessions, and waits for old ones to
+    /// go. Answers how many sessions were ended.
+    fn without_sessions(&self, transaction: &str) -> Result<usize, PgError> {
         let ender = maintenance(&self.server, &self.handle)?;
         let names = [self.database.as_str(), &restoring(&self.database)].map(literal).join(", ");
         let end = format!(
-            "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity where datname in ({names}) and pid <> pg_catalog.pg_backend_pid()"
+            "select pid from pg_catalog.pg_stat_activity where datname in ({names}) and pid <> pg_catalog.pg_backend_pid() \
+             and pg_catalog.pg_terminate_backend(pid)"
         );
         let done = AtomicBool::new(false);
         let swapped = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let ending = scope.spawn(|| {
+                let mut ended = BTreeSet::new();
                 while !done.load(Ordering::SeqCst) {
                     // A session that may not be ended makes the rename fail, and that says why.
-                    let _refused = ender.query(&end);
+                    ended.extend(ender.query(&end).unwrap_or_default());
                     std::thread::sleep(Duration::from_millis(50));
                 }
+                ended.len()
             });
             let swapped = self.tries(transaction);
             done.store(true, Ordering::SeqCst);
-            swapped
+            let ended = ending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            swapped.map(|()| ended)
         });
         ender.close();
         swapped

@@ -144,7 +144,8 @@ impl RestoreWork {
             ));
         }
         let kept = kept_name(target.database(), cx);
-        let replaced = target.swap(&kept)?;
+        let ended = target.swap(&kept)?;
+        let replaced = ended.is_some();
         let dropped = replaced && self.with.replace.as_ref().is_some_and(|replace| replace.drop_old);
         let landed = Landed {
             database: target.database().to_owned(),
@@ -153,6 +154,8 @@ impl RestoreWork {
             dropped,
         };
         cx.reports.note(format!("{} is there", landed.place));
+        let ended = ended.filter(|ended| *ended > 0);
+        cx.reports.note_all(ended.map(|ended| format!("{} of {} ended", count(ended, "session"), target.database())));
         cx.runtime.ledger(|ledger| ledger.landed = Some(landed));
         if dropped {
             target.drop_database(&kept)?;
