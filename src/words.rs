@@ -14,7 +14,7 @@ pub fn quoted(text: &str) -> String {
 
 /// The names a list of suggestions shows, each quoted; very long lists are cut.
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 20;
+    const SHOWN: usize = 30;
     let mut names: Vec<String> = names.into_iter().map(quoted).collect();
     let more = names.len().saturating_sub(SHOWN);
     if more > 0 {

@@ -74,7 +74,7 @@ fn apply_twice_and_diff_names_each_change_and_what_is_suspicious() {
     assert_eq!((&by_place["changes"], &by_place["anomalies"]), (&told["changes"], &told["anomalies"]));
     bench.run(&["diff", first]).is(64, &["the other manifest is expected"]);
     bench.run(&["diff", "pipeline.yaml", "yesterday"]).is(64, &["is no restore point"]);
-    bench.run(&["diff", "pipeline.yaml", "2001-01-01T00:00Z"]).is(10, &["no restore point at or before"]);
+    bench.run(&["diff", "pipeline.yaml", "2001-01-01T00:00Z"]).is(10, &["no restore point of orders at or before"]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn restore_finds_the_point_of_a_moment_or_names_the_nearest() {
     bench.run(&["restore", "pipeline.yaml", "--at", "2026-11-20T02:17", "--to", "shop"]).is(64, &["has no time zone"]);
     let run = manifests(&bench, "orders").pop().unwrap().file_name().unwrap().to_str().unwrap().split('.').next().unwrap().to_owned();
     let ran = bench.run(&["restore", "pipeline.yaml", "--at", "2001-01-01T00:00Z", "--to", "shop", "--database", "x", "--yes"]);
-    ran.is(10, &["no restore point at or before 2001-01-01T00:00:00Z", &run]);
+    ran.is(10, &["no restore point of orders at or before 2001-01-01T00:00:00Z", &run]);
 }
 
 fn url(server: &TestServer, database: &str) -> String {

@@ -9,6 +9,7 @@ use runner::ids::RefName;
 use runner::store::check::{Checked, Damage, check};
 use runner::store::claims::Claims;
 use runner::store::heal::{Remedy, heal, remedy};
+use runner::store::kit::VERSION as KIT;
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, manifest_key};
 use runner::store::mark::{Author, Wish, add, mark_key};
@@ -201,7 +202,7 @@ fn an_object_that_another_manifest_names_is_not_deleted() {
     let mut claims = Claims::read(&store).unwrap();
     for point in &points {
         let (beside, _) = catalog::look_again(&store, &pipeline(), &point.run).unwrap();
-        let objects = [point.key.clone(), point.sidecar(), ".runner/주문-야간/kit-1/restore.sh".to_owned()];
+        let objects = [point.key.clone(), point.sidecar(), format!(".runner/주문-야간/kit-{KIT}/restore.sh")];
         let removed =
             remove(&store, Doomed { pipeline: &pipeline(), run: &point.run, objects: &objects, beside: &beside }, &mut claims).unwrap();
         assert_eq!(removed.deleted[0], manifest_key(&pipeline(), &point.run), "the manifest goes first");
@@ -211,7 +212,7 @@ fn an_object_that_another_manifest_names_is_not_deleted() {
         assert!(store.head(&point.key).unwrap().is_some() && store.head(&point.sidecar()).unwrap().is_some());
     }
     let kept = keys(&store);
-    assert!(kept.iter().any(|key| key.contains("kit-1/")), "{kept:?}");
+    assert!(kept.iter().any(|key| key.contains(&format!("kit-{KIT}/"))), "{kept:?}");
     let again = Doomed { pipeline: &shared.pipeline, run: &shared.run, objects: std::slice::from_ref(&shared.key), beside: &[] };
     claims.release(&manifest_key(&shared.pipeline, &shared.run));
     assert_eq!(remove(&store, again, &mut claims).unwrap().deleted, [shared.key], "the last one takes it along");

@@ -10,6 +10,8 @@ use runner::store::manifest::{Level, Manifest, Receipt};
 use runner::store::{ObjectStore, PutOptions};
 use runner::stream::digest::{Algorithm, Digester, sidecar_line};
 
+pub(crate) use crate::apply_support::keys;
+
 /// The pipeline whose points are kept.
 pub(crate) const PIPELINE: &str = "주문-야간";
 
@@ -98,11 +100,6 @@ impl Point {
         });
         add_receipt(store, &serde_json::from_value::<Receipt>(json).unwrap()).unwrap();
     }
-}
-
-/// All keys of a store.
-pub(crate) fn keys(store: &dyn ObjectStore) -> Vec<String> {
-    store.list("").unwrap().into_iter().map(|object| object.key).collect()
 }
 
 /// The keys of a store that have to do with a run.
