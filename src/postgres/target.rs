@@ -269,9 +269,10 @@ impl Target {
     fn without_sessions(&self, transaction: &str) -> Result<usize, PgError> {
         let ender = maintenance(&self.server, &self.handle)?;
         let names = [self.database.as_str(), &restoring(&self.database)].map(literal).join(", ");
+        // The ending stands in the answer and not in the condition: there it could be asked for before the database is looked at.
         let end = format!(
-            "select pid from pg_catalog.pg_stat_activity where datname in ({names}) and pid <> pg_catalog.pg_backend_pid() \
-             and pg_catalog.pg_terminate_backend(pid)"
+            "select pid, pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity \
+             where datname in ({names}) and pid <> pg_catalog.pg_backend_pid()"
         );
         let done = AtomicBool::new(false);
         let swapped = std::thread::scope(|scope| {
@@ -279,7 +280,8 @@ impl Target {
                 let mut ended = BTreeSet::new();
                 while !done.load(Ordering::SeqCst) {
                     // A session that may not be ended makes the rename fail, and that says why.
-                    ended.extend(ender.query(&end).unwrap_or_default());
+                    let asked = ender.query(&end).unwrap_or_default();
+                    ended.extend(asked.into_iter().filter_map(|row| row.into_iter().next().flatten()));
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 ended.len()
