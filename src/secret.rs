@@ -167,6 +167,11 @@ impl Secrets {
         self.declared.get(&reference.secret).is_some_and(|d| d.optional)
     }
 
+    /// The environment variables that hold secrets.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.declared.values().filter_map(|declared| declared.env.as_deref())
+    }
+
     /// Reads the value.
     pub fn open(&self, reference: &SecretRef) -> Result<Secret, SecretError> {
         let name = &reference.secret;
@@ -201,8 +206,12 @@ fn read(name: &RefName, path: &Path) -> Result<Secret, SecretError> {
     let place = path.display().to_string();
     match String::from_utf8(bytes) {
         Ok(mut value) => {
+            // The end of the last line, as editors of any system write it.
             if value.ends_with('\n') {
                 value.pop();
+                if value.ends_with('\r') {
+                    value.pop();
+                }
             }
             keep(name, &place, value)
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::web::{LITERAL_SECRET, TextOrSecret, blackened, looks_secret};
 use super::{Cx, PerformEffect, Problem, References, StepError, StepKind, Trouble};
 use crate::diagnostic::Class;
-use crate::secret::Secret;
+use crate::secret::{Secret, Secrets};
 use crate::stream::StreamError;
 use crate::stream::child::{Program, transient};
 use crate::words::cut;
@@ -114,8 +114,11 @@ impl Command {
         self.argv.iter().map(shown).collect::<Vec<_>>().join(" ")
     }
 
-    fn program(&self, values: &[(String, Secret)]) -> Program {
-        let program = Program::new(self.argv.first().map(String::as_str).unwrap_or_default());
+    /// The program with the environment that its author expects: all of ours but the secrets that the pipeline takes from it. One that it
+    /// needs, `env` gives it.
+    fn program(&self, values: &[(String, Secret)], secrets: &Secrets) -> Program {
+        let program = Program::new(self.argv.first().map(String::as_str).unwrap_or_default()).whole_environment();
+        let program = secrets.variables().fold(program, Program::env_remove);
         let program = program.args(self.argv.iter().skip(1)).transience(transient::NEVER);
         let program = values.iter().fold(program, |program, (name, value)| program.env(name, value.expose()));
         self.cwd.iter().fold(program, Program::cwd)
@@ -141,7 +144,7 @@ impl PerformEffect for Command {
         }
         let secret = |name: &String| self.env.get(name).is_some_and(|text| text.secret().is_some());
         let hidden: Vec<&str> = values.iter().filter(|(name, _)| secret(name)).map(|(_, value)| value.expose()).collect();
-        let output = self.program(&values).act(cx.cancel).map_err(|error| self.failed(error, &hidden))?;
+        let output = self.program(&values, cx.runtime.secrets()).act(cx.cancel).map_err(|error| self.failed(error, &hidden))?;
         let last = last_lines(&blackened(output.stdout.trim_end(), &hidden));
         cx.reports.note_all((!last.is_empty()).then(|| format!("it wrote: {last}")));
         Ok(())

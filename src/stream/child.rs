@@ -5,6 +5,7 @@
 //! behind. Arguments are arrays and never pass a shell. This module does not know any program by name.
 
 mod feed;
+mod inherited;
 mod pipe;
 mod process;
 mod running;
@@ -36,6 +37,7 @@ pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, Option<OsString>)>,
+    whole_environment: bool,
     cwd: Option<PathBuf>,
     run_as: Option<(u32, u32)>,
     name: String,
@@ -67,7 +69,7 @@ impl Program {
         let path = path.into();
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let (args, env, cwd, run_as, stdin) = (Vec::new(), Vec::new(), None, None, None);
-        Self { path, args, env, cwd, run_as, name, stdin, transience: transient::POSTGRES }
+        Self { path, args, env, whole_environment: false, cwd, run_as, name, stdin, transience: transient::POSTGRES }
     }
 
     /// Adds an argument.
@@ -81,6 +83,13 @@ impl Program {
     #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Lets it inherit all of our environment, and not only what any program needs: for programs of the user's own.
+    #[must_use]
+    pub fn whole_environment(mut self) -> Self {
+        self.whole_environment = true;
         self
     }
 
@@ -202,6 +211,9 @@ impl Program {
     fn launch(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Child, StreamError> {
         let mut command = Command::new(&self.path);
         command.args(&self.args).stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
+        if !self.whole_environment {
+            command.env_clear().envs(inherited::inherited());
+        }
         for (name, value) in &self.env {
             match value {
                 Some(value) => command.env(name, value),

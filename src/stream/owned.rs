@@ -4,9 +4,9 @@
 //! moment and a reused id is no owner; a lock held by the owner protects it from sweepers that see other processes (another
 //! container over the same temp folder). This module does not know what is in the folders, and stops nobody who works there.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -40,9 +40,10 @@ impl OwnedFolder {
     pub fn create(kind: &str, parent: &Path) -> io::Result<Self> {
         let pid = std::process::id();
         let start = start_time(pid).unwrap_or(0);
-        // tempfile makes folders 0700, whatever the umask.
-        let temp = tempfile::Builder::new().prefix(&format!("{}{pid}-{start}-", prefix(kind))).tempdir_in(parent)?;
-        let lock = File::create_new(temp.path().join(LOCK))?;
+        let name = format!("{}{pid}-{start}-", prefix(kind));
+        // Said here, for unless it is asked for another mode, tempfile leaves that to the umask.
+        let temp = tempfile::Builder::new().prefix(&name).permissions(Permissions::from_mode(0o700)).tempdir_in(parent)?;
+        let lock = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(temp.path().join(LOCK))?;
         lock.try_lock()?;
         Ok(Self { temp, _lock: lock })
     }
@@ -121,6 +122,8 @@ mod tests {
     fn a_living_owners_folder_stays_and_a_dead_ones_goes() {
         let parent = tempfile::tempdir().unwrap();
         let ours = OwnedFolder::create("pass", parent.path()).unwrap();
+        let mode = |path: PathBuf| path.metadata().unwrap().mode() & 0o777;
+        assert_eq!((mode(ours.path().to_owned()), mode(ours.path().join(LOCK))), (0o700, 0o600), "whatever the umask");
         let make = |name: &str| {
             let folder = parent.path().join(format!("runner-{name}"));
             std::fs::create_dir(&folder).unwrap();

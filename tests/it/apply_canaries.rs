@@ -191,6 +191,8 @@ impl Setting {
         bench.file("keys/aws", &format!("[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"));
         bench.env("AWS_SHARED_CREDENTIALS_FILE", bench.path("keys/aws").to_str().unwrap());
         bench.env("AWS_CONFIG_FILE", "/dev/null");
+        // What is nobody's business but this program's own, such as the credentials of a store.
+        bench.env("AWS_SESSION_TOKEN_OF_SOMEBODY", &value("environment"));
         bench.file("age.pub", &recipient);
         bench.file("pgp.pub", &pgp_public);
         let (certificates, mails) = (Certificates::make(&bench.path("home")), tempfile::tempdir().unwrap());
@@ -206,7 +208,9 @@ impl Setting {
         bench.text(&secretive(&server, &canaries, &urls));
         // What a look every few milliseconds could miss is written down by the programs themselves.
         std::fs::create_dir(bench.path("seen")).unwrap();
-        for name in ["pg_dump", "pg_dumpall", "pg_restore", "psql"] {
+        // Also for the account that scratch servers run as.
+        std::fs::set_permissions(bench.path("seen"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        for name in ["pg_dump", "pg_dumpall", "pg_restore", "psql", "initdb", "postgres"] {
             let note = "(tr '\\0' ' ' < /proc/$$/cmdline; env) > @/seen/$$-$(basename \"$0\")";
             bench.program(name, &format!("{note}\nexec \"$REAL\" \"$@\""));
         }
@@ -285,6 +289,7 @@ fn apply_shows_no_secret_anywhere() {
     assert!(seen.windows(9).any(|window| window == b"pg_dumpal"), "the watch sees children");
     assert_eq!(canaries.found_in(&seen), Vec::<&str>::new(), "in a command line or an environment");
     assert!(files(&bench.path("seen")).len() > 10);
+    Canaries(vec![("environment", value("environment"))]).are_not_below(&bench.path("seen"), &[]);
     setting.holds_none(canaries);
     bench.is_clean();
 }

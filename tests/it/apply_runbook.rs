@@ -69,6 +69,28 @@ fn apply_runs_a_runbook_from_stopping_a_service_to_its_health() {
 }
 
 #[test]
+fn apply_keeps_secrets_of_the_environment_from_programs_that_were_not_given_them() {
+    let mut bench = Bench::new();
+    bench.env("DEPLOY_TOKEN", "canary-deploy-token");
+    bench.env("DEPLOY_PLACE", "서울");
+    bench.script(&bench.path("bin/look"), "env > \"@/env-$1\"");
+    bench.text(
+        "version: 1
+name: orders
+secrets: { token: { env: DEPLOY_TOKEN } }
+steps:
+  - { id: without, uses: command, needs: [], with: { argv: [\"@/bin/look\", without] } }
+  - { id: given, uses: command, with: { argv: [\"@/bin/look\", given], env: { TOKEN: { secret: token } } } }
+",
+    );
+    bench.apply().is(0, &[]);
+    let seen = |name: &str| std::fs::read_to_string(bench.path(name)).unwrap();
+    assert!(seen("env-without").contains("DEPLOY_PLACE=서울"), "{}", seen("env-without"));
+    assert!(!seen("env-without").contains("canary-deploy-token"));
+    assert!(seen("env-given").contains("TOKEN=canary-deploy-token") && !seen("env-given").contains("DEPLOY_TOKEN"));
+}
+
+#[test]
 fn apply_names_the_line_of_a_statement_that_fails_and_leaves_nothing_of_the_script() {
     let (bench, server) = (Bench::new(), shop(1));
     bench.file("bad.sql", "insert into lines values (500);\n\ninsert into lines\n  values (1);\n");

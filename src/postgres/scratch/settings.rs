@@ -12,6 +12,7 @@ pub(super) fn arguments(folder: &Path) -> Vec<String> {
         // Reachable through a socket in a folder only its owner can enter, and not at all by network.
         ("listen_addresses", String::new()),
         ("unix_socket_directories", format!("\"{}\"", folder.display())),
+        ("unix_socket_permissions", "0700".into()),
         ("port", super::PORT.to_string()),
         // A crash loses the data, and that is fine.
         ("fsync", "off".into()),
