@@ -79,6 +79,15 @@ impl Exit {
         }
     }
 
+    /// The end that a failure with a file means.
+    pub fn of_io(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Self::NoFile,
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Self::Denied,
+            _ => Self::Other,
+        }
+    }
+
     /// The end that a run's outcome means, its first failure at hand.
     pub const fn of_run(outcome: Outcome, class: Option<Class>, signal: u8) -> Self {
         match (outcome, class) {

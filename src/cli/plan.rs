@@ -50,7 +50,7 @@ pub(super) fn tokio_runtime() -> Result<tokio::runtime::Runtime, Problem> {
 
 fn write(plan: &Plan, path: &std::path::Path) -> Result<(), Problem> {
     let text = serde_json::to_string_pretty(plan).map_err(|error| Problem::new(Exit::Internal, error.to_string()))?;
-    std::fs::write(path, text + "\n").map_err(|error| Problem::new(Exit::Other, format!("writing {}: {error}", path.display())))?;
+    std::fs::write(path, text + "\n").map_err(|error| Problem::new(Exit::of_io(&error), format!("writing {}: {error}", path.display())))?;
     Output::talk(&format!("plan written to {}; apply it with: runner apply {}", path.display(), path.display()));
     Ok(())
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -22,24 +22,30 @@ const PLAIN: Duration = Duration::from_secs(30);
 /// Everyone who is told.
 pub(super) struct Told {
     pub(super) journal: Journal,
-    pub(super) events: Option<File>,
+    pub(super) events: Option<(File, PathBuf)>,
     pub(super) watcher: Watcher,
 }
 
 impl Subscriber for Told {
     fn notice(&mut self, event: &Event) -> io::Result<()> {
-        self.journal.notice(event)?;
-        if let Some(file) = &mut self.events {
-            file.write_all(journal::line(event)?.as_bytes())?;
+        self.journal.notice(event).map_err(|error| about(&error, self.journal.path()))?;
+        if let Some((file, path)) = &mut self.events {
+            file.write_all(journal::line(event)?.as_bytes()).map_err(|error| about(&error, path))?;
         }
         self.watcher.notice(event);
         Ok(())
     }
 }
 
+/// The error with the file that it is about.
+fn about(error: &io::Error, path: &Path) -> io::Error {
+    io::Error::new(error.kind(), format!("writing {}: {error}", path.display()))
+}
+
 /// A new events file.
-pub(super) fn events_file(path: &Path) -> io::Result<File> {
-    File::options().create(true).append(true).open(path)
+pub(super) fn events_file(path: &Path) -> io::Result<(File, PathBuf)> {
+    let file = File::options().create(true).append(true).open(path);
+    Ok((file.map_err(|error| about(&error, path))?, path.to_owned()))
 }
 
 /// The person who watches.
@@ -78,7 +84,8 @@ fn bar(event: &Event, all: &MultiProgress, bars: &mut BTreeMap<NodeId, ProgressB
     match &event.what {
         What::Progress { node, stages } => {
             if let Some(bar) = bars.get(node) {
-                bar.set_position(stages.first().map_or(0, |stage| stage.bytes));
+                // What is expected is plain bytes: they come first in a dump, and last on the way back.
+                bar.set_position(stages.iter().map(|stage| stage.bytes).max().unwrap_or(0));
                 bar.set_message(each_stage(stages).unwrap_or_default());
             }
             return;
@@ -106,9 +113,9 @@ fn bar(event: &Event, all: &MultiProgress, bars: &mut BTreeMap<NodeId, ProgressB
 /// A bar where the size is known, a spinner where it is not.
 fn style(sized: bool) -> ProgressStyle {
     let form = if sized {
-        "  {spinner} {prefix} [{bar:24}] {msg} {binary_bytes_per_sec} {elapsed}"
+        "  {spinner} {prefix} [{bar:16}] {wide_msg} {decimal_bytes_per_sec} {elapsed}"
     } else {
-        "  {spinner} {prefix} {msg} {elapsed}"
+        "  {spinner} {prefix} {wide_msg} {elapsed}"
     };
     ProgressStyle::with_template(form).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -87,9 +87,8 @@ fn perform(
     let mut told = told(plan, runtime, args)?;
     let journal = told.journal.path().to_owned();
     let options = exec::Options { parallel: args.parallel.into(), refused: refused.cloned() };
-    let ended = exec::run(plan, runtime, options, &mut told).map_err(|error| {
-        Problem::new(Exit::Other, format!("writing {}: {error}", journal.display())).help("the run was stopped; make room and run it again")
-    })?;
+    let ended = exec::run(plan, runtime, options, &mut told)
+        .map_err(|error| Problem::new(Exit::of_io(&error), error.to_string()).help("the run was stopped; mend that and run it again"))?;
     // Whatever else failed in a run that lost its lease failed because of that.
     let lost = leases.lost().filter(|_| !matches!(ended.outcome, Outcome::Done | Outcome::Warned));
     for words in lost.iter().cloned().chain(leases.end()) {
@@ -146,18 +145,23 @@ fn declared(plan: &Plan) -> Declared {
 fn told(plan: &Plan, runtime: &Runtime, args: &RunArgs) -> Result<Told, Problem> {
     let state = args.state_dir.clone().unwrap_or_else(state_folder);
     let journal = Journal::create(&state, &plan.pipeline, &runtime.facts.run).map_err(|error| {
-        Problem::new(Exit::Other, format!("making a journal in {}: {error}", state.display()))
+        Problem::new(Exit::of_io(&error), format!("making a journal in {}: {error}", state.display()))
             .help("choose another folder with --state-dir")
     })?;
     let events = args.events.as_deref().map(events_file).transpose();
-    let events = events.map_err(|error| Problem::new(Exit::Other, format!("opening the events file: {error}")))?;
+    let events = events.map_err(|error| {
+        Problem::new(Exit::of_io(&error), error.to_string())
+            .help("name a file for --events in a folder that is there and may be written to")
+    })?;
     Ok(Told { journal, events, watcher: Watcher::new() })
 }
 
 /// `$XDG_STATE_HOME/runner`, or its default (XDG Base Directory Specification).
 pub(super) fn state_folder() -> PathBuf {
     let given = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || given("HOME").map_or_else(std::env::temp_dir, |home| home.join(".local/state"));
+    // Without a home, a name that nobody else has made before.
+    let own = || std::env::temp_dir().join(format!("runner-{}", rustix::process::geteuid().as_raw()));
+    let home = || given("HOME").map_or_else(own, |home| home.join(".local/state"));
     given("XDG_STATE_HOME").unwrap_or_else(home).join("runner")
 }
 

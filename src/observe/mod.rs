@@ -212,5 +212,16 @@ fn troubles(pipeline: &Pipeline) -> Vec<Trouble> {
             .map(move |trouble| Trouble { subject: subject.clone(), message: trouble.message, help: trouble.help, class: trouble.class })
             .collect::<Vec<_>>()
     };
-    pipeline.steps.iter().flat_map(of_step).collect()
+    pipeline.steps.iter().flat_map(of_step).chain(no_scratch(&std::env::temp_dir())).collect()
+}
+
+/// Password files, scratch servers and staged dumps need a folder that they can be made in.
+fn no_scratch(folder: &Path) -> Option<Trouble> {
+    let error = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).err()?;
+    Some(Trouble {
+        subject: "scratch space".to_owned(),
+        message: format!("{}: {}", folder.display(), std::io::Error::from(error)),
+        help: Some("set TMPDIR to a folder that is there and may be written to".to_owned()),
+        class: crate::diagnostic::Class::Denied,
+    })
 }

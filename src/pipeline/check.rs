@@ -215,13 +215,15 @@ impl Check<'_> {
     }
 
     fn schedule(&mut self, schedule: &Schedule) {
-        if let Err(error) = croner::Cron::from_str(&schedule.cron) {
-            let message = format!("`{}` is not a cron expression: {}", schedule.cron, error.to_string().trim_end_matches('.'));
-            self.out.push(
-                at(self.document, "bad-cron", "/schedule/cron", message)
-                    .help("five fields: minute hour day-of-month month day-of-week, such as \"17 2 * * *\""),
-            );
-        }
+        let epoch = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
+        let wrong = match croner::Cron::from_str(&schedule.cron) {
+            Err(error) => Some(format!("`{}` is not a cron expression: {}", schedule.cron, error.to_string().trim_end_matches('.'))),
+            Ok(cron) => cron.find_next_occurrence(&epoch, false).err().map(|_| format!("`{}` is a time that never comes", schedule.cron)),
+        };
+        self.out.extend(wrong.map(|message| {
+            at(self.document, "bad-cron", "/schedule/cron", message)
+                .help("five fields: minute hour day-of-month month day-of-week, such as \"17 2 * * *\"")
+        }));
         if jiff::tz::TimeZone::get(&schedule.timezone).is_err() {
             let zones: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
             let help = did_you_mean(&schedule.timezone, zones.iter().map(String::as_str))

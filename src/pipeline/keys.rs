@@ -2,8 +2,10 @@
 //!
 //! Keys are tried with the words of made-up runs; nothing is looked up in a store.
 
+use std::collections::BTreeMap;
+
 use super::check::at;
-use super::model::{Pipeline, Step};
+use super::model::{Head, Step};
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::ids::RefName;
@@ -14,15 +16,16 @@ use crate::template::{Bindings, RunWords, Template};
 /// The folder of a store that manifests are kept in.
 const RESERVED: &str = ".runner/";
 
-/// Checks the keys that a pipeline's uploads name themselves. The keys of the others hold the run's id and the source's.
-pub(super) fn check(document: &Document, pipeline: &Pipeline, out: &mut Vec<Diagnostic>) {
-    let bindings = Bindings { pipeline: pipeline.name.clone(), vars: pipeline.vars.clone(), env: pipeline.env.clone() };
-    let mut seen: Vec<(&StoreSpec, String, usize)> = Vec::new();
-    for (index, step) in pipeline.steps.iter().enumerate() {
+/// Checks the keys that uploads name themselves; each step comes with its place in the file. The keys of the others hold the run's id and
+/// the source's.
+pub(super) fn check(document: &Document, head: &Head, env: &BTreeMap<String, String>, steps: &[(usize, Step)], out: &mut Vec<Diagnostic>) {
+    let bindings = Bindings { pipeline: head.name.clone(), vars: head.vars.clone(), env: env.clone() };
+    let mut seen: Vec<(&StoreSpec, String, usize, &Step)> = Vec::new();
+    for (index, step) in steps {
         let Some((store, key)) = named(step) else { continue };
         // A template that does not render has been told already.
         let (Ok(key_of_one), Ok(key_of_other)) = (key.render(&bindings, &run("1")), key.render(&bindings, &run("2"))) else { continue };
-        let Some(spec) = pipeline.stores.get(store) else { continue };
+        let Some(spec) = head.stores.get(store) else { continue };
         let pointer = format!("/steps/{index}/with/key");
         if let Some(why) = refusal(&key_of_one, spec) {
             out.push(at(document, "bad-key", &pointer, format!("`{}` can not be the key of an object: {why}", key.0)));
@@ -30,13 +33,13 @@ pub(super) fn check(document: &Document, pipeline: &Pipeline, out: &mut Vec<Diag
             let message = format!("the key `{}` is the same in every run, and an object is never overwritten", key.0);
             out.push(at(document, "fixed-key", &pointer, message).help("put `{{ run.id }}` into it"));
         }
-        if let Some((_, _, earlier)) = seen.iter().find(|(other, key, _)| *other == spec && *key == key_of_one) {
-            let message = format!("`{}` and `{}` store under the same key", pipeline.steps[*earlier].id, step.id);
+        if let Some((_, _, earlier, first)) = seen.iter().find(|(other, key, ..)| *other == spec && *key == key_of_one) {
+            let message = format!("`{}` and `{}` store under the same key", first.id, step.id);
             let range = document.span(&format!("/steps/{earlier}/with/key")).map(|span| span.value.clone()).unwrap_or_default();
             let diagnostic = at(document, "same-key", &pointer, message).label(range, "the same key");
             out.push(diagnostic.help("give each a word of its own, or leave `key` out: the usual key names the source"));
         }
-        seen.push((spec, key_of_one, index));
+        seen.push((spec, key_of_one, *index, step));
     }
 }
 

@@ -107,12 +107,14 @@ fn assemble(document: &Document, scope: &Scope, diagnostics: &mut Vec<Diagnostic
         .map(|index| draft(document, index, diagnostics))
         .collect();
     check::all(document, head.as_ref(), &drafts, diagnostics);
-    let whole = drafts.iter().all(|draft| draft.head.is_some() && draft.params.is_some());
     let head = head?;
-    if !whole {
+    let settled: Vec<(usize, Step)> = drafts.iter().filter_map(|draft| Some((draft.index, settle(draft, &drafts, &head)?))).collect();
+    keys::check(document, &head, &scope.env, &settled, diagnostics);
+    // What flows through a step that can not be read, nobody can tell.
+    if settled.len() < drafts.len() {
         return None;
     }
-    let mut steps: Vec<Step> = drafts.iter().filter_map(|draft| settle(draft, &drafts, &head)).collect();
+    let mut steps: Vec<Step> = settled.into_iter().map(|(_, step)| step).collect();
     let known = diagnostics.len();
     // What follows from a name that leads nowhere would only be an echo.
     let named = !diagnostics.iter().any(|d| matches!(d.code, "unknown-step" | "duplicate-step"));
@@ -126,10 +128,7 @@ fn assemble(document: &Document, scope: &Scope, diagnostics: &mut Vec<Diagnostic
     for chain in &chains {
         share_policy(chain, &drafts, &mut steps);
     }
-    let env = scope.env.clone();
-    let pipeline = pipeline(document, head, steps, chains, env);
-    keys::check(document, &pipeline, diagnostics);
-    Some(pipeline)
+    Some(pipeline(document, head, steps, chains, scope.env.clone()))
 }
 
 /// A stream is tried again, watched and judged as one: what any of its steps says of that holds, the sink's word first.

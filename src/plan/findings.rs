@@ -6,7 +6,7 @@
 use super::{Finding, Observed, Reach, majors};
 use crate::diagnostic::{Class, Severity};
 use crate::ids::RefName;
-use crate::pipeline::{OnFailure, Pipeline, Step};
+use crate::pipeline::{OnFailure, Pipeline, Step, ancestors};
 use crate::plan::{ConnectionFacts, ToolFacts};
 use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
@@ -41,7 +41,7 @@ fn secrets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
     for (name, _) in observed.secrets.iter().filter(|(_, presence)| **presence == Presence::Missing) {
         let Some(declared) = pipeline.secrets.get(name) else { continue };
         let place = match (&declared.env, &declared.file, &declared.credential) {
-            (Some(variable), _, _) => format!("environment variable {variable} is not set"),
+            (Some(variable), _, _) => format!("environment variable {variable} is not set, or is empty"),
             (_, Some(file), _) => format!("{} can not be read", file.display()),
             (_, _, credential) => format!("credential {} is not in $CREDENTIALS_DIRECTORY", credential.clone().unwrap_or_default()),
         };
@@ -261,24 +261,44 @@ fn strangers(restore: &Restore, facts: &TargetFacts, origin: &Origin) -> Option<
     )
 }
 
-/// Room for what is staged on scratch disk: a directory dump, and what a verification restores.
+/// Room for what is staged on scratch disk (a directory dump, and what a verification fetches and restores) and for what is stored. How large
+/// a dump becomes nobody knows before it is made, so only what can not fit at all is an error.
 fn space(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
-    let Some(free) = observed.scratch_free else { return };
     let size = |name: &RefName| observed.connections.get(name)?.facts()?.database_bytes;
-    for step in &pipeline.steps {
-        let (needed, what) = match &step.params {
+    let dump_of = |step: &Step| match &step.params {
+        Params::Dump(dump) => size(&dump.connection),
+        _ => None,
+    };
+    for step in observed.scratch_free.iter().flat_map(|_| &pipeline.steps) {
+        let (needed, what, certain) = match &step.params {
             Params::Dump(dump) if dump.format == Format::Directory => {
-                (size(&dump.connection), "a directory dump is staged on scratch disk")
+                (size(&dump.connection), "a directory dump is staged on scratch disk", true)
+            }
+            Params::VerifyRestore(verify) if verify.server.is_none() => {
+                let sources = ancestors(&pipeline.steps, step);
+                let largest = sources.iter().filter_map(|id| dump_of(pipeline.step(id)?)).max();
+                (largest, "the restored database lies on scratch disk", false)
             }
             _ => continue,
         };
-        let Some(needed) = needed else { continue };
+        let (Some(needed), Some(free)) = (needed, observed.scratch_free) else { continue };
         let message = format!("{what}: about {} of {} free", bytes(needed), bytes(free));
-        let severity = if needed > free { Severity::Error } else { Severity::Warning };
+        let severity = if needed > free && certain { Severity::Error } else { Severity::Warning };
         if needed.saturating_mul(2) > free {
             found.push(
                 Finding::new(severity, Class::Failed, format!("step {}", step.id), message).help("set TMPDIR to a larger file system"),
             );
+        }
+    }
+    for chain in &pipeline.chains {
+        let (source, sink) = (&pipeline.steps[chain.source], &pipeline.steps[chain.sink]);
+        let Params::Upload(upload) = &sink.params else { continue };
+        let free = observed.stores.get(&upload.store).and_then(|reach| reach.facts()?.free_bytes);
+        let (Some(needed), Some(free)) = (dump_of(source), free) else { continue };
+        if needed > free {
+            let message = format!("{} has {} free, and up to {} are stored there", upload.store, bytes(free), bytes(needed));
+            let finding = Finding::new(Severity::Warning, Class::Failed, format!("step {}", sink.id), message);
+            found.push(finding.help("make room there; how much is needed shows when the dump is compressed"));
         }
     }
 }

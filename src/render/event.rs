@@ -73,8 +73,10 @@ pub fn each_stage(stages: &[StageBytes]) -> Option<String> {
     let (first, sent) = (stages.first()?, stages.last()?);
     let between = stages.iter().zip(stages.iter().skip(1)).filter(|(before, stage)| before.bytes != stage.bytes).map(|(_, stage)| stage);
     let changed = between.filter(|stage| stage.stage != sent.stage);
+    // What is loaded into a database is sent all at once, in the end.
+    let last = Some(sent).filter(|sent| sent.bytes > 0);
     let told: Vec<String> =
-        std::iter::once(first).chain(changed).chain([sent]).map(|stage| format!("{} {}", stage.stage, bytes(stage.bytes))).collect();
+        std::iter::once(first).chain(changed).chain(last).map(|stage| format!("{} {}", stage.stage, bytes(stage.bytes))).collect();
     Some(told.join(" → "))
 }
 

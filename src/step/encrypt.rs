@@ -67,7 +67,7 @@ impl Encrypt {
             Self::Age(age) => age.all()?.iter().map(|recipient| recipient.text().to_owned()).collect(),
             Self::OpenPgp(pgp) => match pgp.material()? {
                 material if material.is_empty() => BTreeSet::new(),
-                material => openpgp::keys(&material, &Cancel::new())?.into_iter().map(|key| key.fingerprint).collect(),
+                material => fit(&material, &Cancel::new())?.into_iter().collect(),
             },
         };
         Ok(known.len())
@@ -130,11 +130,19 @@ impl StepKind for Encrypt {
 
     fn troubles(&self) -> Vec<Trouble> {
         // A key that is no key is as good as missing: nothing was verified, and no step has failed yet.
-        self.recipients()
-            .err()
-            .map(|error| Trouble { class: Class::Denied, message: error.message, help: error.hint })
-            .into_iter()
-            .collect()
+        let class = |error: &StepError| if error.class == Class::Unreachable { error.class } else { Class::Denied };
+        let trouble = self.recipients().err().map(|error| Trouble { class: class(&error), message: error.message, help: error.hint });
+        trouble.into_iter().collect()
+    }
+}
+
+/// The fingerprints of OpenPGP keys, each of which can be encrypted to.
+fn fit(material: &[u8], cancel: &Cancel) -> Result<Vec<String>, StepError> {
+    let keys = openpgp::keys(material, cancel)?;
+    match keys.iter().find(|key| !key.can_encrypt) {
+        None => Ok(keys.into_iter().map(|key| key.fingerprint).collect()),
+        Some(unfit) => Err(StepError::new(Class::Denied, format!("nothing can be encrypted to {unfit}: it has expired, or only signs"))
+            .hint("give a key that is fit for encryption, or export this one again once it is")),
     }
 }
 
@@ -186,7 +194,7 @@ impl ApplyFilter for Encrypt {
             }
             (Self::OpenPgp(params), None) => {
                 let material = params.material()?;
-                let texts = openpgp::keys(&material, cx.cancel)?.into_iter().map(|key| key.fingerprint).collect();
+                let texts = fit(&material, cx.cancel)?;
                 (openpgp::encrypt(input, &material, cx.cancel)?, Scheme::OpenPgp, texts)
             }
         };

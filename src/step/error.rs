@@ -68,7 +68,10 @@ impl From<StreamError> for StepError {
             _ if transient => Class::Transient,
             _ => Class::Failed,
         };
-        Self { class, transient, message: error.to_string(), hint: None }
+        let waited = matches!(&error, StreamError::Child { stderr, .. } if stderr.contains("canceling statement due to statement timeout"));
+        let hint =
+            waited.then(|| "another session holds a lock on a table (see pg_locks); try again later, or let `lock_timeout` be longer");
+        Self { class, transient, message: error.to_string(), hint: hint.map(str::to_owned) }
     }
 }
 
@@ -92,9 +95,8 @@ impl From<StoreError> for StepError {
             }
             StoreError::Refused { kind: Refusal::Unreachable, .. } => (Class::Unreachable, None),
             StoreError::Refused { kind: Refusal::Transient, .. } => (Class::Transient, None),
-            StoreError::Refused { kind: Refusal::Full, .. } => {
-                (Class::Failed, Some("make room, or let the pipeline keep fewer restore points"))
-            }
+            // Its words say already how to make room.
+            StoreError::Refused { kind: Refusal::Full, .. } => (Class::Failed, None),
             StoreError::Exists { .. } => (Class::Failed, Some("add {{ run.id }} to the key, so that each run has its own")),
             StoreError::Lost { .. } | StoreError::Changed { .. } => {
                 (Class::Locked, Some("another run has the lease and goes on; `runner list` shows what it commits"))

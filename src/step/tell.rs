@@ -25,12 +25,21 @@ impl StepKind for Notify {
     fn problems(&self) -> Vec<Problem> {
         let pointer = |field: String| if field.is_empty() { field } else { format!("/{field}") };
         let code = |message: &str| if message == LITERAL_SECRET { "literal-secret" } else { "bad-notification" };
-        let said = |field: &str, message: &str| match field.rsplit('/').next() {
-            Some(name) if !name.is_empty() => format!("`{name}` {message}"),
-            _ => format!("it {message}"),
+        let said = |field: &str, message: &str| {
+            let mut parts = field.rsplit('/').filter(|part| !part.is_empty());
+            match (parts.next().map(|part| (part, part.parse::<usize>())), parts.next()) {
+                (Some((_, Ok(index))), Some(list)) => format!("item {} of `{list}` {message}", index + 1),
+                (Some((name, _)), _) => format!("`{name}` {message}"),
+                (None, _) => format!("it {message}"),
+            }
         };
         let problems = Notify::problems(self).into_iter();
         problems.map(|(field, message)| Problem::error(code(&message), pointer(field.clone()), said(&field, &message))).collect()
+    }
+
+    /// Its channel tries again by itself, within a limit of its own; a policy for streams would multiply that.
+    fn repeatable(&self) -> bool {
+        false
     }
 }
 

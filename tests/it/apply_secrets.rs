@@ -95,7 +95,7 @@ fn apply_without_a_secret_or_a_recipient_dumps_nothing() {
     bench.text(&format!("{}{encrypted}", head(&server, "  drill_key: { env: RUNNER_TEST_NOT_SET }\n", "")));
     let (_, recipient) = age_key();
     bench.file("keys/backup.pub", &recipient);
-    bench.apply().is(77, &["secret drill_key", "RUNNER_TEST_NOT_SET is not set"]);
+    bench.apply().is(77, &["secret drill_key", "RUNNER_TEST_NOT_SET is not set, or is empty"]);
     nothing_was_dumped(&bench);
     let yaml = head(&server, "  drill_key: { file: @/keys/drill }\n", "");
     bench.text(&format!("{yaml}{encrypted}"));

@@ -69,7 +69,7 @@ fn every_refusal_is_one_json_document_when_json_was_asked_for() {
         (&["plan", "--frobnicate", "--format", "json"], 64),
         (&["apply", "--format=json"], 64),
         (&["plan", "unreachable.yaml", "unreachable.yaml", "bad.yaml", "-o", "x", "--offline", "--format", "json"], 65),
-        (&["plan", "unreachable.yaml", "-o", "no/such/folder.json", "--offline", "--format", "json"], 1),
+        (&["plan", "unreachable.yaml", "-o", "no/such/folder.json", "--offline", "--format", "json"], 66),
     ];
     for (arguments, code) in calls {
         let ran = run_in(folder.path(), arguments);

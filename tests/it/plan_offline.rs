@@ -89,7 +89,7 @@ fn a_plan_is_written_to_a_file_that_holds_what_json_shows() {
     assert_eq!(ran.json()["plans"][0], written);
     let nowhere = folder.path().join("없음/p.json");
     let ran = run(&["plan", "quickstart", "--offline", "-o", nowhere.to_str().unwrap()]);
-    assert!(ran.code == 1 && ran.err.contains("없음/p.json"), "{} {}", ran.code, ran.err);
+    assert!(ran.code == 66 && ran.err.contains("없음/p.json"), "{} {}", ran.code, ran.err);
     let ran = run(&["plan", "quickstart", BIGGER, "--offline", "-o", file.to_str().unwrap()]);
     assert!(ran.code == 64 && ran.err.contains("one pipeline"), "{} {}", ran.code, ran.err);
 }

@@ -61,6 +61,18 @@ fn every_planted_problem_is_told_at_its_line_and_column_and_nothing_else_is() {
 }
 
 #[test]
+fn planted_problems_of_syntax_are_told_at_their_line_and_column_too() {
+    let ran = run(&["validate", "tests/bad", "tests/bad/syntax", "--format", "json"]);
+    assert_eq!(ran.code, 65, "{}", ran.err);
+    let found = found(&ran.json());
+    for path in pipelines_in("tests/bad/syntax") {
+        let (expected, actual) = (announced(&path), found.get(&path).cloned().unwrap_or_default());
+        // These are no whole pipelines: what they lack beside is told as well.
+        assert!(expected.is_subset(&actual), "{path}: {:?} are missing", expected.difference(&actual).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn each_bad_sample_is_invalid_by_itself_unless_it_is_one_of_twins() {
     let schema = Schema::compile(schema(Dialect::Draft2020)).unwrap();
     for path in pipelines_in("tests/bad") {

@@ -39,11 +39,15 @@ pub fn rule_out(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -
 /// why, in words. A failure is among them: it keeps no backup from being made.
 pub fn settle(held: &Held) -> Vec<String> {
     let (mut words, mut left) = (Vec::new(), Vec::new());
+    let store = &**held.store();
+    // What a process that was killed while it renewed a lease has not finished; in a bucket there is no such thing.
+    if !store.is_remote() {
+        words.extend(store.sweep(super::PREFIX, Duration::ZERO).err().map(|error| error.to_string()));
+    }
     let unsettled = held.unsettled();
     if unsettled.is_empty() {
         return words;
     }
-    let store = &**held.store();
     for entry in unsettled {
         match clear(store, &entry) {
             Ok(Cleared::Nothing) => {}

@@ -80,7 +80,9 @@ impl Failure {
         let advice = advice.replace("BUCKET", bucket);
         let code = if self.code.is_empty() { String::new() } else { format!("{}: ", self.code) };
         let end = if advice.is_empty() { "" } else { "; " };
-        StoreError::Refused { store, doing, detail: format!("{code}{}{end}{advice}", self.words.trim_end_matches('.')), kind }
+        // The SDK lists every place where it has looked for credentials, a line each: the first line says it all.
+        let words = self.words.lines().next().unwrap_or_default().trim_end_matches(['.', ' ', ':', '(']);
+        StoreError::Refused { store, doing, detail: format!("{code}{words}{end}{advice}"), kind }
     }
 
     fn judge(&self) -> (Refusal, &'static str) {
