@@ -125,14 +125,15 @@ Writes a receipt beside the manifest. Exit code 11: it is not what was dumped.")
   runner resume 20261120T021700Z-4f3a9c    also one that failed
   runner resume latest --again tell-crm    that node may be done again
 
-Same run, same plan. Nodes that ended have left a receipt and are not run again,
-once the stores still have what they stored; what a dead attempt left half done is
-removed first. A sql, http or command step that may have taken effect is done
-again only if --again names it; a restore is not gone on with.
+Same run, same plan. Nodes that ended have left a receipt and are not run
+again, once the stores are seen to have what they stored; what a dead attempt
+left half done is removed first. A sql, http or command step that may have
+taken effect is done again only if --again names it. A restore is not gone on
+with.
 
 Exit codes: 13 what the run had done is not there any more, or another run has
-ruled it out; 14 it is at work; 64 it has ended, or must be asked for; 65 its plan
-or a receipt was changed; 66 no such run.")]
+ruled it out; 14 it is at work; 64 it has ended, or must be asked for; 65 its
+plan or a receipt was changed; 66 no such run.")]
     Resume(ResumeArgs),
     /// List the runs that left a journal on this host: when, how they ended, how long they took
     #[command(
