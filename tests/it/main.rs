@@ -66,6 +66,7 @@ mod restore_stops;
 mod restore_tables;
 mod restore_twice;
 mod restore_under_load;
+mod resume_decision;
 mod resume_runs;
 mod resume_stores;
 mod retention_calendar;
