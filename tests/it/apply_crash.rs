@@ -207,7 +207,10 @@ fn resumed_behind(first: usize) {
             assert!(ran.stderr.contains(&format!("going on with the run {}", killed.run)), "{when}\n{}", ran.stderr);
         }
         assert_eq!(scene.left_by(&killed.run), expected, "{when}\n{}", ran.stderr);
-        scene.has_no_orphans(&when);
+        // One that was killed behind its end may have been letting go of its lease: the next run finds that.
+        if !killed.has_ended() {
+            scene.has_no_orphans(&when);
+        }
         assert_eq!(scene.level_of(&killed.run), Level::Proven, "{when}");
         let told = scene.told_of(&killed.run);
         assert!(told == 1 || told == 2 && killed.was_telling(), "{when}: told {told} times");
@@ -215,6 +218,7 @@ fn resumed_behind(first: usize) {
         assert_eq!(scene.resume(killed.run.as_str()).code, 64, "{when}: it has ended");
     }
     scene.apply().is(0, &[]);
+    scene.has_no_orphans("in the end");
     scene.bench.is_clean();
 }
 
