@@ -41,6 +41,17 @@ pub enum What {
         /// The nodes of the plan, in order.
         nodes: Vec<NodeId>,
     },
+    /// Another process goes on with the run, which had crashed or failed.
+    RunResumed {
+        /// The version of `runner`.
+        runner: String,
+        /// The host.
+        host: String,
+        /// The process, on that host.
+        pid: u32,
+        /// The nodes that had ended and are not run again.
+        done: Vec<NodeId>,
+    },
     /// An attempt at a node begins.
     NodeStarted {
         /// The node.

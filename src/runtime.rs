@@ -3,6 +3,7 @@
 //! Handles are opened at first use and closed when the run's [`Runtime`] is dropped, whatever happened; scratch servers are
 //! stopped and removed then at the latest. This module holds no options of any step and decides nothing.
 
+mod added;
 mod connection;
 mod leased;
 mod leases;
@@ -23,6 +24,7 @@ use crate::store::{ObjectStore, StoreError, StoreSpec};
 use crate::stream::{Cancel, owned};
 use crate::template::{Bindings, RunWords, Template, TemplateError};
 
+pub use added::Added;
 pub use connection::Connection;
 pub use leases::{Leases, TakeError};
 pub use ledger::{Brought, BroughtTable, Landed, Ledger, NodeRecord, Verification};

@@ -8,21 +8,32 @@ use super::args::{ApplyArgs, Format};
 use super::exit::Exit;
 use super::output::{Output, Problem};
 use super::run::execute;
-use super::{files, plan as planning};
+use super::{files, plan as planning, resume};
 use crate::diagnostic::Failure;
+use crate::ids::PipelineName;
+use crate::pipeline::Pipeline;
 use crate::plan::{self, Plan};
 use crate::render;
 
 pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
-    let plans = match args.paths.as_slice() {
-        [one] if one.extension().is_some_and(|ending| ending == "json") => vec![reviewed(one)?],
-        paths => planning::observed(&files::pipelines(paths)?, false)?,
+    let (resumed, plans) = match args.paths.as_slice() {
+        [one] if one.extension().is_some_and(|ending| ending == "json") => (Vec::new(), vec![planned(one, args.resume)?]),
+        paths => {
+            let pipelines = files::pipelines(paths)?;
+            let (resumed, fresh) = if args.resume { go_on(pipelines, args, output)? } else { (Vec::new(), pipelines) };
+            (resumed, planning::observed(&fresh, false)?)
+        }
     };
     let (mut exit, mut answers) = (Exit::Done, Vec::new());
-    for plan in &plans {
+    let many = resumed.len() + plans.len() > 1;
+    for (gone_on, answer) in resumed {
+        exit = exit.worse(gone_on);
+        answers.push(answer);
+    }
+    for plan in plans.iter().filter(|_| !matches!(exit, Exit::Signal(_))).collect::<Vec<_>>() {
         let applied = match apply(plan, args, output) {
             // What keeps one pipeline from starting says nothing about the others.
-            Err(problem) if plans.len() > 1 => not_started(plan, &problem),
+            Err(problem) if many => not_started(&plan.pipeline, &problem),
             applied => applied?,
         };
         exit = exit.worse(applied.0);
@@ -38,10 +49,40 @@ pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
 }
 
 /// Tells of a pipeline that could not start, beside others that can.
-fn not_started(plan: &Plan, problem: &Problem) -> (Exit, Value) {
+fn not_started(pipeline: &PipelineName, problem: &Problem) -> (Exit, Value) {
     Output::told(problem);
     let error = json!({ "code": problem.exit.code(), "message": problem.message, "hint": problem.help });
-    (problem.exit, json!({ "pipeline": plan.pipeline, "run": null, "outcome": "failed", "level": null, "error": error }))
+    (problem.exit, json!({ "pipeline": pipeline, "run": null, "outcome": "failed", "level": null, "error": error }))
+}
+
+/// A plan file; it always starts a new run.
+fn planned(path: &Path, resume: bool) -> Result<Plan, Problem> {
+    if resume {
+        let problem = Problem::new(Exit::Usage, "--resume goes on with a run of a pipeline, and this is a plan file");
+        return Err(problem.help("name the pipeline, or go on with the run itself: runner resume RUN"));
+    }
+    reviewed(path)
+}
+
+/// How runs ended that were gone on with.
+type GoneOn = Vec<(Exit, Value)>;
+
+/// Goes on with the pipelines' runs that never ended; answers how those ended, and the pipelines of which a new run is to start.
+fn go_on(pipelines: Vec<Pipeline>, args: &ApplyArgs, output: &Output) -> Result<(GoneOn, Vec<Pipeline>), Problem> {
+    let many = pipelines.len() > 1;
+    let (mut gone_on, mut fresh) = (Vec::new(), Vec::new());
+    for pipeline in pipelines {
+        match resume::instead(&pipeline, &args.run, output) {
+            Ok(Some(done)) => gone_on.push(done),
+            Ok(None) => fresh.push(pipeline),
+            Err(problem) if many => gone_on.push(not_started(&pipeline.name, &problem)),
+            Err(problem) => return Err(problem),
+        }
+        if matches!(gone_on.last(), Some((Exit::Signal(_), _))) {
+            break;
+        }
+    }
+    Ok((gone_on, fresh))
 }
 
 /// A plan file, if the pipeline and what was observed are still what they were.

@@ -12,6 +12,7 @@ use super::diff::{DiffArgs, rules};
 use super::log::LogArgs;
 use super::mark::{PinArgs, UnmarkArgs};
 use super::prune::PruneArgs;
+use super::resume::ResumeArgs;
 use super::retention::RetentionArgs;
 use super::runs::{LogsArgs, RunsArgs};
 use super::show::ShowArgs;
@@ -66,7 +67,7 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Run pipelines, or a plan made by `plan -o`
     #[command(
-        after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --format json --events events.ndjson\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
+        after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --resume       go on with its last run, if that never ended\n  runner apply orders --format json --events events.ndjson\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
     )]
     Apply(ApplyArgs),
     /// Restore a restore point into a database, proven before it gets its name
@@ -118,6 +119,22 @@ Writes a receipt beside the manifest. Exit code 11: it is not what was dumped.")
         after_help = "Examples:\n  runner retention simulate orders-nightly --keep daily=30,weekly=12,monthly=12\n  runner retention simulate orders-nightly --help"
     )]
     Retention(RetentionArgs),
+    /// Go on with a run that crashed or failed: what is done stays done
+    #[command(after_help = "Examples:
+  runner resume latest                     the newest run that never ended
+  runner resume 20261120T021700Z-4f3a9c    also one that failed
+  runner resume latest --again tell-crm    that node may be done again
+
+Same run, same plan. Nodes that ended have left a receipt and are not run
+again, once the stores are seen to have what they stored; what a dead attempt
+left half done is removed first. A sql, http or command step that may have
+taken effect is done again only if --again names it. A restore is not gone on
+with.
+
+Exit codes: 13 what the run had done is not there any more, or another run has
+ruled it out; 14 it is at work; 64 it has ended, or must be asked for; 65 its
+plan or a receipt was changed; 66 no such run.")]
+    Resume(ResumeArgs),
     /// List the runs that left a journal on this host: when, how they ended, how long they took
     #[command(
         after_help = "Examples:\n  runner runs                      of every pipeline, newest first\n  runner runs orders               with restores and verifications of its points\n  runner runs --format json\n\nA run without an end is `unfinished`, with its process at work or gone."
@@ -253,6 +270,9 @@ pub(super) struct ApplyArgs {
     /// Files or names of pipelines, or one plan file
     #[arg(value_name = "PIPELINE", required = true)]
     pub(super) paths: Vec<PathBuf>,
+    /// Go on with the pipeline's newest run on this host if that never ended and the pipeline is the same; else start a new one
+    #[arg(long)]
+    pub(super) resume: bool,
     #[command(flatten)]
     pub(super) run: RunArgs,
 }
@@ -520,6 +540,7 @@ impl Command {
             Self::Show(args) => args.format,
             Self::Diff(args) => args.format,
             Self::Retention(args) => args.format(),
+            Self::Resume(args) => args.with.format,
             Self::Runs(args) => args.format,
             Self::Logs(args) => args.format,
             Self::Log(args) => args.format(),

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::exit::Exit;
 use super::output::{Output, Problem};
 use crate::diagnostic::{Class, Failure};
-use crate::ids::RefName;
+use crate::ids::{PipelineName, RefName, RunId};
 use crate::plan::Plan;
 use crate::quantity::Duration;
 use crate::runtime::{Leases, Runtime, TakeError};
 use crate::step::StepError;
-use crate::store::lease::{LeaseError, TTL, Terms};
+use crate::store::ObjectStore;
+use crate::store::lease::{self, Holder, LeaseError, TTL, Terms};
 
 /// The help for a store that can not keep a lease.
 const UNFIT: &str = "use a store that honours If-Match and If-None-Match; or write `concurrency: { lease: false }`, and see to it yourself \
@@ -28,13 +29,23 @@ pub(super) fn take(plan: &Plan, runtime: &Runtime, wait: Option<Duration>) -> Re
         return Ok(Leases::none());
     }
     let terms = Terms {
-        group: concurrency.group.clone().unwrap_or_else(|| plan.pipeline.clone()),
+        group: group(plan),
         ttl: concurrency.ttl.map_or(TTL, Duration::std),
         wait: wait.or(concurrency.wait).map(Duration::std).unwrap_or_default(),
     };
     let leases = runtime.take_leases(&names, &terms, &|words| Output::talk(words)).map_err(failure)?;
     leases.notes().iter().for_each(|note| Output::talk(note));
     Ok(leases)
+}
+
+fn group(plan: &Plan) -> PipelineName {
+    plan.concurrency.group.clone().unwrap_or_else(|| plan.pipeline.clone())
+}
+
+/// Who has, or had last, the lease that a run had in a store, if that is another run and can be told.
+pub(super) fn taker(plan: &Plan, store: &dyn ObjectStore, run: &RunId) -> Option<Holder> {
+    let (record, _) = lease::read(store, &group(plan)).ok()??;
+    Some(record.holder).filter(|holder| holder.run != *run)
 }
 
 fn failure(error: TakeError) -> Failure {

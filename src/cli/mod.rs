@@ -21,6 +21,7 @@ mod point;
 mod progress;
 mod prune;
 mod restore;
+mod resume;
 mod retention;
 mod run;
 mod runs;
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),
+        Command::Resume(args) => resume::run(&args, &output),
         Command::Runs(args) => runs::run(&args, &output),
         Command::Logs(args) => runs::logs(&args, &output),
         Command::Log(args) => log::run(&args),

@@ -16,17 +16,20 @@ use super::lease;
 use super::output::{Output, Problem};
 use super::plan as planning;
 use super::progress::{Told, Watcher, events_file};
+use super::resume::Resumed;
 use crate::diagnostic::Failure;
 use crate::event::Outcome;
-use crate::exec;
+use crate::exec::{self, Receipt, Receipts};
 use crate::ids::RunId;
-use crate::journal::Journal;
+use crate::journal::{self, Journal, RunFolder};
 use crate::plan::Plan;
 use crate::postgres;
 use crate::render;
 use crate::render::summary::{Brought, BroughtTable, Landed, Summary};
 use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
+use crate::step::Again;
+use crate::store::sealed;
 use crate::template::RunWords;
 
 /// Shows a plan and runs it, unless it can not be applied or whoever is asked objects.
@@ -52,15 +55,7 @@ pub(super) fn carry_out(
 /// Runs a plan, or only what tells that it can not be applied.
 pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Option<&Failure>) -> Result<(Exit, Value), Problem> {
     let tokio = planning::tokio_runtime()?;
-    let scratch = std::env::temp_dir();
-    for left in postgres::scratch::sweep_stale(&scratch) {
-        Output::talk(&format!("removed the scratch server of a killed run: {}", left.display()));
-    }
-    // Password files, staged dumps and keys are not to outlive the run they were made for.
-    for left in runtime::sweep_killed(&scratch) {
-        Output::talk(&format!("removed the private files of a killed run: {}", left.display()));
-    }
-    let runtime = Arc::new(Runtime::new(facts(plan)?, declared(plan), tokio.handle().clone(), &scratch));
+    let runtime = opened(plan, new_run()?, &tokio)?;
     let signal = watch_signals(&runtime);
     let (leases, missing) = match refused {
         Some(_) => (Leases::none(), None),
@@ -69,41 +64,132 @@ pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Opt
     if let Some(missing) = &missing {
         // A run that can not even start still tells whoever is told of failures.
         if plan.tells_of_failure() {
-            perform(plan, &runtime, args, output, (Some(missing), Leases::none(), &signal))?;
+            let start = Start::anew(plan, &runtime, args, Some(missing))?;
+            perform(plan, &runtime, (args, output), start, (Leases::none(), &signal))?;
         }
         return Err(lease::problem(missing, &signal));
     }
-    perform(plan, &runtime, args, output, (refused, leases, &signal))
+    let start = Start::anew(plan, &runtime, args, refused)?;
+    perform(plan, &runtime, (args, output), start, (leases, &signal))
+}
+
+/// Goes on with a run, in the place of a process that is gone.
+pub(super) fn go_on(mut resumed: Resumed, args: &RunArgs, output: &Output) -> Result<(Exit, Value), Problem> {
+    let tokio = planning::tokio_runtime()?;
+    let runtime = opened(&resumed.plan, resumed.run.clone(), &tokio)?;
+    let signal = watch_signals(&runtime);
+    // Before the lease, so that who was overtaken hears of it at once; and under it, for then nobody can overtake any more.
+    resumed.still_stands(&runtime)?;
+    let leases = lease::take(&resumed.plan, &runtime, args.wait).map_err(|failure| lease::problem(&failure, &signal))?;
+    let manifest = resumed.still_stands(&runtime)?;
+    Output::talk(&resumed.words());
+    resumed.clear(manifest, &runtime)?.iter().for_each(|words| Output::talk(words));
+    resumed.begin().map_err(|error| Problem::new(Exit::Other, format!("writing beside {}: {error}", resumed.folder.path().display())))?;
+    let Resumed { plan, journal, folder, before, .. } = resumed;
+    let options = exec::Options { parallel: args.parallel.into(), refused: None, before: Some(before) };
+    let start = Start { told: told(journal, args)?, kept: Kept(Some(folder)), options };
+    perform(&plan, &runtime, (args, output), start, (leases, &signal))
+}
+
+/// The live things of a run; what killed runs left on this host is removed first.
+fn opened(plan: &Plan, run: RunId, tokio: &tokio::runtime::Runtime) -> Result<Arc<Runtime>, Problem> {
+    let scratch = std::env::temp_dir();
+    for left in postgres::scratch::sweep_stale(&scratch) {
+        Output::talk(&format!("removed the scratch server of a killed run: {}", left.display()));
+    }
+    // Password files, staged dumps and keys are not to outlive the run they were made for.
+    for left in runtime::sweep_killed(&scratch) {
+        Output::talk(&format!("removed the private files of a killed run: {}", left.display()));
+    }
+    Ok(Arc::new(Runtime::new(facts(plan, run)?, declared(plan), tokio.handle().clone(), &scratch)))
+}
+
+/// What a run starts from.
+struct Start {
+    told: Told,
+    kept: Kept,
+    options: exec::Options,
+}
+
+impl Start {
+    /// A new run, with its journal and, if it does more than tell of a failure, its plan beside it.
+    fn anew(plan: &Plan, runtime: &Runtime, args: &RunArgs, refused: Option<&Failure>) -> Result<Self, Problem> {
+        let state = args.state_dir.clone().unwrap_or_else(state_folder);
+        let unmade = |error: std::io::Error| {
+            Problem::new(Exit::of_io(&error), format!("making a journal in {}: {error}", state.display()))
+                .help("choose another folder with --state-dir")
+        };
+        let journal = Journal::create(&state, &plan.pipeline, &runtime.facts.run).map_err(unmade)?;
+        let folder = match refused {
+            Some(_) => None,
+            None => {
+                let sealed = sealed::seal(plan).map_err(|error| Problem::new(Exit::Internal, format!("writing the plan: {error}")))?;
+                let folder = RunFolder::begin(journal.path(), &sealed).map_err(unmade)?;
+                for error in journal::supersede(journal.path(), &plan.pipeline, &runtime.facts.host) {
+                    Output::talk(&format!("what is kept of an earlier run could not be removed: {error}"));
+                }
+                Some(folder)
+            }
+        };
+        let options = exec::Options { parallel: args.parallel.into(), refused: refused.cloned(), before: None };
+        Ok(Self { told: told(journal, args)?, kept: Kept(folder), options })
+    }
+}
+
+/// Keeps the receipts of a run beside its journal, where there is a folder for them.
+struct Kept(Option<RunFolder>);
+
+impl Receipts for Kept {
+    fn keep(&mut self, receipt: &Receipt) -> std::io::Result<()> {
+        let Some(folder) = &self.0 else { return Ok(()) };
+        folder.keep(&receipt.node, &sealed::seal(receipt)?)
+    }
+}
+
+impl Kept {
+    /// Lets go of what nobody needs once a run has ended well; of another, tells how it is gone on with.
+    fn end(&self, plan: &Plan, runtime: &Runtime, outcome: Outcome) {
+        let Some(folder) = &self.0 else { return };
+        if matches!(outcome, Outcome::Done | Outcome::Warned) {
+            if let Err(error) = folder.remove() {
+                Output::talk(&format!("{} is of no use any more and could not be removed: {error}", folder.path().display()));
+            }
+        } else if folder.receipts().is_ok_and(|receipts| !receipts.is_empty())
+            && plan.nodes.iter().all(|node| node.work.again() != Again::Never)
+        {
+            Output::talk(&format!("what is done stays done: runner resume {}", runtime.facts.run));
+        }
+    }
 }
 
 /// Runs a plan with what it needs at hand.
 fn perform(
     plan: &Plan,
     runtime: &Arc<Runtime>,
-    args: &RunArgs,
-    output: &Output,
-    (refused, leases, signal): (Option<&Failure>, Leases, &AtomicU8),
+    (args, output): (&RunArgs, &Output),
+    start: Start,
+    (leases, signal): (Leases, &AtomicU8),
 ) -> Result<(Exit, Value), Problem> {
-    let mut told = told(plan, runtime, args)?;
-    let journal = told.journal.path().to_owned();
-    let options = exec::Options { parallel: args.parallel.into(), refused: refused.cloned() };
-    let ended = exec::run(plan, runtime, options, &mut told)
+    let Start { mut told, mut kept, options } = start;
+    let (journal, refused) = (told.journal.path().to_owned(), options.refused.is_some());
+    let ended = exec::run(plan, runtime, options, &mut told, &mut kept)
         .map_err(|error| Problem::new(Exit::of_io(&error), error.to_string()).help("the run was stopped; mend that and run it again"))?;
     // Whatever else failed in a run that lost its lease failed because of that.
     let lost = leases.lost().filter(|_| !matches!(ended.outcome, Outcome::Done | Outcome::Warned));
     for words in lost.iter().cloned().chain(leases.end()) {
         Output::talk(&words);
     }
+    kept.end(plan, runtime, ended.outcome);
     let summary = summary(runtime, &ended);
     let said = runtime.ledger(|ledger| std::mem::take(&mut ledger.said));
     Output::talk(&format!("journal: {}", journal.display()));
-    if args.format == Format::Json || refused.is_some() {
-        for text in &said {
+    if args.format == Format::Json || refused {
+        for (_, text) in &said {
             Output::talk(text);
         }
     } else {
         Output::answer(&render::summary::human(&summary, plan, output.paint()))?;
-        said.iter().try_for_each(|text| Output::answer(&format!("\n{text}\n")))?;
+        said.iter().try_for_each(|(_, text)| Output::answer(&format!("\n{text}\n")))?;
     }
     let exit = match lost {
         Some(_) => Exit::Locked,
@@ -112,10 +198,13 @@ fn perform(
     Ok((exit, render::summary::json(&summary, plan)))
 }
 
-fn facts(plan: &Plan) -> Result<RunFacts, Problem> {
+fn new_run() -> Result<RunId, Problem> {
     let mut entropy = [0; 3];
     getrandom::fill(&mut entropy).map_err(|error| Problem::new(Exit::Internal, format!("drawing a run id: {error}")))?;
-    let run = RunId::starting(Timestamp::now(), entropy);
+    Ok(RunId::starting(Timestamp::now(), entropy))
+}
+
+fn facts(plan: &Plan, run: RunId) -> Result<RunFacts, Problem> {
     let zone = TimeZone::get(&plan.timezone).map_err(|error| Problem::new(Exit::Invalid, error.to_string()))?;
     Ok(RunFacts {
         words: RunWords::of(&run, &zone),
@@ -142,12 +231,7 @@ fn declared(plan: &Plan) -> Declared {
     }
 }
 
-fn told(plan: &Plan, runtime: &Runtime, args: &RunArgs) -> Result<Told, Problem> {
-    let state = args.state_dir.clone().unwrap_or_else(state_folder);
-    let journal = Journal::create(&state, &plan.pipeline, &runtime.facts.run).map_err(|error| {
-        Problem::new(Exit::of_io(&error), format!("making a journal in {}: {error}", state.display()))
-            .help("choose another folder with --state-dir")
-    })?;
+fn told(journal: Journal, args: &RunArgs) -> Result<Told, Problem> {
     let events = args.events.as_deref().map(events_file).transpose();
     let events = events.map_err(|error| {
         Problem::new(Exit::of_io(&error), error.to_string())

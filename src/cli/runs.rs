@@ -85,7 +85,7 @@ fn name(given: &PathBuf) -> Result<PipelineName, Problem> {
 }
 
 /// The journals of a pipeline, with those of restores and verifications of its points.
-fn files_of(state: Option<&PathBuf>, pipeline: Option<&PipelineName>) -> Result<Vec<RunFile>, Problem> {
+pub(super) fn files_of(state: Option<&PathBuf>, pipeline: Option<&PipelineName>) -> Result<Vec<RunFile>, Problem> {
     let state = state.cloned().unwrap_or_else(state_folder);
     let wanted = |name: &PipelineName| {
         pipeline.is_none_or(|pipeline| {
@@ -97,7 +97,7 @@ fn files_of(state: Option<&PathBuf>, pipeline: Option<&PipelineName>) -> Result<
 }
 
 pub(super) fn logs(args: &LogsArgs, output: &Output) -> Result<Exit, Problem> {
-    let file = chosen(args)?;
+    let file = chosen(&args.run, args.state_dir.as_ref())?;
     let unread = |error: std::io::Error| Problem::new(Exit::Other, format!("reading the journal: {error}"));
     let mut reading = journal::read(&file.path).map_err(unread)?;
     let mut known: Vec<NodeId> = Vec::new();
@@ -140,18 +140,18 @@ fn tell_end(file: &RunFile, torn: bool) -> Result<(), Problem> {
 }
 
 /// The one run that is meant.
-fn chosen(args: &LogsArgs) -> Result<RunFile, Problem> {
-    let all = files_of(args.state_dir.as_ref(), None)?;
+pub(super) fn chosen(run: &str, state: Option<&PathBuf>) -> Result<RunFile, Problem> {
+    let all = files_of(state, None)?;
     let count = all.len();
-    let mut meant = all.into_iter().filter(|file| args.run == "latest" || file.run.as_str().starts_with(&args.run));
+    let mut meant = all.into_iter().filter(|file| run == "latest" || file.run.as_str().starts_with(run));
     let none = || {
-        let problem = Problem::new(Exit::NoFile, format!("no journal here is of the run {}, among {count}", args.run));
+        let problem = Problem::new(Exit::NoFile, format!("no journal here is of the run {run}, among {count}"));
         problem.help("`runner runs` shows the runs there are; a journal stays on the host that ran it")
     };
     let first = meant.next().ok_or_else(none)?;
     match meant.next() {
-        Some(other) if args.run != "latest" => {
-            let problem = Problem::new(Exit::Usage, format!("{} could be {} or {}", args.run, first.run, other.run));
+        Some(other) if run != "latest" => {
+            let problem = Problem::new(Exit::Usage, format!("{run} could be {} or {}", first.run, other.run));
             Err(problem.help("give more of the id"))
         }
         _ => Ok(first),
@@ -164,7 +164,7 @@ fn node(event: &Event) -> Option<&NodeId> {
         What::NodeStarted { node, .. } | What::Progress { node, .. } | What::AttemptFailed { node, .. } | What::NodeEnded { node, .. } => {
             Some(node)
         }
-        What::RunStarted { .. } | What::RunEnded { .. } => None,
+        What::RunStarted { .. } | What::RunResumed { .. } | What::RunEnded { .. } => None,
     }
 }
 

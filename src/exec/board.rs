@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::receipt::Receipt;
 use crate::event::State;
 use crate::ids::NodeId;
 use crate::pipeline::When;
@@ -50,6 +51,16 @@ impl<'a> Board<'a> {
             }
         }
         Self { plan, before, stands: vec![Stand::Waiting; plan.nodes.len()] }
+    }
+
+    /// The same, with nodes that ended in an earlier process of the run.
+    pub(super) fn behind(mut self, kept: &[Receipt]) -> Self {
+        for receipt in kept {
+            if let Some(node) = self.plan.nodes.iter().position(|node| node.id == receipt.node) {
+                self.stands[node] = Stand::Ended(receipt.state);
+            }
+        }
+        self
     }
 
     /// Whether every node has ended.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::attempt::Attempt;
 use super::backoff;
 use super::board::{Board, Stand, Verdict};
+use super::receipt::{Before, RECEIPT_VERSION, Receipt, Receipts};
 use crate::diagnostic::{Class, Failure};
 use crate::event::{Event, Outcome, State, Subscriber, What};
 use crate::pipeline::{OnFailure, When};
@@ -31,6 +32,8 @@ pub struct Options {
     pub parallel: usize,
     /// Why the plan can not be applied: then nothing is done but what runs after failures, so that somebody hears of it.
     pub refused: Option<Failure>,
+    /// What earlier processes of this run have done; `None` for a run that begins.
+    pub before: Option<Before>,
 }
 
 /// How a run ended.
@@ -49,21 +52,29 @@ struct Done {
     result: Result<(), StepError>,
 }
 
-/// Runs a plan to its end, telling the subscriber of every event.
+/// Runs a plan to its end, telling the subscriber of every event and keeping a receipt of each node.
 ///
 /// # Errors
-/// Only the subscriber's own: a run whose journal can not be written is stopped, and what it started is undone first.
-pub fn run(plan: &Plan, runtime: &Runtime, options: Options, subscriber: &mut dyn Subscriber) -> std::io::Result<Ended> {
+/// Only the subscriber's own, and those of keeping receipts: a run whose journal can not be written is stopped, and what it started
+/// is undone first.
+pub fn run(
+    plan: &Plan,
+    runtime: &Runtime,
+    options: Options,
+    subscriber: &mut dyn Subscriber,
+    receipts: &mut dyn Receipts,
+) -> std::io::Result<Ended> {
     let (give, take) = unbounded();
     std::thread::scope(|scope| {
         let attempts = plan.nodes.iter().map(|_| None).collect();
         let began = plan.nodes.iter().map(|_| None).collect();
-        let board = Board::new(plan);
+        let board = Board::new(plan).behind(options.before.as_ref().map_or(&[], |before| &before.kept));
         let mut dispatch = Dispatch {
             plan,
             runtime,
             options,
             subscriber,
+            receipts,
             board,
             attempts,
             began,
@@ -72,6 +83,7 @@ pub fn run(plan: &Plan, runtime: &Runtime, options: Options, subscriber: &mut dy
             broken: None,
             started: Instant::now(),
         };
+        dispatch.recall();
         dispatch.tell_start();
         dispatch.refuse();
         dispatch.run(scope, &take);
@@ -84,6 +96,7 @@ struct Dispatch<'a, 's> {
     runtime: &'a Runtime,
     options: Options,
     subscriber: &'s mut dyn Subscriber,
+    receipts: &'s mut dyn Receipts,
     board: Board<'a>,
     attempts: Vec<Option<Attempt>>,
     /// When each node's first attempt began.
@@ -111,6 +124,16 @@ impl<'a> Dispatch<'a, '_> {
                     self.tick(ticks.is_multiple_of(PROGRESS));
                 }
             }
+        }
+    }
+
+    /// Enters into the ledger what earlier processes of this run have done.
+    fn recall(&self) {
+        for receipt in self.options.before.iter().flat_map(|before| &before.kept) {
+            self.runtime.ledger(|ledger| {
+                ledger.add(receipt.added.clone());
+                ledger.nodes.push(receipt.record());
+            });
         }
     }
 
@@ -236,7 +259,31 @@ impl<'a> Dispatch<'a, '_> {
             error: error.as_ref().filter(|_| real).map(|failure| failure.message.clone()),
         };
         self.runtime.ledger(|ledger| ledger.nodes.push(record));
+        // Before its end is told: what was told to have ended never runs again.
+        self.keep(index, state, took, error.as_ref().filter(|_| real));
         self.tell(What::NodeEnded { node: node.id.clone(), state, took, stages, error, notes });
+    }
+
+    /// Keeps a receipt of a node that ended so that others may run.
+    fn keep(&mut self, index: usize, state: State, took: Duration, error: Option<&Failure>) {
+        if !state.lets_others_run() || self.options.refused.is_some() {
+            return;
+        }
+        let node = &self.plan.nodes[index];
+        let steps: Vec<_> = node.work.steps().into_iter().chain(node.steps.iter().map(|words| &words.id)).collect();
+        let receipt = Receipt {
+            version: RECEIPT_VERSION,
+            run: self.runtime.facts.run.clone(),
+            node: node.id.clone(),
+            state,
+            took,
+            ended: Timestamp::now(),
+            error: error.map(|error| error.message.clone()),
+            added: self.runtime.ledger(|ledger| ledger.added_by(&steps)),
+        };
+        if let Err(error) = self.receipts.keep(&receipt) {
+            self.stop(error);
+        }
     }
 
     /// Looks at limits and requests to stop, and now and then tells of progress.
@@ -281,6 +328,11 @@ impl<'a> Dispatch<'a, '_> {
 
     fn tell_start(&mut self) {
         let facts = &self.runtime.facts;
+        if let Some(before) = &self.options.before {
+            let done = before.kept.iter().map(|receipt| receipt.node.clone()).collect();
+            let (runner, host) = (facts.runner.clone(), facts.host.clone());
+            return self.tell(What::RunResumed { runner, host, pid: std::process::id(), done });
+        }
         self.tell(What::RunStarted {
             pipeline: facts.pipeline.clone(),
             source_sha256: facts.source_sha256.clone(),
@@ -293,9 +345,14 @@ impl<'a> Dispatch<'a, '_> {
 
     fn tell(&mut self, what: What) {
         let event = Event { at: Timestamp::now(), run: self.runtime.facts.run.clone(), what };
-        if let Err(error) = self.subscriber.notice(&event)
-            && self.broken.is_none()
-        {
+        if let Err(error) = self.subscriber.notice(&event) {
+            self.stop(error);
+        }
+    }
+
+    /// Stops a run of which nothing can be kept any more.
+    fn stop(&mut self, error: std::io::Error) {
+        if self.broken.is_none() {
             self.runtime.cancel.cancel(format!("the journal can not be written: {error}"), false);
             self.broken = Some(error);
         }
@@ -309,7 +366,7 @@ impl<'a> Dispatch<'a, '_> {
             Ok(()) if ended(State::Warned) => Outcome::Warned,
             Ok(()) => Outcome::Done,
         };
-        let took = self.started.elapsed();
+        let took = self.started.elapsed() + self.options.before.as_ref().map_or(Duration::ZERO, |before| before.worked);
         let left = self.left();
         let level = self.runtime.ledger(|ledger| ledger.level()).map(|level| level.to_string());
         self.tell(What::RunEnded { outcome, took, left, level });

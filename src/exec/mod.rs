@@ -8,5 +8,7 @@ mod backoff;
 mod board;
 mod dispatch;
 mod flow;
+mod receipt;
 
 pub use dispatch::{Ended, Options, run};
+pub use receipt::{Before, RECEIPT_VERSION, Receipt, Receipts};

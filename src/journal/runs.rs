@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::read;
+use super::{RunFolder, is_written, read};
 use crate::event::{Outcome, What};
 use crate::ids::{PipelineName, RunId};
 
@@ -61,6 +61,10 @@ pub struct RunFound {
     pub error: Option<String>,
     /// The time of its last event.
     pub last: Option<Timestamp>,
+    /// How long processes worked on it, as far as their events tell.
+    pub worked: Duration,
+    /// Whether its plan is kept, so that it may be gone on with.
+    pub kept: bool,
     /// Whether a crash has cut its last line.
     pub torn: bool,
 }
@@ -101,22 +105,42 @@ impl RunFile {
     /// When the journal can not be read, or a line of it is not an event.
     pub fn look(&self, host: &str) -> io::Result<RunFound> {
         let mut reading = read(&self.path)?;
-        let mut found = RunFound { pid: None, host: None, standing: Standing::Gone, error: None, last: None, torn: false };
+        let mut found = RunFound {
+            pid: None,
+            host: None,
+            standing: Standing::Gone,
+            error: None,
+            last: None,
+            worked: Duration::ZERO,
+            kept: false,
+            torn: false,
+        };
         for event in &mut reading {
             let event = event?;
+            let resumed = matches!(event.what, What::RunResumed { .. });
+            if let Some(before) = found.last.filter(|_| !resumed) {
+                found.worked += Duration::try_from(event.at.duration_since(before)).unwrap_or_default();
+            }
             found.last = Some(event.at);
             match event.what {
                 What::RunStarted { pid, host, .. } => (found.pid, found.host) = (Some(pid), Some(host)),
+                // A run that goes on has no end yet, and what failed in it is tried again.
+                What::RunResumed { pid, host, .. } => {
+                    (found.pid, found.host, found.standing, found.error) = (Some(pid), Some(host), Standing::Gone, None);
+                }
                 What::NodeEnded { error: Some(error), .. } if found.error.is_none() => found.error = Some(error.message),
                 What::RunEnded { outcome, took, level, .. } => found.standing = Standing::Ended(RunEnd { outcome, took, level }),
                 _ => {}
             }
         }
         found.torn = reading.is_torn();
+        found.kept = RunFolder::of(&self.path).holds_plan();
         if found.standing == Standing::Gone {
             found.standing = match (&found.host, found.pid) {
                 (Some(ran), _) if ran != host => Standing::Elsewhere,
                 (_, Some(pid)) if alive(pid) => Standing::Alive,
+                // It has not told of itself yet.
+                (_, None) if is_written(&self.path) => Standing::Alive,
                 _ => Standing::Gone,
             };
         }

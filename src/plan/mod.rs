@@ -14,6 +14,7 @@ mod partial;
 mod pruning;
 mod readiness;
 mod restoration;
+mod resume;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +35,7 @@ pub use catalog::{CatalogFacts, PointSeen, RemainsSeen};
 pub use lower::COMMIT;
 pub use observed::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, ToolFacts, Trouble};
 pub use readiness::{Line, Standing, readiness};
+pub use resume::{NotResumed, Past, resume};
 
 /// The version of the form of a plan file.
 pub const VERSION: u32 = 1;
@@ -244,6 +246,15 @@ impl Plan {
         let committed = |node: &Node| match &node.work {
             Work::Effect(Staged { part: Effect::Commit(commit), .. }) => commit.stores.clone(),
             Work::Effect(Staged { part: Effect::Prune(prune), .. }) => prune.stores.iter().map(|store| store.store.clone()).collect(),
+            _ => Vec::new(),
+        };
+        self.nodes.iter().flat_map(committed).collect()
+    }
+
+    /// The stores that get its restore point.
+    pub fn commits_to(&self) -> BTreeSet<RefName> {
+        let committed = |node: &Node| match &node.work {
+            Work::Effect(Staged { part: Effect::Commit(commit), .. }) => commit.stores.clone(),
             _ => Vec::new(),
         };
         self.nodes.iter().flat_map(committed).collect()

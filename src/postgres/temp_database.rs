@@ -14,6 +14,9 @@ use super::quote::{identifier, literal};
 /// The longest name of a database in bytes (`NAMEDATALEN - 1`); the server would cut a longer one silently.
 const NAME_LIMIT: usize = 63;
 
+/// What such a database says of itself.
+const COMMENT: &str = "Made by runner for one restore and dropped after it; if no runner is at work, it can be dropped.";
+
 /// A temp database; dropped with everything in it when the value is. Not to be dropped in async code.
 pub struct TempDatabase {
     server: ConnInfo,
@@ -37,10 +40,26 @@ impl TempDatabase {
         let note = create_database(&client, &name, like)?;
         // From here on it is ours to drop. Of several servers the one that was reached.
         let temp = Self { server: client.info().clone(), name, handle: handle.clone(), dropped: false };
-        let comment = "Made by runner for one restore and dropped after it; if no runner is at work, it can be dropped.";
-        client.batch(&format!("comment on database {} is {}", identifier(&temp.name), literal(comment)))?;
+        client.batch(&format!("comment on database {} is {}", identifier(&temp.name), literal(COMMENT)))?;
         client.close();
         Ok((temp, note))
+    }
+
+    /// Drops the database that a dead process left under this id, which must be of nobody else. One that says of itself that it is
+    /// something else is left alone.
+    pub fn clear(server: &ConnInfo, id: &str, handle: &Handle) -> Result<(), PgError> {
+        let name = format!("runner_{id}");
+        let client = Client::connect(server, handle)?;
+        let found = client.query_one_text(&format!(
+            "select coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') from pg_catalog.pg_database where datname = {}",
+            literal(&name)
+        ))?;
+        // A process that died right behind the making had no time for the comment.
+        if found.is_some_and(|comment| comment.is_empty() || comment == COMMENT) {
+            client.batch(&format!("drop database if exists {} with (force)", identifier(&name)))?;
+        }
+        client.close();
+        Ok(())
     }
 
     /// How to connect to it.

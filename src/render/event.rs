@@ -16,6 +16,11 @@ pub fn lines(event: &Event, paint: Paint) -> Option<String> {
 fn body(what: &What, paint: Paint) -> Option<String> {
     Some(match what {
         What::RunStarted { pipeline, runner, host, .. } => format!("{pipeline} starts on {host} (runner {runner})"),
+        What::RunResumed { runner, host, pid, done } => {
+            let done: Vec<&str> = done.iter().map(crate::ids::NodeId::as_str).collect();
+            let done = if done.is_empty() { "nothing was done yet".to_owned() } else { format!("done already: {}", done.join(", ")) };
+            format!("the run goes on, on {host} in process {pid} (runner {runner}); {done}")
+        }
         What::NodeStarted { node, attempt, attempts, words, .. } => {
             let again = if *attempt > 1 { format!(" (attempt {attempt} of {attempts})") } else { String::new() };
             format!("{} {node}{again}: {}", paint.on(NAME, "▶"), words.join(" → "))

@@ -26,7 +26,7 @@ pub fn human(runs: &[Ran], count: usize, now: Timestamp, paint: Paint) -> String
     let rows: Vec<[String; 5]> = runs.iter().map(|(file, found)| row(file, found, now)).collect();
     let width = |column: usize| rows.iter().map(|row| columns(&row[column])).max().unwrap_or(0);
     let widths = [width(0), width(1), width(2), width(3), width(4)];
-    for ((_, found), row) in runs.iter().zip(&rows) {
+    for ((file, found), row) in runs.iter().zip(&rows) {
         let [run, pipeline, age, outcome, took] = row;
         let outcome = paint.on(style(found), &padded(outcome, widths[3]));
         let level = found.as_ref().ok().and_then(level).unwrap_or_default();
@@ -40,6 +40,9 @@ pub fn human(runs: &[Ran], count: usize, now: Timestamp, paint: Paint) -> String
         let _ok = writeln!(out, "{}", line.trim_end());
         if let Some(trouble) = trouble(found) {
             let _ok = writeln!(out, "  {} {trouble}", paint.on(BAD, "!"));
+        }
+        if found.as_ref().is_ok_and(|found| found.standing == Standing::Gone && found.kept) {
+            let _ok = writeln!(out, "  {} what is done stays done: runner resume {}", paint.on(DIM, "→"), file.run);
         }
     }
     if count > runs.len() {
@@ -112,10 +115,18 @@ pub fn json(runs: &[Ran], count: usize) -> Value {
             "alive": known.and_then(alive),
             "last_event": known.and_then(|found| found.last),
             "torn": known.is_some_and(|found| found.torn),
+            "resumable": known.is_some_and(resumable),
             "journal": file.path,
         })
     };
     json!({ "version": 1, "count": count, "runs": runs.iter().map(run).collect::<Vec<_>>() })
+}
+
+/// Whether going on with it may be tried.
+fn resumable(found: &RunFound) -> bool {
+    let over = matches!(found.standing, Standing::Alive | Standing::Elsewhere);
+    let good = matches!(&found.standing, Standing::Ended(end) if matches!(end.outcome, Outcome::Done | Outcome::Warned));
+    found.kept && !over && !good
 }
 
 /// Whether the process of a run without an end is there, where that can be seen.

@@ -1,7 +1,9 @@
 //! The ledger: what a run has done so far, for the steps that tell of it or build on it.
 //!
 //! Written by sinks, verifications and the executor; read by the commit, the receipt and notifications. It is memory only;
-//! what must outlive the run is in the manifest and the journal.
+//! what must outlive the run is in the manifest and the journal, what must outlive the process in the receipts of nodes ([`Added`]).
+//!
+//! [`Added`]: super::Added
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::archive::Fingerprint;
 use crate::ids::{NodeId, StepId};
@@ -40,12 +43,12 @@ pub struct Ledger {
     pub brought: Option<Brought>,
     /// The nodes that have ended, in that order.
     pub nodes: Vec<NodeRecord>,
-    /// What `notify: { stdout }` wants said, for the command line to print.
-    pub said: Vec<String>,
+    /// What `notify: { stdout }` wants said, for the command line to print, with the step that says it.
+    pub said: Vec<(StepId, String)>,
 }
 
 /// A database that a restore has made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Landed {
     /// Its name.
     pub database: String,
@@ -58,7 +61,7 @@ pub struct Landed {
 }
 
 /// Tables or rows that were brought into a database that was there, or a patch that would bring them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Brought {
     /// Where it is: `backup@db1:5432/orders`.
     pub place: String,
@@ -73,7 +76,7 @@ pub struct Brought {
 }
 
 /// What was done to a table, or would be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BroughtTable {
     /// The table that is written to, as SQL writes it.
     pub table: String,
@@ -107,13 +110,14 @@ pub struct NodeRecord {
 }
 
 /// What a verification has found out so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Verification {
     /// The step that stored what is verified.
     pub artifact: StepId,
     /// When it began.
     pub started: Timestamp,
-    /// The same on a clock that nobody sets.
+    /// The same on a clock that nobody sets, and that ends with the process.
+    #[serde(skip, default = "Instant::now")]
     pub began: Instant,
     /// The level earned so far.
     pub level: Level,

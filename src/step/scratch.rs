@@ -100,8 +100,10 @@ impl RestoreScratch {
 
 /// A temporary database on a server that runs already.
 fn temporary(connection: Arc<Connection>, origin: &Origin, cx: &Cx<'_>) -> Result<Scratch, StepError> {
-    let locale = locale(origin);
-    let (database, remark) = TempDatabase::create(connection.info(), &database_id(cx), locale.as_ref(), cx.runtime.handle())?;
+    let (locale, id) = (locale(origin), database_id(cx));
+    // One that is there is of a process that died over this very step of this very run.
+    TempDatabase::clear(connection.info(), &id, cx.runtime.handle())?;
+    let (database, remark) = TempDatabase::create(connection.info(), &id, locale.as_ref(), cx.runtime.handle())?;
     cx.reports.note_all(remark);
     Ok(Scratch::Database(database, connection))
 }

@@ -47,7 +47,7 @@ impl PerformEffect for Notify {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let facts = cx.runtime.ledger(|ledger| facts(ledger, cx));
         match self.send(cx.runtime.secrets(), &facts, cx.cancel)? {
-            Delivery::Sent { text } if self.stdout.is_some() => cx.runtime.ledger(|ledger| ledger.said.push(text)),
+            Delivery::Sent { text } if self.stdout.is_some() => cx.runtime.ledger(|ledger| ledger.said.push((cx.step.clone(), text))),
             Delivery::Sent { .. } => cx.reports.note(format!("told by {}", self.channel_name())),
             Delivery::Skipped { why } => cx.reports.note(format!("skipped: {why}")),
         }

@@ -275,7 +275,7 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], limit: u64) -> Result<T, M
     Ok(read)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ManifestError> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ManifestError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| ManifestError::Malformed { pointer: error.path().to_string(), detail: error.inner().to_string() })?;

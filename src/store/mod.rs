@@ -19,6 +19,7 @@ pub mod mark;
 mod pool;
 mod probe;
 pub mod recall;
+pub mod remains;
 pub mod removal;
 pub mod s3;
 pub mod sealed;

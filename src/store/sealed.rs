@@ -4,9 +4,10 @@
 //! fields matters. It is no signature: who can write to the store can write a new one.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::commit::ManifestError;
+use super::commit::{ManifestError, parse};
 use super::whole::Tally;
 
 /// The field that holds the digest.
@@ -22,6 +23,15 @@ pub fn seal(document: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = serde_json::to_vec_pretty(&value)?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// Reads a document that was sealed.
+///
+/// # Errors
+/// [`ManifestError::Malformed`] when it is not of the right form, [`ManifestError::Edited`] when it is not the one that was sealed.
+pub fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ManifestError> {
+    check(&parse(bytes)?)?;
+    parse(bytes)
 }
 
 /// Whether a document is the one that was sealed.

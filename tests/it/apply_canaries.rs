@@ -277,6 +277,12 @@ fn apply_shows_no_secret_anywhere() {
     setting.succeeds();
     setting.fails(&["db_password"], 77);
     setting.fails(&["age_identity", "age_passphrase", "pgp_key", "slack_url", "webhook_header", "smtp_password"], 11);
+    // What is kept of a failed run was among what was searched.
+    let kept: Vec<String> = files(&bench.state()).iter().map(|path| path.display().to_string()).collect();
+    assert!(
+        kept.iter().any(|path| path.ends_with("/plan.json")) && kept.iter().any(|path| path.ends_with("/:commit.receipt.json")),
+        "{kept:?}"
+    );
     assert!(bench.story().contains("tell-0=Warned") && bench.story().contains("tell-3=Warned"), "{}", bench.story());
     for format in ["human", "json", "markdown"] {
         let ran = bench.run(&["plan", "pipeline.yaml", "--format", format, "-o", bench.path("a.plan.json").to_str().unwrap()]);

@@ -189,7 +189,8 @@ impl Bench {
 
     /// The journal of the last run.
     pub(crate) fn journal(&self) -> Vec<Event> {
-        let files = files(&self.state());
+        let files: Vec<PathBuf> =
+            files(&self.state()).into_iter().filter(|path| path.extension().is_some_and(|end| end == "ndjson")).collect();
         let [journal] = &files[..] else { panic!("one journal, not {files:?}") };
         runner::journal::replay(journal).unwrap()
     }
@@ -199,6 +200,7 @@ impl Bench {
         self.journal().iter().fold(String::new(), |mut story, event| {
             let told = match &event.what {
                 What::RunStarted { .. } => "run".to_owned(),
+                What::RunResumed { .. } => "resumed".to_owned(),
                 What::NodeStarted { node, attempt, .. } => format!("{node}#{attempt}"),
                 What::AttemptFailed { node, attempt, .. } => format!("{node}#{attempt}=again"),
                 What::NodeEnded { node, state, .. } => format!("{node}={state:?}"),

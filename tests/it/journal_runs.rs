@@ -31,7 +31,7 @@ fn logs(folder: &Path, args: &[&str]) -> Ran {
 
 fn journals(folder: &Path, pipeline: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder.join("state/runs").join(pipeline)).unwrap();
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
     found.sort();
     found
 }

@@ -1,6 +1,7 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod apply_canaries;
+mod apply_crash;
 mod apply_diff;
 mod apply_doctor;
 mod apply_faults;
@@ -65,6 +66,9 @@ mod restore_stops;
 mod restore_tables;
 mod restore_twice;
 mod restore_under_load;
+mod resume_decision;
+mod resume_runs;
+mod resume_stores;
 mod retention_calendar;
 mod retention_properties;
 mod retention_reasons;

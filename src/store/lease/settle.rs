@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Held, Unsettled};
+use super::{Held, PREFIX, Unsettled};
 use crate::ids::{PipelineName, RunId};
 use crate::store::manifest::manifest_key;
 use crate::store::{ObjectStore, PutOptions, StoreError};
@@ -38,18 +38,13 @@ pub fn rule_out(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -
 /// Removes what the runs before this one left without a commit, as far as that is proven. Answers what was done, and what was left and
 /// why, in words. A failure is among them: it keeps no backup from being made.
 pub fn settle(held: &Held) -> Vec<String> {
-    let (mut words, mut left) = (Vec::new(), Vec::new());
-    let store = &**held.store();
-    // What a process that was killed while it renewed a lease has not finished; in a bucket there is no such thing.
-    if !store.is_remote() {
-        words.extend(store.sweep(super::PREFIX, Duration::ZERO).err().map(|error| error.to_string()));
-    }
+    let (mut words, mut left) = (sweep_own(held), Vec::new());
     let unsettled = held.unsettled();
     if unsettled.is_empty() {
         return words;
     }
     for entry in unsettled {
-        match clear(store, &entry) {
+        match clear(&**held.store(), &entry) {
             Ok(Cleared::Nothing) => {}
             Ok(Cleared::Removed(told)) => {
                 words.extend(told);
@@ -65,6 +60,22 @@ pub fn settle(held: &Held) -> Vec<String> {
     }
     words.extend(held.settled(&left).err().map(|error| format!("noting what was removed: {error}")));
     words
+}
+
+/// Removes half-written files that killed processes left beside leases and restore points. Only a local store can have such: elsewhere they
+/// are written by one request. Those of a living process are locked.
+fn sweep_own(held: &Held) -> Vec<String> {
+    let store = &**held.store();
+    if store.is_remote() {
+        return Vec::new();
+    }
+    let places = [PREFIX.to_owned(), format!(".runner/{}/", held.holder().pipeline)];
+    let swept = places.iter().map(|place| store.sweep(place, Duration::ZERO));
+    let told = |swept: Result<Vec<String>, StoreError>| match swept {
+        Ok(swept) => swept.into_iter().map(|path| format!("removed a half-written file of a killed process: {path}")).collect(),
+        Err(error) => vec![format!("half-written files of killed processes could not be looked for: {error}")],
+    };
+    swept.flat_map(told).collect()
 }
 
 /// Removes what the run of a lost lease wrote itself: it can not be committed any more. Answers what was done, in words.
