@@ -77,6 +77,7 @@ mod store_commit;
 mod store_conformance;
 mod store_lease;
 mod store_local;
+mod store_replica;
 mod store_s3;
 mod store_s3_faults;
 mod store_shelf;
