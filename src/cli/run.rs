@@ -24,7 +24,7 @@ use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::postgres;
 use crate::render;
-use crate::render::summary::{Brought, BroughtTable, Landed, Summary};
+use crate::render::summary::{Brought, BroughtTable, CopiedPoint, Landed, Summary};
 use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
 use crate::template::RunWords;
@@ -61,6 +61,7 @@ pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Opt
         Output::talk(&format!("removed the private files of a killed run: {}", left.display()));
     }
     let runtime = Arc::new(Runtime::new(facts(plan)?, declared(plan), tokio.handle().clone(), &scratch));
+    runtime.ledger(|ledger| ledger.copies_wanted = plan.objectives.copies);
     let signal = watch_signals(&runtime);
     let (leases, missing) = match refused {
         Some(_) => (Leases::none(), None),
@@ -210,8 +211,15 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
                 dropped,
             }),
             brought: ledger.brought.clone().map(brought),
+            copies: ledger.copies.iter().map(copied).collect(),
+            too_few_copies: ledger.too_few_copies(),
         }
     })
+}
+
+fn copied(point: &runtime::CopiedPoint) -> CopiedPoint {
+    let runtime::CopiedPoint { step, run, from, to, objects, bytes, already, .. } = point.clone();
+    CopiedPoint { step, run, from, to, objects, bytes, already }
 }
 
 fn brought(found: runtime::Brought) -> Brought {

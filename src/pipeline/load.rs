@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::model::{Chain, Head, OnFailure, Pipeline, Retry, SourceFacts, Step, StepHead};
-use super::{check, dataflow, fusing, keys};
+use super::{check, copies, dataflow, fusing, keys};
 use crate::diagnostic::{Diagnostic, SourceText};
 use crate::document::{self, Document, Placeholders, Schema, Scope};
 use crate::quantity::Duration;
@@ -129,6 +129,7 @@ fn assemble(document: &Document, scope: &Scope, diagnostics: &mut Vec<Diagnostic
     let env = scope.env.clone();
     let pipeline = pipeline(document, head, steps, chains, env);
     keys::check(document, &pipeline, diagnostics);
+    copies::check(document, &pipeline, diagnostics);
     Some(pipeline)
 }
 
