@@ -91,7 +91,7 @@ pub enum What {
         state: State,
         /// How long it took, all attempts and waits included.
         took: Duration,
-        /// Bytes after each stage, source first; empty for effects.
+        /// Bytes after each stage, source first; for effects, the bytes that they moved.
         stages: Vec<StageBytes>,
         /// Why it failed, or why it did not run.
         error: Option<Failure>,

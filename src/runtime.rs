@@ -11,7 +11,7 @@ mod ledger;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 
@@ -19,15 +19,15 @@ use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::postgres::target::Target;
 use crate::postgres::{ConnectionSpec, PgError, ScratchServer, TempDatabase};
 use crate::secret::Secrets;
-use crate::store::lease::Held;
+use crate::store::lease::{Held, Terms};
 use crate::store::{ObjectStore, StoreError, StoreSpec};
 use crate::stream::{Cancel, owned};
 use crate::template::{Bindings, RunWords, Template, TemplateError};
 
 pub use added::Added;
 pub use connection::Connection;
-pub use leases::{Leases, TakeError};
-pub use ledger::{Brought, BroughtTable, Landed, Ledger, NodeRecord, Verification};
+pub use leases::{Leases, StepLease, TakeError};
+pub use ledger::{Brought, BroughtTable, CopiedPoint, Landed, Ledger, NodeRecord, Verification};
 
 /// Who and what a run is, as its manifest and its messages say it.
 #[derive(Debug, Clone)]
@@ -96,6 +96,8 @@ pub struct Runtime {
     connections: Mutex<BTreeMap<RefName, Arc<Connection>>>,
     stores: Mutex<BTreeMap<RefName, Arc<dyn ObjectStore>>>,
     leases: Mutex<BTreeMap<RefName, Arc<Held>>>,
+    /// What is asked of a lease that a step takes itself; unset in a run without leases.
+    terms: OnceLock<Terms>,
     scratch: Mutex<BTreeMap<StepId, Arc<Scratch>>>,
     targets: Mutex<BTreeMap<StepId, Arc<Target>>>,
     ledger: Mutex<Ledger>,
@@ -136,6 +138,7 @@ impl Runtime {
             connections: Mutex::default(),
             stores: Mutex::default(),
             leases: Mutex::default(),
+            terms: OnceLock::new(),
             scratch: Mutex::default(),
             targets: Mutex::default(),
             ledger: Mutex::default(),

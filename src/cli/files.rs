@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::document::{ReadError, Schema, read};
 use crate::ids::RefName;
 use crate::pipeline::schema::{Dialect, schema};
-use crate::pipeline::{Loaded, Pipeline, duplicate_names, load};
+use crate::pipeline::{Loaded, Pipeline, duplicate_names, load, source_of};
 use crate::step::Params;
 use crate::words::did_you_mean;
 
@@ -123,7 +123,7 @@ pub(super) fn pipelines(paths: &[PathBuf]) -> Result<Vec<Pipeline>, Problem> {
     Err(Problem::new(Exit::Invalid, message).help("runner validate shows the same").because(wrong))
 }
 
-/// The stores that keep a pipeline's restore points, each once: those it uploads to and those it prunes; or the one that is named.
+/// The stores that keep a pipeline's restore points, each once: those it uploads to, copies to or from, and prunes; or the one that is named.
 pub(super) fn stores(pipeline: &Pipeline, only: Option<&RefName>) -> Result<Vec<RefName>, Problem> {
     if let Some(only) = only {
         let undeclared = || Problem::new(Exit::Usage, format!("{} declares no store `{only}`", pipeline.name));
@@ -132,6 +132,9 @@ pub(super) fn stores(pipeline: &Pipeline, only: Option<&RefName>) -> Result<Vec<
     let named = pipeline.steps.iter().flat_map(|step| match &step.params {
         Params::Upload(upload) => vec![&upload.store],
         Params::Prune(prune) => prune.all(),
+        Params::CopyTo(copy) if copy.pipeline.as_ref().is_none_or(|name| *name == pipeline.name) => {
+            source_of(&pipeline.steps, copy).into_iter().chain([&copy.to]).collect()
+        }
         _ => Vec::new(),
     });
     let mut all: Vec<RefName> = Vec::new();

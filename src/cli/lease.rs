@@ -21,11 +21,10 @@ const UNFIT: &str = "use a store that honours If-Match and If-None-Match; or wri
 pub(super) fn take(plan: &Plan, runtime: &Runtime, wait: Option<Duration>) -> Result<Leases, Failure> {
     let concurrency = &plan.concurrency;
     let names: Vec<RefName> = plan.writes_to().into_iter().collect();
-    if names.is_empty() {
-        return Ok(Leases::none());
-    }
     if !concurrency.lease {
-        Output::talk("this run holds no lease: the pipeline says `lease: false`");
+        if !names.is_empty() || plan.copies() {
+            Output::talk("this run holds no lease: the pipeline says `lease: false`");
+        }
         return Ok(Leases::none());
     }
     let terms = Terms {
@@ -33,6 +32,10 @@ pub(super) fn take(plan: &Plan, runtime: &Runtime, wait: Option<Duration>) -> Re
         ttl: concurrency.ttl.map_or(TTL, Duration::std),
         wait: wait.or(concurrency.wait).map(Duration::std).unwrap_or_default(),
     };
+    runtime.lease_by(terms.clone());
+    if names.is_empty() {
+        return Ok(Leases::none());
+    }
     let leases = runtime.take_leases(&names, &terms, &|words| Output::talk(words)).map_err(failure)?;
     leases.notes().iter().for_each(|note| Output::talk(note));
     Ok(leases)

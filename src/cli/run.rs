@@ -25,7 +25,7 @@ use crate::journal::{self, Journal, RunFolder};
 use crate::plan::Plan;
 use crate::postgres;
 use crate::render;
-use crate::render::summary::{Brought, BroughtTable, Landed, Summary};
+use crate::render::summary::{Brought, BroughtTable, CopiedPoint, Landed, Summary};
 use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
 use crate::step::Again;
@@ -101,7 +101,9 @@ fn opened(plan: &Plan, run: RunId, tokio: &tokio::runtime::Runtime) -> Result<Ar
     for left in runtime::sweep_killed(&scratch) {
         Output::talk(&format!("removed the private files of a killed run: {}", left.display()));
     }
-    Ok(Arc::new(Runtime::new(facts(plan, run)?, declared(plan), tokio.handle().clone(), &scratch)))
+    let runtime = Arc::new(Runtime::new(facts(plan, run)?, declared(plan), tokio.handle().clone(), &scratch));
+    runtime.ledger(|ledger| ledger.copies_wanted = plan.objectives.copies);
+    Ok(runtime)
 }
 
 /// What a run starts from.
@@ -298,8 +300,15 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
                 dropped,
             }),
             brought: ledger.brought.clone().map(brought),
+            copies: ledger.copies.iter().map(copied).collect(),
+            too_few_copies: ledger.too_few_copies(),
         }
     })
+}
+
+fn copied(point: &runtime::CopiedPoint) -> CopiedPoint {
+    let runtime::CopiedPoint { step, run, from, to, objects, bytes, already, .. } = point.clone();
+    CopiedPoint { step, run, from, to, objects, bytes, already }
 }
 
 fn brought(found: runtime::Brought) -> Brought {

@@ -12,6 +12,7 @@ use crate::plan::Node;
 use crate::runtime::Runtime;
 use crate::step::{Cx, Reports, StepError, Work};
 use crate::stream::Cancel;
+use crate::stream::meter::Meter;
 
 use super::flow::{self, Meters};
 
@@ -45,11 +46,14 @@ impl Attempt {
         }
     }
 
-    /// Counts so far; empty for effects.
+    /// Counts so far; empty for effects that move no bytes.
     pub(super) fn counts(&self, node: &Node) -> Vec<StageBytes> {
         match &node.work {
             Work::Flow(flow) => flow::counts(flow, &self.meters),
-            Work::Effect(_) => Vec::new(),
+            Work::Effect(_) => {
+                let stage = |(what, meter): (&str, Meter)| StageBytes { stage: what.to_owned(), bytes: meter.bytes() };
+                self.reports.meters().into_iter().map(stage).collect()
+            }
         }
     }
 
@@ -63,8 +67,12 @@ impl Attempt {
         if self.reports.is_quiet() {
             self.quiet_since = Instant::now();
         }
-        let idle = flow::idle(&self.meters, &self.reports).min(self.quiet_since.elapsed());
-        if matches!(node.work, Work::Flow(_)) && idle > node.stall.std() {
+        let idle = match node.work {
+            Work::Flow(_) => flow::idle(&self.meters, &self.reports),
+            // What counts no bytes does not stand still.
+            Work::Effect(_) => self.reports.meters().iter().map(|(_, meter)| meter.idle()).min().unwrap_or_default(),
+        };
+        if idle.min(self.quiet_since.elapsed()) > node.stall.std() {
             self.cancel.cancel(format!("no bytes moved for {}", node.stall), true);
         }
     }

@@ -13,12 +13,13 @@ use tokio::runtime::Handle;
 
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
-use crate::pipeline::{Pipeline, Step, ancestors};
+use crate::pipeline::{Pipeline, Step, ancestors, source_of};
 use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
 use crate::postgres::target::TargetFacts;
 use crate::postgres::{ConnectionSpec, Installed};
 use crate::secret::{Presence, SecretRef, Secrets};
 use crate::step::{FileFacts, Params, PointRef, StepError, look_at_file};
+use crate::store::missed::Missed;
 use crate::store::recall::{Recalled, recall};
 use crate::store::{self, StoreError, StoreSpec, catalog};
 
@@ -55,6 +56,7 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         missing_servers: missing_servers(pipeline, &points),
         points,
         catalogs: catalogs(pipeline, handle),
+        missed: missed(pipeline, handle),
         files: files(pipeline),
         targets: targets(pipeline, &secrets, handle),
         secrets: presence(pipeline, &secrets),
@@ -107,6 +109,21 @@ fn catalogs(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<RefName, Reach<Cat
         found.insert(name.clone(), facts.map_or_else(|error| failed(&error), Reach::Reached));
     }
     found
+}
+
+/// What the stores that steps copy to have missed.
+fn missed(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<StepId, Reach<Missed>> {
+    let look = |step: &Step| {
+        let Params::CopyTo(copy) = &step.params else { return None };
+        let from = source_of(&pipeline.steps, copy)?;
+        let (source, target) = (pipeline.stores.get(from)?, pipeline.stores.get(&copy.to)?);
+        let found = store::open(source, handle).and_then(|source| {
+            let target = store::open(target, handle)?;
+            store::missed::missed((&*source, from), &*target, copy.pipeline.as_ref().unwrap_or(&pipeline.name))
+        });
+        Some((step.id.clone(), found.map_or_else(|error| failed(&error.into()), Reach::Reached)))
+    };
+    pipeline.steps.iter().filter_map(look).collect()
 }
 
 /// The dumps that this program did not make, as their first bytes tell.

@@ -47,5 +47,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-http", "a request that could not be sent, or whose answer could never be good"),
     ("bad-command", "a program that could not be started"),
     ("bad-retention", "a `prune` that keeps nothing, limits nothing, names no store, or would run after a failure"),
+    ("bad-copy", "a `copy` that has nothing to copy, or no other place to copy it to"),
+    ("too-few-copies", "more copies are asked for than the steps make (a warning)"),
     ("bad-notification", "a notification that could not be delivered, or whose template does not render"),
 ];

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::model::{Chain, Head, OnFailure, Pipeline, Retry, SourceFacts, Step, StepHead};
-use super::{check, dataflow, fusing, keys};
+use super::{check, copies, dataflow, fusing, keys};
 use crate::diagnostic::{Diagnostic, SourceText};
 use crate::document::{self, Document, Placeholders, Schema, Scope};
 use crate::quantity::Duration;
@@ -128,7 +128,9 @@ fn assemble(document: &Document, scope: &Scope, diagnostics: &mut Vec<Diagnostic
     for chain in &chains {
         share_policy(chain, &drafts, &mut steps);
     }
-    Some(pipeline(document, head, steps, chains, scope.env.clone()))
+    let pipeline = pipeline(document, head, steps, chains, scope.env.clone());
+    copies::check(document, &pipeline, diagnostics);
+    Some(pipeline)
 }
 
 /// A stream is tried again, watched and judged as one: what any of its steps says of that holds, the sink's word first.

@@ -6,6 +6,7 @@
 
 mod check;
 mod codes;
+mod copies;
 mod dataflow;
 mod fusing;
 mod keys;
@@ -14,6 +15,7 @@ mod model;
 pub mod schema;
 
 pub use codes::CODES;
+pub use copies::{copies_own, fewest, reached, source_of};
 pub use dataflow::{ancestors, artifact_of};
 pub use load::{Loaded, duplicate_names, load};
 pub use model::{Chain, Concurrency, Defaults, Objectives, OnFailure, Pipeline, Retry, Schedule, SourceFacts, Step, When};

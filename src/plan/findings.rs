@@ -6,7 +6,7 @@
 use super::{Finding, Observed, Reach, majors};
 use crate::diagnostic::{Class, Severity};
 use crate::ids::RefName;
-use crate::pipeline::{OnFailure, Pipeline, Step, ancestors};
+use crate::pipeline::{OnFailure, Pipeline, Step, ancestors, source_of};
 use crate::plan::{ConnectionFacts, ToolFacts};
 use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
@@ -23,7 +23,7 @@ pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
     let mut found = Vec::new();
     secrets(pipeline, observed, &mut found);
     connections(pipeline, observed, &mut found);
-    stores(observed, &mut found);
+    stores(pipeline, observed, &mut found);
     points(observed, &mut found);
     files(observed, &mut found);
     targets(pipeline, observed, &mut found);
@@ -104,10 +104,15 @@ fn connection(pipeline: &Pipeline, name: &RefName, facts: &ConnectionFacts, foun
     }
 }
 
-fn stores(observed: &Observed, found: &mut Vec<Finding>) {
+fn stores(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
     for (name, reach) in &observed.stores {
         let subject = format!("store {name}");
         match reach {
+            // What is only copied to must not keep a backup from being made.
+            Reach::Failed { message, class } if only_copied_to(pipeline, name) => {
+                let message = format!("{message}; nothing will be copied to it");
+                found.push(Finding::new(Severity::Warning, *class, subject, message).help("the next run copies what this one could not"));
+            }
             Reach::Failed { message, class } => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
             Reach::Reached(facts) if facts.create_only == Some(false) => {
                 let message = "it overwrote an existing object although told to create only; two runs could clobber each other";
@@ -117,6 +122,14 @@ fn stores(observed: &Observed, found: &mut Vec<Finding>) {
             Reach::Reached(_) => {}
         }
     }
+}
+
+/// Whether a store only gets copies, and at most is pruned too.
+fn only_copied_to(pipeline: &Pipeline, name: &RefName) -> bool {
+    let copied =
+        |step: &Step| matches!(&step.params, Params::CopyTo(copy) if copy.to == *name && source_of(&pipeline.steps, copy) != Some(name));
+    let mut using = pipeline.steps.iter().filter(|step| step.params.facts().references().stores.contains(&name));
+    pipeline.steps.iter().any(copied) && using.all(|step| copied(step) || matches!(step.params, Params::Prune(_)))
 }
 
 /// Restore points that steps name and that are not there, or can not be used.

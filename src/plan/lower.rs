@@ -58,6 +58,7 @@ pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed, now: Option<Timest
                     }
                 }
             }
+            Kind::Effect(Effect::Copy(work)) => nodes.push(lower.copying(step, &work.with)),
             Kind::Effect(Effect::Prune(work)) => nodes.push(lower.pruning(step, &work.with)),
             Kind::Effect(Effect::Record(record)) => {
                 let record = Recording { kind: lower.purpose().to_owned(), ..record };

@@ -5,6 +5,7 @@
 //! query planner turns a logical plan into a physical one. Nothing here opens, reads a clock, or prints.
 
 mod catalog;
+mod copying;
 mod findings;
 mod lower;
 mod majors;
@@ -179,6 +180,8 @@ pub enum Action {
     Ask,
     /// It acts outside the stores and may change something there.
     Act,
+    /// It has restore points in another store too; which, the node says.
+    Copy,
     /// It marks restore points for deletion, or deletes them; which, the node says.
     Prune,
     /// It tells somebody.
@@ -241,11 +244,15 @@ impl Plan {
         self.nodes.iter().any(|node| node.action == Action::Commit)
     }
 
-    /// The stores that it writes restore points to: in each of them a run holds a lease.
+    /// The stores that it writes restore points to, or deletes them from: in each of them a run holds a lease from its start. A store that
+    /// only gets copies is not among them: a `copy` takes its lease itself, so that one that is down keeps no backup from being made.
     pub fn writes_to(&self) -> BTreeSet<RefName> {
         let committed = |node: &Node| match &node.work {
             Work::Effect(Staged { part: Effect::Commit(commit), .. }) => commit.stores.clone(),
-            Work::Effect(Staged { part: Effect::Prune(prune), .. }) => prune.stores.iter().map(|store| store.store.clone()).collect(),
+            // Where the catalog could not be read, nothing is done.
+            Work::Effect(Staged { part: Effect::Prune(prune), .. }) => {
+                prune.stores.iter().filter(|store| store.unread.is_none()).map(|store| store.store.clone()).collect()
+            }
             _ => Vec::new(),
         };
         self.nodes.iter().flat_map(committed).collect()
@@ -258,6 +265,11 @@ impl Plan {
             _ => Vec::new(),
         };
         self.nodes.iter().flat_map(committed).collect()
+    }
+
+    /// Whether it copies restore points to another store.
+    pub fn copies(&self) -> bool {
+        self.nodes.iter().any(|node| node.action == Action::Copy)
     }
 
     /// Whether applying it would change anything.
@@ -274,7 +286,8 @@ impl Plan {
 /// Makes the plan of a pipeline: pure, total, and the same for the same arguments. `now` is `None` offline.
 pub fn plan(pipeline: &Pipeline, observed: &Observed, now: Option<Timestamp>) -> Plan {
     let (nodes, edges) = order::ordered(lower::nodes(pipeline, observed, now), pipeline);
-    let findings = findings::all(pipeline, observed).into_iter().chain(pruning::findings(&nodes)).collect();
+    let findings =
+        findings::all(pipeline, observed).into_iter().chain(pruning::findings(&nodes)).chain(copying::findings(&nodes, observed)).collect();
     Plan {
         version: VERSION,
         runner: env!("CARGO_PKG_VERSION").to_owned(),

@@ -12,6 +12,7 @@ use crate::ids::{RefName, StepId};
 use crate::postgres::target::TargetFacts;
 use crate::secret::Presence;
 use crate::step::FileFacts;
+use crate::store::missed::Missed;
 use crate::store::recall::Recalled;
 
 /// What was found out.
@@ -37,6 +38,9 @@ pub struct Observed {
     /// What the stores keep of this pipeline that a step deletes from.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub catalogs: BTreeMap<RefName, Reach<CatalogFacts>>,
+    /// What the stores that steps copy to have missed, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub missed: BTreeMap<StepId, Reach<Missed>>,
     /// The dumps that steps read and this program did not make, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<StepId, Reach<FileFacts>>,

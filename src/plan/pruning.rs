@@ -58,7 +58,7 @@ impl Lower<'_> {
     }
 
     /// Whether what this pipeline stores waits for a step: then that step can not wait for it.
-    fn uploads_wait_for(&self, step: &StepId) -> bool {
+    pub(super) fn uploads_wait_for(&self, step: &StepId) -> bool {
         let steps = &self.pipeline.steps;
         let mut open: Vec<&StepId> = self
             .pipeline

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Action, ConnectionFacts, Node, Plan, StoreFacts, ToolFacts};
 use crate::diagnostic::Severity;
 use crate::ids::{RefName, StepId};
-use crate::pipeline::{Chain, Pipeline, Step, When, artifact_of};
+use crate::pipeline::{Chain, Pipeline, Step, When, artifact_of, fewest};
 use crate::postgres::ConnectionSpec;
 use crate::quantity::bytes;
 use crate::secret::Presence;
@@ -140,7 +140,7 @@ fn encryptions(pipeline: &Pipeline, recipients: &BTreeMap<StepId, usize>) -> Vec
 
 /// What a backup lacks that nobody misses until the day of a restore.
 fn advice(pipeline: &Pipeline, plan: &Plan) -> Vec<Line> {
-    let mut lines: Vec<Line> = unverified(pipeline).chain(without_globals(pipeline)).collect();
+    let mut lines: Vec<Line> = unverified(pipeline).chain(without_globals(pipeline)).chain(copies(pipeline)).collect();
     let missing = [
         (
             pipeline.schedule.is_none(),
@@ -161,6 +161,17 @@ fn advice(pipeline: &Pipeline, plan: &Plan) -> Vec<Line> {
         missing.iter().filter(|(is, ..)| *is).map(|(_, subject, message, help)| Line::new(Standing::Info, *subject, *message).help(help)),
     );
     lines
+}
+
+/// Whether what is stored lies in more than one place, and in as many as it must.
+fn copies(pipeline: &Pipeline) -> Option<Line> {
+    let (fewest, wanted) = (fewest(pipeline)?, pipeline.objectives.copies.map_or(1, usize::from));
+    let help = "add a `copy` step behind the upload, to a store at another place";
+    if fewest < wanted {
+        let message = format!("each part of a restore point must lie in {wanted} stores, and the steps bring one into {fewest}");
+        return Some(Line::new(Standing::Warn, "objectives", message).help(help));
+    }
+    (fewest == 1).then(|| Line::new(Standing::Info, "stores", "every backup lies in one store only: what takes that takes all").help(help))
 }
 
 /// Whether somebody hears of a failure; a row in a table is read by nobody at night.

@@ -145,7 +145,7 @@ fn store(spec: &StoreSpec, reach: Option<&Reach<StoreFacts>>) -> String {
 /// The sign before a node, as in a diff.
 const fn sign(action: Action) -> &'static str {
     match action {
-        Action::Store | Action::Commit | Action::Restore => "+",
+        Action::Store | Action::Commit | Action::Copy | Action::Restore => "+",
         Action::Verify | Action::Ask => "?",
         Action::Replace | Action::Act | Action::Prune => "!",
         Action::Tell => ">",
@@ -155,7 +155,7 @@ const fn sign(action: Action) -> &'static str {
 
 fn human_node(node: &Node, paint: Paint) -> String {
     let style = match node.action {
-        Action::Store | Action::Commit | Action::Restore => GOOD,
+        Action::Store | Action::Commit | Action::Copy | Action::Restore => GOOD,
         Action::Replace | Action::Prune => BAD,
         Action::Verify | Action::Ask | Action::Tell => NAME,
         Action::Act => WARN,
@@ -242,6 +242,7 @@ pub fn sum(plan: &Plan) -> String {
     let parts = [
         (count(Action::Store), "object to store", "objects to store"),
         (count(Action::Commit), "restore point to commit", "restore points to commit"),
+        (copied(plan), "restore point to copy", "restore points to copy"),
         (verifications, "verification", "verifications"),
         (restores, "database to restore", "databases to restore"),
         (count(Action::Replace), "database to replace", "databases to replace"),
@@ -259,6 +260,15 @@ pub fn sum(plan: &Plan) -> String {
         .collect();
     let blocked = if plan.blocked().is_some() { " It can not be applied: see the errors above." } else { "" };
     format!("Plan: {}.{blocked}", words.join(", "))
+}
+
+/// How many restore points a plan copies, as far as is known.
+fn copied(plan: &Plan) -> usize {
+    let of = |node: &Node| match &node.work {
+        Work::Effect(Staged { part: Effect::Copy(work), .. }) => usize::from(work.own) + work.missed.as_ref().map_or(0, Vec::len),
+        _ => 0,
+    };
+    plan.nodes.iter().map(of).sum()
 }
 
 /// How many restore points a plan does this to.

@@ -136,6 +136,9 @@ fn head(out: &mut String, manifest: &Manifest, now: Timestamp) {
     let ago = brief(between(manifest.started, now));
     fact(out, "started", &format!("{}, {ago} ago", manifest.started));
     fact(out, "committed", &format!("{}, after {}", manifest.committed, brief(between(manifest.started, manifest.committed))));
+    if let Some(copied) = &manifest.copied {
+        fact(out, "copied", &format!("from {}, {} by run {} on {}", copied.from, copied.at, copied.run, copied.host));
+    }
     let commit = manifest.git_commit.as_ref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
     fact(out, "made by", &format!("runner {} on {}{commit}", manifest.runner, manifest.host));
     fact(out, "pipeline", &format!("sha256 {}", manifest.source_sha256));

@@ -12,10 +12,11 @@ use super::recover;
 use super::style::{BOLD, GOOD, Paint, WARN, columns, padded};
 use crate::diagnostic::Failure;
 use crate::event::Outcome;
-use crate::ids::RunId;
+use crate::ids::{RefName, RunId, StepId};
 use crate::plan::{Action, Plan};
 use crate::postgres::quote::identifier;
 use crate::quantity::{brief, bytes};
+use crate::step::copy::too_few;
 use crate::step::recovery::{in_words, warning};
 use crate::store::manifest::{Artifact, Level, Recovery, TableCount};
 use crate::words::count;
@@ -51,6 +52,29 @@ pub struct Summary {
     pub landed: Option<Landed>,
     /// Tables or rows that were brought into a database that was there.
     pub brought: Option<Brought>,
+    /// Restore points that were copied to other stores.
+    pub copies: Vec<CopiedPoint>,
+    /// In how many stores the restore point lies, and in how many it must, when those are more.
+    pub too_few_copies: Option<(usize, u8)>,
+}
+
+/// A restore point that is in another store now.
+#[derive(Debug, Clone)]
+pub struct CopiedPoint {
+    /// The step that copied it.
+    pub step: StepId,
+    /// The point.
+    pub run: RunId,
+    /// The store that it was read from.
+    pub from: RefName,
+    /// The store that has it now.
+    pub to: RefName,
+    /// Its objects there.
+    pub objects: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether it was there before.
+    pub already: bool,
 }
 
 /// Tables or rows that were brought into a database that was there, or a patch that would bring them.
@@ -122,6 +146,7 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
     for artifact in &summary.artifacts {
         out.push_str(&human_artifact(artifact, plan, summary.level.is_some()));
     }
+    out.push_str(&copied(summary));
     if !summary.tables.is_empty() {
         let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
         let _ok = writeln!(out, "  restored       {}, {}", count(summary.tables.len(), "table"), count(rows, "row"));
@@ -134,12 +159,29 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
     if let Some(recovery) = &summary.recovery {
         let _ok = writeln!(out, "  recovery       {}", in_words(recovery));
     }
-    if let Some(warning) = summary.too_slow.as_ref().and_then(warning) {
+    for warning in warnings(summary) {
         let _ok = writeln!(out, "  warning        {}", paint.on(WARN, &warning));
     }
     if let Some(failure) = &summary.failure {
         let _ok = writeln!(out, "  error          {}", failure.message.replace('\n', "\n                 "));
         out.extend(failure.hint.as_ref().map(|hint| format!("  help           {hint}\n")));
+    }
+    out
+}
+
+/// What a careful reader wants to know although the run did its work.
+fn warnings(summary: &Summary) -> Vec<String> {
+    let slow = summary.too_slow.as_ref().and_then(warning);
+    slow.into_iter().chain(summary.too_few_copies.map(too_few)).collect()
+}
+
+/// Where the restore point lies too, and which earlier ones were caught up.
+fn copied(summary: &Summary) -> String {
+    let mut out = String::new();
+    for copy in &summary.copies {
+        let which = if copy.run == summary.run { String::new() } else { format!("{} ", copy.run) };
+        let how = if copy.already { ", there before" } else { ", read back" };
+        let _ok = writeln!(out, "  copied         {which}to {}: {}, {}{how}", copy.to, count(copy.objects, "object"), bytes(copy.bytes));
     }
     out
 }
@@ -252,7 +294,10 @@ pub fn json(summary: &Summary, plan: &Plan) -> Value {
         "verified": summary.verified,
         "other_majors": summary.others.iter().map(|(major, level)| (major.to_string(), json!(level))).collect::<serde_json::Map<_, _>>(),
         "recovery": summary.recovery.map(|recovery| recovery_json(&recovery)),
-        "warnings": summary.too_slow.as_ref().and_then(warning).into_iter().collect::<Vec<_>>(),
+        "warnings": warnings(summary),
+        "copies": summary.copies.iter().map(|copy| json!({
+            "step": copy.step, "run": copy.run, "from": copy.from, "store": copy.to, "objects": copy.objects, "bytes": copy.bytes, "already": copy.already,
+        })).collect::<Vec<_>>(),
         "database": summary.landed.as_ref().map(|landed| json!({ "name": landed.database, "place": landed.place, "kept": landed.kept, "kept_dropped": landed.dropped })),
         "brought": summary.brought.as_ref().map(|brought| json!({
             "place": brought.place, "patch": brought.patch, "done": brought.done, "notes": brought.notes,

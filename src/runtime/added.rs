@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Brought, Landed, Ledger, Verification};
+use super::ledger::{Brought, CopiedPoint, Landed, Ledger, Verification};
 use crate::ids::StepId;
 use crate::store::Stored;
 use crate::store::manifest::{Artifact, Origin};
@@ -32,6 +32,9 @@ pub struct Added {
     /// What it wants said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<(StepId, String)>,
+    /// The restore points that it copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopiedPoint>,
     /// The commit, if it was made by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed: Option<Stored>,
@@ -52,6 +55,7 @@ impl Ledger {
             foreign: chosen(&self.foreign, steps),
             verifications: chosen(&self.verifications, steps),
             said: self.said.iter().filter(|(step, _)| steps.contains(&step)).cloned().collect(),
+            copies: self.copies.iter().filter(|copy| steps.contains(&&copy.step)).cloned().collect(),
             committed: self.committed.clone(),
             landed: self.landed.clone(),
             brought: self.brought.clone(),
@@ -60,12 +64,13 @@ impl Ledger {
 
     /// Takes in what a node has added in an earlier process.
     pub fn add(&mut self, added: Added) {
-        let Added { artifacts, recalled, foreign, verifications, said, committed, landed, brought } = added;
+        let Added { artifacts, recalled, foreign, verifications, said, copies, committed, landed, brought } = added;
         self.artifacts.extend(artifacts);
         self.recalled.extend(recalled);
         self.foreign.extend(foreign);
         self.verifications.extend(verifications);
         self.said.extend(said.into_iter().filter(|said| !self.said.contains(said)).collect::<Vec<_>>());
+        self.copies.extend(copies);
         self.committed = committed.or(self.committed.take());
         self.landed = landed.or(self.landed.take());
         self.brought = brought.or(self.brought.take());

@@ -80,6 +80,10 @@ impl ObjectStore for Leased {
         self.inner.put_if(key, body, expect)
     }
 
+    fn replace(&self, key: &str, body: &[u8], tag: &Tag, options: &PutOptions) -> Result<Tag, StoreError> {
+        self.inner.replace(key, body, tag, options)
+    }
+
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
         self.inner.head(key)
     }

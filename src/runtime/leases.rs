@@ -109,11 +109,63 @@ impl Runtime {
         Ok(leases)
     }
 
+    /// Says what is asked of leases that steps take themselves. Without it, they go without.
+    pub fn lease_by(&self, terms: Terms) {
+        // Only the first word counts; there is no second.
+        let _first = self.terms.set(terms);
+    }
+
+    /// The lease of a store for one attempt of a step: the one that this run holds there from its start, else one of its own. A store that
+    /// is down or taken then fails this attempt and not the run.
+    ///
+    /// # Errors
+    /// [`TakeError`].
+    pub fn step_lease(&self, name: &RefName, cancel: &Cancel, tell: &dyn Fn(&str)) -> Result<StepLease, TakeError> {
+        let Some(terms) = self.terms.get() else { return Ok(StepLease { held: None, own: Leases::none() }) };
+        let leased: Vec<RefName> = self.fences().into_keys().collect();
+        if let Some(held) = leased.iter().find(|other| self.same_store(other, name)).and_then(|other| self.lease(other)) {
+            return Ok(StepLease { held: Some(held), own: Leases::none() });
+        }
+        let me = Holder::here(self.facts.pipeline.clone(), self.facts.run.clone(), self.facts.host.clone());
+        let held = Arc::new(lease::acquire(&self.store(name)?, terms, &me, cancel, tell)?);
+        let mut own = Leases::none();
+        own.held.push(Arc::clone(&held));
+        own.renew(terms, cancel);
+        own.notes.extend(lease::settle(&held));
+        Ok(StepLease { held: Some(held), own })
+    }
+
     fn lease_store(&self, name: &RefName, held: &Arc<Held>) -> Result<(), OpenError> {
         let leased = Leased::new(self.store(name)?, Arc::clone(held));
         self.replace_store(name, Arc::new(leased));
         self.keep_lease(name, Arc::clone(held));
         Ok(())
+    }
+}
+
+/// The lease of a store for one attempt of a step. Dropped, it is let go of if the attempt took it itself.
+pub struct StepLease {
+    held: Option<Arc<Held>>,
+    own: Leases,
+}
+
+impl StepLease {
+    /// The lease; `None` in a run without.
+    pub fn held(&self) -> Option<&Arc<Held>> {
+        self.held.as_ref()
+    }
+
+    /// Why it is held no more, if this attempt took it.
+    pub fn lost(&self) -> Option<String> {
+        self.own.lost()
+    }
+
+    /// Lets go of it, if this attempt took it. Answers what there is to say.
+    pub fn end(self) -> Vec<String> {
+        let Self { mut own, .. } = self;
+        let mut notes = std::mem::take(&mut own.notes);
+        notes.extend(own.end());
+        notes
     }
 }
 

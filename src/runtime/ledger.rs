@@ -5,7 +5,7 @@
 //!
 //! [`Added`]: super::Added
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Fingerprint;
-use crate::ids::{NodeId, StepId};
+use crate::ids::{NodeId, RefName, RunId, StepId};
 use crate::store::Stored;
 use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Origin, Proof, Recovery, TableCount, overall};
 use crate::store::recall::Recalled;
@@ -35,6 +35,10 @@ pub struct Ledger {
     pub manifest: Option<Manifest>,
     /// The commit, once it is made.
     pub committed: Option<Stored>,
+    /// Restore points that were copied to other stores, in that order.
+    pub copies: Vec<CopiedPoint>,
+    /// In how many stores each part of a restore point must lie.
+    pub copies_wanted: Option<u8>,
     /// The verifications, by the step that verifies.
     pub verifications: BTreeMap<StepId, Verification>,
     /// The database that a restore has made.
@@ -45,6 +49,27 @@ pub struct Ledger {
     pub nodes: Vec<NodeRecord>,
     /// What `notify: { stdout }` wants said, for the command line to print, with the step that says it.
     pub said: Vec<(StepId, String)>,
+}
+
+/// A restore point that is in another store now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CopiedPoint {
+    /// The step that copied it.
+    pub step: StepId,
+    /// The point.
+    pub run: RunId,
+    /// The store that it was read from.
+    pub from: RefName,
+    /// The store that has it now.
+    pub to: RefName,
+    /// Its objects there.
+    pub objects: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The steps that stored them.
+    pub parts: BTreeSet<StepId>,
+    /// Whether it was there before.
+    pub already: bool,
 }
 
 /// A database that a restore has made.
@@ -171,6 +196,17 @@ impl Ledger {
     /// The verification that earned the most; of equals the first.
     pub fn best(&self) -> Option<&Verification> {
         self.verifications.values().rev().max_by_key(|found| found.level)
+    }
+
+    /// In how many stores the part of this run's restore point lies that lies in the fewest, if more are wanted.
+    pub fn too_few_copies(&self) -> Option<(usize, u8)> {
+        let (manifest, wanted) = (self.manifest.as_ref().filter(|_| self.committed.is_some())?, self.copies_wanted?);
+        let stores = |artifact: &Artifact| {
+            let copied = self.copies.iter().filter(|copy| copy.run == manifest.run && copy.parts.contains(&artifact.step));
+            std::iter::once(&artifact.store).chain(copied.map(|copy| &copy.to)).collect::<BTreeSet<_>>().len()
+        };
+        let found = manifest.artifacts.iter().map(stores).min()?;
+        (found < usize::from(wanted)).then_some((found, wanted))
     }
 
     /// The first recovery that took longer than its objective allows.

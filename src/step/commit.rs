@@ -57,6 +57,7 @@ impl Commit {
             artifacts: artifacts?,
             timings: cx.runtime.ledger(|ledger| ledger.nodes.iter().map(|record| (record.node.clone(), record.took)).collect()),
             fences: cx.runtime.fences().into_iter().filter(|(name, _)| self.stores.contains(name)).collect(),
+            copied: None,
         })
     }
 }

@@ -53,8 +53,8 @@ impl Work {
             Self::Flow(_) => Again::Freely,
             Self::Effect(effect) => match &effect.part {
                 Effect::Restore(_) => Again::Never,
-                // It looks at each restore point once more, and finishes what was begun.
-                Effect::Prune(_) => Again::Freely,
+                // They look at each restore point once more, and finish what was begun.
+                Effect::Prune(_) | Effect::Copy(_) => Again::Freely,
                 other if other.touch() == Touch::Changes => Again::IfAsked,
                 _ => Again::Freely,
             },

@@ -10,6 +10,8 @@ mod command;
 mod commit;
 mod complete;
 mod compress;
+pub mod copy;
+mod copy_act;
 mod dump;
 mod encrypt;
 mod error;
@@ -46,6 +48,7 @@ pub use checksum::{Checksum, word as checksum_word};
 pub use command::Command;
 pub use complete::{Verdict, excluded_tables};
 pub use compress::{CodecChoice, Compress};
+pub use copy::CopyTo;
 pub use dump::{Dump, Format, Section};
 pub use encrypt::{AgeParams, Encrypt, OpenPgpParams};
 pub use error::StepError;
@@ -194,5 +197,6 @@ kinds! {
     "http" => Http(Kind::Effect), run &[], own &[];
     "command" => Command(Kind::Effect), run &[], own &[];
     "prune" => Prune(Kind::Effect), run &[], own &[];
+    "copy" => CopyTo(Kind::Effect), run &[], own &[];
     "record" => Record(Kind::Effect), run &[], own &[];
 }

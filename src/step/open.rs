@@ -7,6 +7,7 @@ use crate::archive::{self, Fingerprint};
 use crate::ids::StepId;
 use crate::runtime::Runtime;
 use crate::store::manifest::{Applied, Completeness, Origin};
+use crate::stream::meter::Meter;
 use crate::stream::{Cancel, Stream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,7 @@ pub struct Cx<'a> {
 pub struct Reports {
     quiet: AtomicUsize,
     notes: Mutex<Vec<String>>,
+    meters: Mutex<Vec<(&'static str, Meter)>>,
 }
 
 /// While it lives, the attempt may work without moving bytes: its stall limit rests.
@@ -55,6 +57,19 @@ impl Reports {
     /// Whether the attempt is in such a time.
     pub fn is_quiet(&self) -> bool {
         self.quiet.load(Ordering::SeqCst) > 0
+    }
+
+    /// Counts bytes that an effect moves, which has no stream that is measured for it: `copied`. While the attempt is not quiet, they must
+    /// move.
+    pub fn meter(&self, what: &'static str) -> Meter {
+        let meter = Meter::new();
+        self.meters.lock().unwrap_or_else(PoisonError::into_inner).push((what, meter.clone()));
+        meter
+    }
+
+    /// What an effect counts, in the order in which it began to.
+    pub fn meters(&self) -> Vec<(&'static str, Meter)> {
+        self.meters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says something that the reader should know.

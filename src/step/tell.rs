@@ -7,11 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::complete::{UNCHECKED, in_words};
-use super::notify::{ArtifactFact, Delivery, Facts, Notify, Outcome};
+use super::copy::too_few;
+use super::notify::{ArtifactFact, CopyFact, Delivery, Facts, Notify, Outcome};
 use super::web::LITERAL_SECRET;
 use super::{Cx, PerformEffect, Problem, References, StepError, StepKind, recovery};
 use crate::ids::{NodeId, StepId};
-use crate::runtime::Ledger;
+use crate::runtime::{CopiedPoint, Ledger};
 
 impl StepKind for Notify {
     fn references(&self) -> References<'_> {
@@ -84,9 +85,10 @@ pub(super) fn facts(ledger: &Ledger, cx: &Cx<'_>) -> Facts {
         bytes_in: ledger.artifacts.values().map(|artifact| artifact.origin.bytes).sum(),
         bytes_out: ledger.artifacts.values().map(|artifact| artifact.object.bytes).sum(),
         artifacts: ledger.artifacts.values().map(artifact).collect(),
+        copies: ledger.copies.iter().filter(|copy| !copy.already).map(copy).collect(),
         failed_step: failed.and_then(|record| step_of(&record.node)),
         error: failed.and_then(|record| record.error.clone()),
-        warnings: warnings.into_iter().chain(unchecked).chain(too_slow).collect(),
+        warnings: warnings.into_iter().chain(unchecked).chain(too_slow).chain(ledger.too_few_copies().map(too_few)).collect(),
         left_out: lacking().flat_map(in_words).collect(),
         tables: verified.filter(|verification| !verification.tables.is_empty()).map(|verification| verification.tables.len() as u64),
         recovery: recovery.map(|recovery| recovery.took),
@@ -104,6 +106,10 @@ fn artifact(artifact: &crate::store::manifest::Artifact) -> ArtifactFact {
         key: artifact.object.key.clone(),
         bytes: artifact.object.bytes,
     }
+}
+
+fn copy(copy: &CopiedPoint) -> CopyFact {
+    CopyFact { step: copy.step.clone(), store: copy.to.clone(), run: copy.run.clone(), bytes: copy.bytes }
 }
 
 /// The step a node began with; the commit has none.

@@ -5,10 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::copy::CopyWork;
 use super::prune::PruneWork;
 use super::{
-    AcceptSink, ApplyFilter, Checksum, Command, Compress, Dump, Encrypt, Fetch, FileBack, Globals, Http, Landing, Notify, OpenSource,
-    PerformEffect, Prune, Record, Restore, Sql, Upload, VerifyRestore,
+    AcceptSink, ApplyFilter, Checksum, Command, Compress, CopyTo, Dump, Encrypt, Fetch, FileBack, Globals, Http, Landing, Notify,
+    OpenSource, PerformEffect, Prune, Record, Restore, Sql, Upload, VerifyRestore,
 };
 use crate::ids::{RefName, StepId};
 use crate::quantity::Duration;
@@ -132,6 +133,8 @@ pub enum Effect {
     Command(Command),
     /// Lets restore points go.
     Prune(Box<PruneWork>),
+    /// Has restore points in another store too.
+    Copy(Box<CopyWork>),
     /// Writes the run into a table.
     Record(Recording),
 }
@@ -370,6 +373,14 @@ impl From<Prune> for Effect {
     }
 }
 
+/// What is copied, and from where, the planner fills in.
+impl From<CopyTo> for Effect {
+    fn from(with: CopyTo) -> Self {
+        let from = with.from.clone().unwrap_or_else(|| with.to.clone());
+        Self::Copy(Box::new(CopyWork { with, from, own: false, missed: None, unread: None }))
+    }
+}
+
 /// What the run is for the planner fills in.
 impl From<Record> for Effect {
     fn from(params: Record) -> Self {
@@ -431,6 +442,7 @@ impl Effect {
             Self::Http(http) => &**http,
             Self::Command(command) => command,
             Self::Prune(work) => &**work,
+            Self::Copy(work) => &**work,
             Self::Record(record) => record,
         }
     }
@@ -442,7 +454,7 @@ impl Effect {
             Self::Check(_) => Touch::Asks,
             Self::Sql(sql) if sql.query.is_some() => Touch::Asks,
             Self::Http(http) if !http.method.changes() => Touch::Asks,
-            Self::Restore(_) | Self::Sql(_) | Self::Http(_) | Self::Command(_) | Self::Prune(_) => Touch::Changes,
+            Self::Restore(_) | Self::Sql(_) | Self::Http(_) | Self::Command(_) | Self::Prune(_) | Self::Copy(_) => Touch::Changes,
         }
     }
 }

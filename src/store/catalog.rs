@@ -192,7 +192,7 @@ pub fn look_again(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId)
     Ok((found.keys.clone(), marks(store, pipeline, run, &found)?))
 }
 
-fn point(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId, beside: &Beside) -> Result<Point, StoreError> {
+pub(super) fn point(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId, beside: &Beside) -> Result<Point, StoreError> {
     let summary = PointSummary { key: manifest_key(pipeline, run), run: run.clone() };
     let manifest = commit::read_manifest(&store.get_bytes(&summary.key, MANIFEST_LIMIT)?).map_err(|error| error.to_string());
     let own = |manifest: &Manifest| manifest.run == *run && manifest.pipeline == *pipeline;
@@ -248,7 +248,8 @@ pub fn named(manifest: &Manifest, store: &RefName) -> Vec<Named> {
     manifest.artifacts.iter().filter(|artifact| one || artifact.store == *store).flat_map(of_artifact).collect()
 }
 
-fn of_artifact(artifact: &Artifact) -> Vec<Named> {
+/// The objects of an artifact: itself, the files that hold digests, the fingerprint.
+pub(super) fn of_artifact(artifact: &Artifact) -> Vec<Named> {
     let known = |object: &Stored| Named { key: object.key.clone(), bytes: object.bytes, sha256: object.sha256.clone() };
     let digests = artifact.stages.iter().filter_map(|stage| match stage {
         Applied::Checksum { algorithm, digest, sidecar: Some(key), .. } => Some(digest_file(key, algorithm.name(), digest)),

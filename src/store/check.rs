@@ -9,12 +9,12 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::carry::{Watch, read_back};
 use super::catalog::{self, Named, Point, named};
 use super::claims::Claims;
 use super::{ObjectMeta, ObjectStore, StoreError, pool};
 use crate::ids::{PipelineName, RefName, RunId};
 use crate::stream::Cancel;
-use crate::stream::digest::{Algorithm, Digest, verified};
 
 /// What is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -146,24 +146,12 @@ fn object(store: &dyn ObjectStore, point: &Point, named: &Named, listed: Option<
 
 /// Reads a whole object. Failures that may pass are errors; the rest is damage.
 fn content(store: &dyn ObjectStore, named: &Named) -> Result<Option<Damage>, StoreError> {
-    match drain(store, named) {
+    match read_back(store, named, &Watch::unwatched(&Cancel::new())) {
         Ok(()) => Ok(None),
         Err(error) if error.transient() => Err(error),
         Err(StoreError::Missing { .. }) => Ok(Some(Damage::Missing)),
         Err(error) => Ok(Some(Damage::Content { detail: error.to_string() })),
     }
-}
-
-/// Reads a whole object and holds it against what was committed.
-pub(super) fn drain(store: &dyn ObjectStore, named: &Named) -> Result<(), StoreError> {
-    let mut stream = verified(store.get(&named.key, &Cancel::new())?, digest(named));
-    while stream.pull()?.is_some() {}
-    Ok(())
-}
-
-/// What an object's bytes must come to.
-pub(super) fn digest(named: &Named) -> Digest {
-    Digest { algorithm: Algorithm::Sha256, hex: named.sha256.clone(), bytes: named.bytes }
 }
 
 /// Objects whose keys look like those of this pipeline's points and that no manifest of the store names.

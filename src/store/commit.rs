@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::manifest::{Applied, Artifact, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, overall, receipt_key};
-use super::{ObjectMeta, ObjectStore, PutOptions, Refusal, StoreError, Stored, key, sealed};
+use super::{ObjectMeta, ObjectStore, PutOptions, Refusal, StoreError, Stored, Tag, key, sealed};
 use crate::ids::{PipelineName, RunId};
 
 /// The largest manifest in bytes: some thousand artifacts.
@@ -19,6 +19,9 @@ pub const MANIFEST_LIMIT: u64 = 16 * 1024 * 1024;
 pub const RECEIPT_LIMIT: u64 = 64 * 1024 * 1024;
 
 const MANIFEST_END: &str = ".manifest.json";
+
+/// The content type of manifests and receipts.
+const JSON: &str = "application/json";
 
 /// Why a document is not a manifest or receipt that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +89,19 @@ pub fn commit(store: &dyn ObjectStore, manifest: &Manifest) -> Result<Stored, St
     let key = manifest_key(&manifest.pipeline, &manifest.run);
     check_manifest(manifest).map_err(|error| refused(store, format!("committing {key}"), error.to_string()))?;
     publish(store, &key, manifest, MANIFEST_LIMIT)
+}
+
+/// The same over an object in the manifest's place that still has this tag: the empty one of a run that was ruled out.
+///
+/// # Errors
+/// As [`commit`], and [`StoreError::Changed`] when something else is there.
+pub fn commit_over(store: &dyn ObjectStore, manifest: &Manifest, tag: &Tag) -> Result<(), StoreError> {
+    let key = manifest_key(&manifest.pipeline, &manifest.run);
+    check_manifest(manifest).map_err(|error| refused(store, format!("committing {key}"), error.to_string()))?;
+    let bytes = sealed::seal(manifest).map_err(|error| refused(store, format!("writing {key}"), error.to_string()))?;
+    let options = PutOptions { content_type: Some(JSON.to_owned()), ..PutOptions::default() };
+    store.replace(&key, &bytes, tag, &options)?;
+    if store.get_bytes(&key, MANIFEST_LIMIT)? == bytes { Ok(()) } else { Err(other_bytes(store, &key)) }
 }
 
 /// Adds what a verification found out beside the manifest, in the same way.
@@ -216,9 +232,14 @@ fn refused(store: &dyn ObjectStore, doing: String, detail: String) -> StoreError
     StoreError::Refused { store: store.describe(), doing, detail, kind: Refusal::Other }
 }
 
+fn other_bytes(store: &dyn ObjectStore, key: &str) -> StoreError {
+    let detail = "other bytes come back than were written".to_owned();
+    StoreError::Lies { store: store.describe(), key: key.to_owned(), detail }
+}
+
 pub(super) fn publish(store: &dyn ObjectStore, key: &str, document: &impl Serialize, limit: u64) -> Result<Stored, StoreError> {
     let bytes = sealed::seal(document).map_err(|error| refused(store, format!("writing {key}"), error.to_string()))?;
-    publish_bytes(store, key, &bytes, limit, "application/json")
+    publish_bytes(store, key, &bytes, limit, JSON)
 }
 
 /// Writes a small document create-only and reads it back; the very same document found there already is as good.
@@ -235,11 +256,7 @@ pub(super) fn publish_bytes(
     let options = PutOptions { content_type: Some(content_type.to_owned()), ..PutOptions::default() };
     match store.put_bytes(key, bytes, &options) {
         Ok(stored) if store.get_bytes(key, limit)? == bytes => Ok(stored),
-        Ok(_) => Err(StoreError::Lies {
-            store: store.describe(),
-            key: key.to_owned(),
-            detail: "other bytes come back than were written".to_owned(),
-        }),
+        Ok(_) => Err(other_bytes(store, key)),
         Err(StoreError::Exists { store: words, key: taken }) => match already(store, key, bytes, limit)? {
             Some(stored) => Ok(stored),
             None => Err(StoreError::Exists { store: words, key: taken }),

@@ -4,12 +4,12 @@
 //! deleted and the copy put in its place. Whoever is killed in between has lost nothing: the copy, and the store it came from, are
 //! there. This module does not look for damage.
 
+use super::carry::{Watch, carry};
 use super::catalog::Named;
-use super::check::{Flaw, digest, drain};
+use super::check::Flaw;
 use super::{ObjectStore, PutOptions, StoreError, whole};
 use crate::ids::{PipelineName, RunId};
 use crate::stream::Cancel;
-use crate::stream::digest::verified;
 
 /// What can be done about a flaw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,21 +53,18 @@ pub fn remedy(from: &dyn ObjectStore, flaw: Flaw) -> Result<Remedy, StoreError> 
 /// # Errors
 /// The stores' own, and [`StoreError::Stream`] when the other store's object is damaged too: then nothing was deleted.
 pub fn heal(from: &dyn ObjectStore, to: &dyn ObjectStore, pipeline: &PipelineName, cure: &Cure) -> Result<(), StoreError> {
-    let cancel = &Cancel::new();
-    let options = |estimate| PutOptions { estimate: Some(estimate), ..PutOptions::default() };
+    let (cancel, options) = (Cancel::new(), PutOptions::default());
+    let watch = Watch::unwatched(&cancel);
     let Named { key, bytes, sha256 } = &cure.named;
     if !cure.damaged {
-        return to.put(key, verified(from.get(key, cancel)?, digest(&cure.named)), &options(*bytes), cancel, &|_| {}).map(drop);
+        return carry((from, key), (to, &cure.named), &options, &watch);
     }
     // Another attempt may have been killed here; its copy is left alone and swept by hand, for it may still be written.
     let aside = format!(".runner/{pipeline}/healing/{}-{}", cure.run, whole::nonce(&to.describe())?);
     let copy = Named { key: aside.clone(), bytes: *bytes, sha256: sha256.clone() };
-    let healed = to
-        .put(&aside, verified(from.get(key, cancel)?, digest(&copy)), &options(*bytes), cancel, &|_| {})
-        .and_then(|_| drain(to, &copy))
+    let healed = carry((from, key), (to, &copy), &options, &watch)
         .and_then(|()| to.delete(key))
-        .and_then(|()| to.put(key, verified(to.get(&aside, cancel)?, digest(&copy)), &options(*bytes), cancel, &|_| {}))
-        .and_then(|_| drain(to, &cure.named));
+        .and_then(|()| carry((to, &aside), (to, &cure.named), &options, &watch));
     // The copy goes only when it is not the only good one here.
     let cleared = match &healed {
         Ok(()) => to.delete(&aside),

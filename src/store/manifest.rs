@@ -235,6 +235,22 @@ pub struct Manifest {
     /// The fencing token of the lease held in each store it was committed to: larger than those of all earlier holders.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fences: BTreeMap<RefName, u64>,
+    /// Where it was copied from; `None` where its own run committed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
+}
+
+/// Where a copy of a restore point came from. All else in its manifest is as its own run committed it, but the names of the stores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The store it was read from, as the copying pipeline calls it.
+    pub from: RefName,
+    /// When its manifest was made.
+    pub at: Timestamp,
+    /// The run that copied it.
+    pub run: RunId,
+    /// The host that copied it.
+    pub host: String,
 }
 
 /// The rows counted in one restored table.

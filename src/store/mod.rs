@@ -5,6 +5,7 @@
 //! a failed or dropped `put` leaves nothing under the key and no unfinished upload behind. All keys here are relative to the
 //! store's prefix, use `/` and are UTF-8. This module does not know plans, does not print, and does not choose keys for artifacts.
 
+pub mod carry;
 pub mod catalog;
 pub mod check;
 pub mod claims;
@@ -16,11 +17,13 @@ pub mod lease;
 pub mod local;
 pub mod manifest;
 pub mod mark;
+pub mod missed;
 mod pool;
 mod probe;
 pub mod recall;
 pub mod remains;
 pub mod removal;
+pub mod replica;
 pub mod s3;
 pub mod sealed;
 pub mod spec;
@@ -138,12 +141,18 @@ pub trait ObjectStore: Send + Sync {
     fn get_tagged(&self, key: &str, limit: u64) -> Result<(Vec<u8>, Tag), StoreError>;
 
     /// Writes a small object if the key still holds what is expected, as one step: of many writers with one expectation, one succeeds.
-    /// The only way to replace an object; made for leases, so it carries no object lock and no storage class, and its time is short.
+    /// Made for leases, so it carries no object lock and no storage class, and its time is short.
     ///
     /// # Errors
     /// [`StoreError::Exists`] or [`StoreError::Changed`] when the expectation does not hold (nothing is changed), and whatever the store
     /// says; then whether it was written is not known.
     fn put_if(&self, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Tag, StoreError>;
+
+    /// Replaces a small object that still has this tag by one that stays: with all that a new object gets, the lock and the class included.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::put_if`].
+    fn replace(&self, key: &str, body: &[u8], tag: &Tag, options: &PutOptions) -> Result<Tag, StoreError>;
 
     /// What the store says of an object; `None` when it is not there.
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError>;

@@ -14,7 +14,8 @@ fn complete(bench: &Bench, server: &TestServer, encrypt: &Value, identity: &str)
     bench.pipeline(
         server,
         &format!(
-            "schedule: {{ cron: \"17 2 * * *\" }}
+            "  far: {{ local: {{ path: @/far }} }}
+schedule: {{ cron: \"17 2 * * *\" }}
 objectives: {{ rpo: 26h, rto: 1h }}
 secrets: {{ drill: {{ file: {identity} }} }}
 steps:
@@ -25,6 +26,7 @@ steps:
   - {{ id: lock, uses: encrypt, with: {encrypt} }}
   - {{ id: keep, uses: upload, with: {{ store: vault }} }}
   - {{ id: drill, uses: verify-restore, needs: [upload], with: {{ identity: {{ secret: drill }} }} }}
+  - {{ id: mirror, uses: copy, needs: [keep], with: {{ to: far }} }}
   - {{ id: tell, uses: notify, when: always, with: {{ stdout: {{}} }} }}
 "
         ),
@@ -92,7 +94,14 @@ fn apply_doctor_warns_of_one_key_and_of_what_is_missed_only_on_the_day_of_a_rest
         assert!(warned.contains(&format!("step encrypt: {words}")), "{warned}");
         assert!(warned.contains("step upload: what it stores is never restored"), "{warned}");
         let known = lines(&ran, "info");
-        for words in ["connection shop: its roles", "schedule: ", "no RPO", "no RTO", "nobody is told"] {
+        for words in [
+            "stores: every backup lies in one store only",
+            "connection shop: its roles",
+            "schedule: ",
+            "no RPO",
+            "no RTO",
+            "nobody is told",
+        ] {
             assert!(known.contains(words), "{words:?} is missing in\n{known}");
         }
     }

@@ -1,6 +1,7 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod apply_canaries;
+mod apply_copy;
 mod apply_crash;
 mod apply_diff;
 mod apply_doctor;
@@ -76,11 +77,13 @@ mod retention_simulate;
 mod schema_file;
 mod schema_verdicts;
 mod servers;
+mod status_copies;
 mod store_catalog;
 mod store_commit;
 mod store_conformance;
 mod store_lease;
 mod store_local;
+mod store_replica;
 mod store_s3;
 mod store_s3_faults;
 mod store_shelf;

@@ -55,6 +55,7 @@ fn a_webhook_gets_the_documented_json_signed_and_with_its_headers() {
         "bytes_in": 4_321_000_000_u64,
         "bytes_out": 1_234_567_890,
         "artifacts": [{ "step": "upload", "store": "offsite", "key": "주문-야간/a.dump.zst.age", "bytes": 1_234_567_890 }],
+        "copies": [],
         "failed_step": null,
         "error": null,
         "warnings": [],

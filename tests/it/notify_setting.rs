@@ -30,6 +30,7 @@ pub(crate) fn good() -> Facts {
             key: "주문-야간/a.dump.zst.age".to_owned(),
             bytes: 1_234_567_890,
         }],
+        copies: Vec::new(),
         failed_step: None,
         error: None,
         warnings: Vec::new(),

@@ -138,6 +138,9 @@ impl ObjectStore for Forgetful<'_> {
     fn put_if(&self, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Tag, StoreError> {
         self.0.put_if(key, body, expect)
     }
+    fn replace(&self, key: &str, body: &[u8], tag: &Tag, options: &PutOptions) -> Result<Tag, StoreError> {
+        self.0.replace(key, body, tag, options)
+    }
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.0.delete(key)
     }

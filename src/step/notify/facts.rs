@@ -45,6 +45,19 @@ pub struct ArtifactFact {
     pub bytes: u64,
 }
 
+/// One restore point that was copied to another store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyFact {
+    /// The step that copied it.
+    pub step: StepId,
+    /// The store that has it now, by its name in the pipeline.
+    pub store: RefName,
+    /// The restore point.
+    pub run: RunId,
+    /// The size of its objects in bytes.
+    pub bytes: u64,
+}
+
 /// The facts of one finished run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Facts {
@@ -69,6 +82,8 @@ pub struct Facts {
     pub bytes_out: u64,
     /// The objects stored.
     pub artifacts: Vec<ArtifactFact>,
+    /// Restore points that were copied to other stores: this run's, and earlier ones that a store had missed.
+    pub copies: Vec<CopyFact>,
     /// The first step that failed.
     pub failed_step: Option<StepId>,
     /// What it said; never holds a secret.

@@ -25,7 +25,7 @@ use crate::secret::{Presence, SecretRef, Secrets};
 use crate::stream::Cancel;
 use channel::{AppendFile, PagerDuty, Slack, Smtp, Stdout, Webhook};
 pub use error::NotifyError;
-pub use facts::{ArtifactFact, Facts, Outcome};
+pub use facts::{ArtifactFact, CopyFact, Facts, Outcome};
 use record::Text;
 use template::{Escape, mrkdwn, render};
 
@@ -53,7 +53,7 @@ pub struct Notify {
     pub stdout: Option<Stdout>,
     /// One line, as a template; unless given, the pipeline, what was reached or what failed, size and time.
     /// Names: `pipeline`, `run`, `outcome` (`success`, `warning`, `failure`, `cancelled`), `level`, `size`, `took`, `title` (the
-    /// default title), `started`, `finished`, `duration_seconds`, `bytes_in`, `bytes_out`, `artifacts`, `failed_step`, `error`,
+    /// default title), `started`, `finished`, `duration_seconds`, `bytes_in`, `bytes_out`, `artifacts`, `copies`, `failed_step`, `error`,
     /// `warnings`, `left_out`, `tables`, `recovery_seconds`, `recovery_bytes_per_second`, `rto_seconds`, `host`, `checks`. Filters: `size` for bytes, `duration` for seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,

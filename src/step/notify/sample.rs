@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::facts::{ArtifactFact, Facts, Outcome};
+use super::facts::{ArtifactFact, CopyFact, Facts, Outcome};
 use crate::ids::{IdError, PipelineName, RefName, RunId, StepId};
 use crate::store::manifest::{CheckOutcome, Level};
 
@@ -25,6 +25,12 @@ fn good() -> Result<Facts, IdError> {
         key: "orders-nightly/2026-11-20/20261120T021700Z-4f3a9c.dump.zst.age".to_owned(),
         bytes: 1_234_567_890,
     };
+    let copy = CopyFact {
+        step: StepId::new("far")?,
+        store: RefName::new("glacier")?,
+        run: RunId::starting(Timestamp::constant(1_795_141_020, 0), [0x4f, 0x3a, 0x9c]),
+        bytes: 1_234_567_890,
+    };
     let check = CheckOutcome { check: "select count(*) > 0 from users".to_owned(), passed: true, found: "true".to_owned() };
     Ok(Facts {
         outcome: Outcome::Success,
@@ -32,6 +38,7 @@ fn good() -> Result<Facts, IdError> {
         bytes_in: 4_321_000_000,
         bytes_out: 1_234_567_890,
         artifacts: vec![artifact],
+        copies: vec![copy],
         left_out: vec!["2 tables excluded by filter: public.audit, public.tmp".to_owned()],
         tables: Some(42),
         recovery: Some(Duration::from_secs(12)),
@@ -58,6 +65,7 @@ fn bad() -> Result<Facts, IdError> {
         bytes_in: 0,
         bytes_out: 0,
         artifacts: Vec::new(),
+        copies: Vec::new(),
         failed_step: Some(StepId::new("upload")?),
         error: Some("writing /backups/orders: No space left on device".to_owned()),
         warnings: Vec::new(),

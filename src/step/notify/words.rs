@@ -46,6 +46,10 @@ pub fn message(facts: &Facts) -> String {
         None => "Restore point: none was committed by this run".to_owned(),
     });
     lines.extend(facts.artifacts.iter().map(|a| format!("Stored: {}: {} ({})", a.store, a.key, bytes(a.bytes))));
+    lines.extend(facts.copies.iter().map(|copy| {
+        let which = if copy.run == facts.run { String::new() } else { format!("{} ", copy.run) };
+        format!("Copied: {which}to {} ({})", copy.store, bytes(copy.bytes))
+    }));
     lines.extend((facts.bytes_in > 0).then(|| format!("Size: {} dumped, {} stored", bytes(facts.bytes_in), bytes(facts.bytes_out))));
     lines.extend(facts.left_out.iter().map(|left_out| format!("Left out: {}", cut(left_out, EXCERPT))));
     lines.extend(facts.tables.map(|tables| format!("Restored: {}", count(tables, "table"))));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Holder, LeaseError, Record, State, Unsettled, lease_key, read};
-use crate::ids::PipelineName;
+use crate::ids::{PipelineName, RunId};
 use crate::store::{Expect, ObjectStore, StoreError, Tag};
 
 /// How often a write that met our own earlier one, whose answer was lost, is tried again.
@@ -127,6 +127,30 @@ impl Held {
                 own.keys.push(key.to_owned());
             }
         })
+    }
+
+    /// Notes the keys of a restore point before any of them is copied here. From then on nobody removes what is whole of it, whatever run
+    /// left it: what an earlier one meant to store itself here under the same id is taken over.
+    ///
+    /// # Errors
+    /// As [`Held::confirm`].
+    pub fn note_copy(&self, pipeline: &PipelineName, run: &RunId, keys: &[String]) -> Result<(), StoreError> {
+        self.change(&|record| {
+            let holder = &record.holder;
+            let ours = |entry: &Unsettled| entry.is_about(pipeline, run) && !entry.is_of(holder);
+            let mut all: Vec<String> = record.runs.iter().filter(|entry| ours(entry)).flat_map(|entry| entry.keys.clone()).collect();
+            all.extend(keys.iter().cloned());
+            all.sort_unstable();
+            all.dedup();
+            record.runs.retain(|entry| entry.is_of(&record.holder) || !entry.is_about(pipeline, run));
+            let (pipeline, run, copied_by) = (pipeline.clone(), run.clone(), Some(record.holder.run.clone()));
+            record.runs.push(Unsettled { pipeline, run, keys: all, swept: false, copied_by });
+        })
+    }
+
+    /// The copy is committed, or nothing is left of it; the store hears of it with the next renewal.
+    pub fn copy_is_settled(&self, pipeline: &PipelineName, run: &RunId) {
+        self.lock().record.runs.retain(|entry| entry.copied_by.is_none() || !entry.is_about(pipeline, run));
     }
 
     /// Forgets a key under which nothing of this run is; the store hears of it with the next renewal.

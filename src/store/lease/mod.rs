@@ -127,11 +127,20 @@ pub struct Unsettled {
     /// It was ruled out and cleared away once. It is forgotten after the second time, for a request of its may have been on its way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub swept: bool,
+    /// The run that was copying it from another store. It is committed there, so it is never ruled out here, and what is whole of it is left
+    /// for the next one to go on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied_by: Option<RunId>,
 }
 
 impl Unsettled {
+    /// Whether it is what this holder's run stores itself.
     fn is_of(&self, holder: &Holder) -> bool {
-        self.run == holder.run && self.pipeline == holder.pipeline
+        self.copied_by.is_none() && self.is_about(&holder.pipeline, &holder.run)
+    }
+
+    fn is_about(&self, pipeline: &PipelineName, run: &RunId) -> bool {
+        self.run == *run && self.pipeline == *pipeline
     }
 }
 

@@ -96,10 +96,13 @@ enum Cleared {
 }
 
 fn clear(store: &dyn ObjectStore, entry: &Unsettled) -> Result<Cleared, StoreError> {
-    let Unsettled { pipeline, run, keys, swept } = entry;
+    let Unsettled { pipeline, run, keys, swept, copied_by } = entry;
     // Who noted no key has written nothing, and can note none any more.
     if keys.is_empty() {
         return Ok(Cleared::Nothing);
+    }
+    if let Some(by) = copied_by {
+        return unfinished(store, entry, by);
     }
     if rule_out(store, pipeline, run)? == Fate::Committed {
         return Ok(Cleared::Nothing);
@@ -115,6 +118,23 @@ fn clear(store: &dyn ObjectStore, entry: &Unsettled) -> Result<Cleared, StoreErr
         }
     }
     Ok(Cleared::Removed(told))
+}
+
+/// A copy that was begun: what is whole of it stays, for the next one takes it as it is, and a copy that only stood still may yet commit
+/// it. Only writes that were not finished are removed.
+fn unfinished(store: &dyn ObjectStore, entry: &Unsettled, by: &RunId) -> Result<Cleared, StoreError> {
+    let Unsettled { pipeline, run, keys, swept, .. } = entry;
+    if store.head(&manifest_key(pipeline, run))?.is_some_and(|found| found.bytes > 0) {
+        return Ok(Cleared::Nothing);
+    }
+    let mut whole = 0;
+    for key in keys {
+        store.sweep(key, Duration::ZERO)?;
+        whole += usize::from(store.head(key)?.is_some());
+    }
+    let told =
+        format!("run {by} did not finish its copy of {run}: {whole} of its objects are here whole, and the next copy goes on with them");
+    Ok(Cleared::Removed((whole > 0 && !swept).then_some(told).into_iter().collect()))
 }
 
 /// Removes an object and unfinished writes of it; answers what there was.

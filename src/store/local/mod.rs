@@ -202,6 +202,10 @@ impl ObjectStore for LocalStore {
         conditional::put(self, key, body, expect)
     }
 
+    fn replace(&self, key: &str, body: &[u8], tag: &Tag, _options: &PutOptions) -> Result<Tag, StoreError> {
+        conditional::put(self, key, body, &Expect::Matches(tag))
+    }
+
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
         let file = self.stat(key)?.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         Ok(file.map(|stat| walk::meta(key.to_owned(), &stat)))

@@ -46,9 +46,10 @@ fn refused(store: &S3Store, key: &str, detail: String, kind: Refusal) -> StoreEr
     StoreError::Refused { store: store.describe(), doing: format!("reading {key}"), detail, kind }
 }
 
-/// Writes a small object under a condition, and finds out what is so when the answer leaves that open.
-pub(super) fn put(store: &S3Store, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Tag, StoreError> {
-    let failure = match send(store, key, body, expect)? {
+/// Writes a small object under a condition, and finds out what is so when the answer leaves that open. With `options` it is one that
+/// stays, else one that is replaced soon.
+pub(super) fn put(store: &S3Store, key: &str, body: &[u8], expect: &Expect<'_>, options: Option<&PutOptions>) -> Result<Tag, StoreError> {
+    let failure = match send(store, key, body, expect, options)? {
         Ok(Some(tag)) => return Ok(Tag(tag)),
         Ok(None) => return Err(store.lies(key, "the server wrote it and answers without an ETag")),
         Err(failure) if failure.is_final() => return Err(store.refused(format!("writing {key}"), &failure)),
@@ -71,9 +72,11 @@ const SLACK: u64 = 1 << 20;
 
 type Sent = Result<Option<String>, Failure>;
 
-fn send(store: &S3Store, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Sent, StoreError> {
-    let options = PutOptions { content_type: Some("application/json".to_owned()), ..PutOptions::default() };
-    let attributes = Attributes::of(&store.spec, &options, &whole::nonce(&store.spec.bucket)?).mutable();
+fn send(store: &S3Store, key: &str, body: &[u8], expect: &Expect<'_>, options: Option<&PutOptions>) -> Result<Sent, StoreError> {
+    let nonce = whole::nonce(&store.spec.bucket)?;
+    let soon = PutOptions { content_type: Some("application/json".to_owned()), ..PutOptions::default() };
+    let attributes = options
+        .map_or_else(|| Attributes::of(&store.spec, &soon, &nonce).mutable(), |options| Attributes::of(&store.spec, options, &nonce));
     let mut request = store.client.put_object().bucket(&store.spec.bucket).key(store.full(key)?);
     request = match expect {
         Expect::Absent => request.if_none_match("*"),

@@ -168,7 +168,11 @@ impl ObjectStore for S3Store {
     }
 
     fn put_if(&self, key: &str, body: &[u8], expect: &Expect<'_>) -> Result<Tag, StoreError> {
-        conditional::put(self, key, body, expect)
+        conditional::put(self, key, body, expect, None)
+    }
+
+    fn replace(&self, key: &str, body: &[u8], tag: &Tag, options: &PutOptions) -> Result<Tag, StoreError> {
+        conditional::put(self, key, body, &Expect::Matches(tag), Some(options))
     }
 
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
