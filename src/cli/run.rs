@@ -122,20 +122,23 @@ impl Start {
                 .help("choose another folder with --state-dir")
         };
         let journal = Journal::create(&state, &plan.pipeline, &runtime.facts.run).map_err(unmade)?;
-        let folder = match refused {
-            Some(_) => None,
-            None => {
-                let sealed = sealed::seal(plan).map_err(|error| Problem::new(Exit::Internal, format!("writing the plan: {error}")))?;
-                let folder = RunFolder::begin(journal.path(), &sealed).map_err(unmade)?;
-                for error in journal::supersede(journal.path(), &plan.pipeline, &runtime.facts.host) {
-                    Output::talk(&format!("what is kept of an earlier run could not be removed: {error}"));
-                }
-                Some(folder)
-            }
-        };
+        let folder = if refused.is_none() { Some(kept_beside(&journal, plan, runtime)?) } else { None };
         let options = exec::Options { parallel: args.parallel.into(), refused: refused.cloned(), before: None };
         Ok(Self { told: told(journal, args)?, kept: Kept(folder), options })
     }
+}
+
+/// The folder of a run that begins, with its plan in it; those of runs that are over go.
+fn kept_beside(journal: &Journal, plan: &Plan, runtime: &Runtime) -> Result<RunFolder, Problem> {
+    let sealed = sealed::seal(plan).map_err(|error| Problem::new(Exit::Internal, format!("writing the plan: {error}")))?;
+    let folder = RunFolder::begin(journal.path(), &sealed).map_err(|error| {
+        Problem::new(Exit::Other, format!("keeping the plan beside {}: {error}", journal.path().display()))
+            .help("choose another folder with --state-dir")
+    })?;
+    for error in journal::supersede(journal.path(), &plan.pipeline, &runtime.facts.host) {
+        Output::talk(&format!("what is kept of an earlier run could not be removed: {error}"));
+    }
+    Ok(folder)
 }
 
 /// Keeps the receipts of a run beside its journal, where there is a folder for them.

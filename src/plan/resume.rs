@@ -103,7 +103,7 @@ fn kept(plan: &Plan, ended: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
         if lost.is_empty() {
             return kept;
         }
-        lost.iter().for_each(|id| drop(kept.take(id)));
+        kept.retain(|id| !lost.contains(id));
     }
 }
 
