@@ -72,6 +72,7 @@ mod retention_simulate;
 mod schema_file;
 mod schema_verdicts;
 mod servers;
+mod status_command;
 mod status_reading;
 mod store_catalog;
 mod store_commit;
