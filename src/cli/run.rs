@@ -16,7 +16,7 @@ use super::lease;
 use super::output::{Output, Problem};
 use super::plan as planning;
 use super::progress::{Told, Watcher, events_file};
-use crate::diagnostic::Failure;
+use crate::diagnostic::{Class, Failure};
 use crate::event::Outcome;
 use crate::exec;
 use crate::ids::RunId;
@@ -27,7 +27,17 @@ use crate::render;
 use crate::render::summary::{Brought, BroughtTable, Landed, Summary};
 use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
+use crate::store::failed::End;
 use crate::template::RunWords;
+
+/// Whether a failure is to be seen in the stores: that of a backup, and not that of a restore or a verification by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The run leaves word where it commits nothing.
+    Left,
+    /// Whoever started it was told, and that is enough.
+    Spared,
+}
 
 /// Shows a plan and runs it, unless it can not be applied or whoever is asked objects.
 pub(super) fn carry_out(
@@ -42,7 +52,7 @@ pub(super) fn carry_out(
         return Err(finding.help.iter().fold(problem, Problem::help));
     }
     ask(plan)?;
-    let (exit, answer) = execute(plan, args, output, None)?;
+    let (exit, answer) = execute(plan, args, output, None, Word::Spared)?;
     if args.format == Format::Json {
         Output::json(&answer)?;
     }
@@ -50,7 +60,13 @@ pub(super) fn carry_out(
 }
 
 /// Runs a plan, or only what tells that it can not be applied.
-pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Option<&Failure>) -> Result<(Exit, Value), Problem> {
+pub(super) fn execute(
+    plan: &Plan,
+    args: &RunArgs,
+    output: &Output,
+    refused: Option<&Failure>,
+    word: Word,
+) -> Result<(Exit, Value), Problem> {
     let tokio = planning::tokio_runtime()?;
     let scratch = std::env::temp_dir();
     for left in postgres::scratch::sweep_stale(&scratch) {
@@ -66,14 +82,26 @@ pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Opt
         Some(_) => (Leases::none(), None),
         None => lease::take(plan, &runtime, args.wait).map_or_else(|failure| (Leases::none(), Some(failure)), |leases| (leases, None)),
     };
-    if let Some(missing) = &missing {
-        // A run that can not even start still tells whoever is told of failures.
-        if plan.tells_of_failure() {
-            perform(plan, &runtime, args, output, (Some(missing), Leases::none(), &signal))?;
-        }
-        return Err(lease::problem(missing, &signal));
+    let Some(unstarted) = refused.or(missing.as_ref()) else {
+        return perform(plan, &runtime, args, output, (None, leases, &signal, word));
+    };
+    // A run that can not even start still tells whoever is told of failures.
+    if plan.tells_of_failure() {
+        perform(plan, &runtime, args, output, (Some(unstarted), leases, &signal, word))?;
+    } else {
+        leave_word(plan, &runtime, word, (End::Refused, Some(unstarted)));
     }
-    perform(plan, &runtime, args, output, (refused, leases, &signal))
+    Err(lease::problem(unstarted, &signal))
+}
+
+/// Leaves word in the stores that a run failed. One that gave way to another run did not fail.
+fn leave_word(plan: &Plan, runtime: &Runtime, word: Word, (end, failure): (End, Option<&Failure>)) {
+    let gave_way = end == End::Refused && failure.is_some_and(|failure| matches!(failure.class, Class::Locked | Class::Cancelled));
+    if word == Word::Left && !gave_way {
+        for note in exec::leave_word(plan, runtime, end, failure) {
+            Output::talk(&note);
+        }
+    }
 }
 
 /// Runs a plan with what it needs at hand.
@@ -82,7 +110,7 @@ fn perform(
     runtime: &Arc<Runtime>,
     args: &RunArgs,
     output: &Output,
-    (refused, leases, signal): (Option<&Failure>, Leases, &AtomicU8),
+    (refused, leases, signal, word): (Option<&Failure>, Leases, &AtomicU8, Word),
 ) -> Result<(Exit, Value), Problem> {
     let mut told = told(plan, runtime, args)?;
     let journal = told.journal.path().to_owned();
@@ -90,6 +118,15 @@ fn perform(
     let ended = exec::run(plan, runtime, options, &mut told).map_err(|error| {
         Problem::new(Exit::Other, format!("writing {}: {error}", journal.display())).help("the run was stopped; make room and run it again")
     })?;
+    let end = match ended.outcome {
+        _ if refused.is_some() => Some(End::Refused),
+        Outcome::Failed => Some(End::Failed),
+        Outcome::Cancelled => Some(End::Cancelled),
+        Outcome::Done | Outcome::Warned => None,
+    };
+    if let Some(end) = end {
+        leave_word(plan, runtime, word, (end, refused.or(ended.failure.as_ref())));
+    }
     // Whatever else failed in a run that lost its lease failed because of that.
     let lost = leases.lost().filter(|_| !matches!(ended.outcome, Outcome::Done | Outcome::Warned));
     for words in lost.iter().cloned().chain(leases.end()) {

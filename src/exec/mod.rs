@@ -8,5 +8,7 @@ mod backoff;
 mod board;
 mod dispatch;
 mod flow;
+mod word;
 
 pub use dispatch::{Ended, Options, run};
+pub use word::leave_word;

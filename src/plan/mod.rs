@@ -249,6 +249,15 @@ impl Plan {
         self.nodes.iter().flat_map(committed).collect()
     }
 
+    /// The stores that it commits restore points to.
+    pub fn commits_to(&self) -> BTreeSet<RefName> {
+        let committed = |node: &Node| match &node.work {
+            Work::Effect(Staged { part: Effect::Commit(commit), .. }) => commit.stores.clone(),
+            _ => Vec::new(),
+        };
+        self.nodes.iter().flat_map(committed).collect()
+    }
+
     /// Whether applying it would change anything.
     pub fn has_changes(&self) -> bool {
         self.nodes.iter().any(|node| node.action != Action::Skip)

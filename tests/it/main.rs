@@ -74,6 +74,7 @@ mod schema_verdicts;
 mod servers;
 mod status_command;
 mod status_reading;
+mod status_runs;
 mod store_catalog;
 mod store_commit;
 mod store_conformance;
