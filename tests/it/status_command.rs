@@ -20,15 +20,16 @@ use crate::store_shelf::{PIPELINE, Point, point, run};
 
 /// A pipeline with these objectives that uploads to one store, or to several.
 fn text(head: &str, stores: &[&str]) -> String {
-    let declared: String = stores.iter().map(|store| format!("  {store}: {{ local: {{ path: @/{store} }} }}\n")).collect();
-    let uploads: String = stores
+    let declared = stores.iter().map(|store| format!("  {store}: {{ local: {{ path: @/{store} }} }}\n")).collect::<Vec<_>>().concat();
+    let uploads = stores
         .iter()
         .map(|store| {
             format!(
                 "  - {{ id: dump-{store}, uses: dump, needs: [], with: {{ connection: shop }} }}\n  - {{ id: to-{store}, uses: upload, with: {{ store: {store}, key: \"{{{{ run.id }}}}.dump\" }} }}\n"
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     // Nobody answers there: a status needs no database.
     let shop = "  shop: { postgres: { host: 127.0.0.1, port: 1, user: nobody, database: shop } }\n";
     format!("version: 1\nname: {PIPELINE}\n{head}connections:\n{shop}stores:\n{declared}steps:\n{uploads}")

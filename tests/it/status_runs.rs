@@ -66,7 +66,7 @@ fn a_good_run_is_proven_and_measured_for_whoever_asks_and_a_failed_one_leaves_wo
     bench.apply().is(10, &[]);
     let told = words(&bench);
     let [word] = &told[..] else { panic!("{told:?}") };
-    assert_eq!((word.outcome, word.node.as_ref().map(|node| node.as_str())), (End::Failed, Some("dump")));
+    assert_eq!((word.outcome, word.node.as_ref().map(runner::ids::NodeId::as_str)), (End::Failed, Some("dump")));
     assert!(word.error.contains("주문 is locked") && word.ended >= word.started, "{word:?}");
     let status = json(&bench);
     assert_eq!((&status["light"], &status["failures"][0]["run"]), (&"look".into(), &word.run.as_str().into()));
