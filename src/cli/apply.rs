@@ -7,19 +7,25 @@ use serde_json::{Value, json};
 use super::args::{ApplyArgs, Format};
 use super::exit::Exit;
 use super::output::{Output, Problem};
-use super::run::execute;
+use super::run::{Word, execute};
+use super::status::{makes_points, statuses};
 use super::{files, plan as planning, resume};
 use crate::diagnostic::Failure;
 use crate::ids::PipelineName;
 use crate::pipeline::Pipeline;
 use crate::plan::{self, Plan};
 use crate::render;
+use crate::status::{Turn, turn};
 
 pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
-    let (resumed, plans) = match args.paths.as_slice() {
-        [one] if one.extension().is_some_and(|ending| ending == "json") => (Vec::new(), vec![planned(one, args.resume)?]),
-        paths => {
-            let pipelines = files::pipelines(paths)?;
+    let turns = if args.due { Some(turns(&args.paths)?) } else { None };
+    let (resumed, plans) = match (&turns, args.paths.as_slice()) {
+        (None, [one]) if one.extension().is_some_and(|ending| ending == "json") => (Vec::new(), vec![planned(one, args.resume)?]),
+        (_, paths) => {
+            let pipelines = match &turns {
+                Some(turns) => turns.iter().filter(|(_, turn)| turn.due).map(|(pipeline, _)| pipeline.clone()).collect(),
+                None => files::pipelines(paths)?,
+            };
             let (resumed, fresh) = if args.resume { go_on(pipelines, args, output)? } else { (Vec::new(), pipelines) };
             (resumed, planning::observed(&fresh, false)?)
         }
@@ -43,9 +49,33 @@ pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
         }
     }
     if args.run.format == Format::Json {
-        Output::json(&json!({ "version": plan::VERSION, "runs": answers }))?;
+        let mut answer = json!({ "version": plan::VERSION, "runs": answers });
+        if let Some(turns) = &turns {
+            let turn = |(pipeline, turn): &(Pipeline, Turn)| json!({ "pipeline": pipeline.name, "due": turn.due, "why": turn.why });
+            answer["turns"] = turns.iter().map(turn).collect();
+        }
+        Output::json(&answer)?;
     }
     Ok(exit)
+}
+
+/// Whose turn it is, and why: told to whoever looks on. What makes no restore points is never run without being named.
+fn turns(paths: &[PathBuf]) -> Result<Vec<(Pipeline, Turn)>, Problem> {
+    if paths.iter().any(|path| path.extension().is_some_and(|ending| ending == "json")) {
+        return Err(Problem::new(Exit::Usage, "--due takes pipelines and no plan file").help("apply the plan without --due"));
+    }
+    let mut turns = Vec::new();
+    for pipeline in files::pipelines(paths)? {
+        let told = match statuses(&[&pipeline])?.first().filter(|_| makes_points(&pipeline)) {
+            Some(status) => turn(status),
+            None => {
+                Turn { due: false, why: "it makes no restore points that would tell when it ran last; apply it without --due".to_owned() }
+            }
+        };
+        Output::talk(&format!("{}: {}: {}", pipeline.name, if told.due { "due" } else { "not due" }, told.why));
+        turns.push((pipeline, told));
+    }
+    Ok(turns)
 }
 
 /// Tells of a pipeline that could not start, beside others that can.
@@ -123,12 +153,9 @@ fn same_world(now: &Plan, then: &Plan) -> bool {
 
 fn apply(plan: &Plan, args: &ApplyArgs, output: &Output) -> Result<(Exit, Value), Problem> {
     Output::talk(&render::plan::human(plan, Output::talk_paint()));
-    let Some(finding) = plan.blocked() else { return execute(plan, &args.run, output, None) };
-    let message = format!("{}: {}: {}", plan.pipeline, finding.subject, finding.message);
-    let problem = Problem::new(Exit::of_class(finding.class), message.clone());
-    if plan.tells_of_failure() {
-        let refused = Failure { class: finding.class, message, hint: finding.help.clone() };
-        execute(plan, &args.run, output, Some(&refused))?;
-    }
-    Err(finding.help.iter().fold(problem, Problem::help))
+    let refused = plan.blocked().map(|finding| {
+        let message = format!("{}: {}: {}", plan.pipeline, finding.subject, finding.message);
+        Failure { class: finding.class, message, hint: finding.help.clone() }
+    });
+    execute(plan, &args.run, output, refused.as_ref(), Word::Left)
 }

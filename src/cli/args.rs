@@ -16,6 +16,7 @@ use super::resume::ResumeArgs;
 use super::retention::RetentionArgs;
 use super::runs::{LogsArgs, RunsArgs};
 use super::show::ShowArgs;
+use super::status::StatusArgs;
 use crate::ids::{RefName, StepId};
 use crate::quantity::Duration;
 use crate::step::{Prove, RowsOf, Section, TablesAs};
@@ -32,6 +33,7 @@ use crate::{document, pipeline};
   runner validate               what is wrong with pipelines/*.yaml
   runner plan orders            what a run of pipelines/orders.yaml would do
   runner apply orders           run it
+  runner status                 whether every objective is met
   runner list orders            the restore points there are
   runner diff orders            what the latest changed
   runner restore orders --to …  make a database of one
@@ -45,7 +47,7 @@ Exit codes:
   11  a verification failed         75  it may work later
   12  only warnings                 77  a secret or a permission is missing
   13  the plan is stale        130/143  stopped by SIGINT or SIGTERM
-  14  somebody else is at work"
+  14  somebody else is at work      20  status: an objective is missed"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -67,7 +69,7 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Run pipelines, or a plan made by `plan -o`
     #[command(
-        after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --resume       go on with its last run, if that never ended\n  runner apply orders --format json --events events.ndjson\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
+        after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --format json --events events.ndjson\n  runner apply orders --resume       go on with its last run, if that never ended\n  runner apply --due                 those whose turn it is, from any timer\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
     )]
     Apply(ApplyArgs),
     /// Restore a restore point into a database, proven before it gets its name
@@ -99,6 +101,11 @@ before the safety dump, which is then all that is left of what was there.")]
 
 Writes a receipt beside the manifest. Exit code 11: it is not what was dumped.")]
     Verify(Box<VerifyArgs>),
+    /// Show how pipelines stand against their objectives, asked of the stores alone
+    #[command(
+        after_help = "Examples:\n  runner status                        every pipeline in pipelines/\n  runner status orders --format markdown >> \"$GITHUB_STEP_SUMMARY\"\n  runner status --textfile /var/lib/node_exporter/runner.prom\n\nAny machine can ask that can read the stores. Exit code 20: an objective is\nmissed, or a store does not answer."
+    )]
+    Status(StatusArgs),
     /// List restore points: when, how large, how good, where
     #[command(
         after_help = "Examples:\n  runner list orders-nightly\n  runner list                            every pipeline in pipelines/\n  runner list orders-nightly --most 100 --format json\n  runner list --all                      also of pipelines whose file is gone"
@@ -268,11 +275,14 @@ pub(super) struct PlanArgs {
 #[derive(Debug, ClapArgs)]
 pub(super) struct ApplyArgs {
     /// Files or names of pipelines, or one plan file
-    #[arg(value_name = "PIPELINE", required = true)]
+    #[arg(value_name = "PIPELINE", required_unless_present = "due")]
     pub(super) paths: Vec<PathBuf>,
     /// Go on with the pipeline's newest run on this host if that never ended and the pipeline is the same; else start a new one
     #[arg(long)]
     pub(super) resume: bool,
+    /// Only those whose turn it is by schedule and objectives; all of pipelines/ unless some are given
+    #[arg(long)]
+    pub(super) due: bool,
     #[command(flatten)]
     pub(super) run: RunArgs,
 }
@@ -536,6 +546,7 @@ impl Command {
             Self::Apply(args) => args.run.format,
             Self::Restore(args) => args.run.format,
             Self::Verify(args) => args.run.format,
+            Self::Status(args) => args.format(),
             Self::List(args) => args.format,
             Self::Show(args) => args.format,
             Self::Diff(args) => args.format,

@@ -24,6 +24,8 @@ pub enum Exit {
     Stale,
     /// Somebody else is at work on the same thing.
     Locked,
+    /// An objective is missed.
+    Missed,
     /// The program was used wrongly.
     Usage,
     /// A pipeline is invalid.
@@ -54,6 +56,7 @@ impl Exit {
             Self::Warned => 12,
             Self::Stale => 13,
             Self::Locked => 14,
+            Self::Missed => 20,
             Self::Usage => 64,
             Self::Invalid => 65,
             Self::NoFile => 66,

@@ -27,6 +27,7 @@ mod run;
 mod runs;
 mod schema;
 mod show;
+mod status;
 mod validate;
 mod verify;
 
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => restore::run(&args, &output),
         Command::Verify(args) => verify::run(&args, &output),
         Command::List(args) => list::run(&args, &output),
+        Command::Status(args) => status::run(&args, &output),
         Command::Show(args) => show::run(&args, &output),
         Command::Diff(args) => diff::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),

@@ -17,7 +17,7 @@ use super::output::{Output, Problem};
 use super::plan as planning;
 use super::progress::{Told, Watcher, events_file};
 use super::resume::Resumed;
-use crate::diagnostic::Failure;
+use crate::diagnostic::{Class, Failure};
 use crate::event::Outcome;
 use crate::exec::{self, Receipt, Receipts};
 use crate::ids::RunId;
@@ -29,8 +29,18 @@ use crate::render::summary::{Brought, BroughtTable, CopiedPoint, Landed, Summary
 use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
 use crate::step::Again;
+use crate::store::failed::End;
 use crate::store::sealed;
 use crate::template::RunWords;
+
+/// Whether a failure is to be seen in the stores: that of a backup, and not that of a restore or a verification by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The run leaves word where it commits nothing.
+    Left,
+    /// Whoever started it was told, and that is enough.
+    Spared,
+}
 
 /// Shows a plan and runs it, unless it can not be applied or whoever is asked objects.
 pub(super) fn carry_out(
@@ -45,7 +55,7 @@ pub(super) fn carry_out(
         return Err(finding.help.iter().fold(problem, Problem::help));
     }
     ask(plan)?;
-    let (exit, answer) = execute(plan, args, output, None)?;
+    let (exit, answer) = execute(plan, args, output, None, Word::Spared)?;
     if args.format == Format::Json {
         Output::json(&answer)?;
     }
@@ -53,7 +63,13 @@ pub(super) fn carry_out(
 }
 
 /// Runs a plan, or only what tells that it can not be applied.
-pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Option<&Failure>) -> Result<(Exit, Value), Problem> {
+pub(super) fn execute(
+    plan: &Plan,
+    args: &RunArgs,
+    output: &Output,
+    refused: Option<&Failure>,
+    word: Word,
+) -> Result<(Exit, Value), Problem> {
     let tokio = planning::tokio_runtime()?;
     let runtime = opened(plan, new_run()?, &tokio)?;
     let signal = watch_signals(&runtime);
@@ -61,16 +77,28 @@ pub(super) fn execute(plan: &Plan, args: &RunArgs, output: &Output, refused: Opt
         Some(_) => (Leases::none(), None),
         None => lease::take(plan, &runtime, args.wait).map_or_else(|failure| (Leases::none(), Some(failure)), |leases| (leases, None)),
     };
-    if let Some(missing) = &missing {
-        // A run that can not even start still tells whoever is told of failures.
-        if plan.tells_of_failure() {
-            let start = Start::anew(plan, &runtime, args, Some(missing))?;
-            perform(plan, &runtime, (args, output), start, (Leases::none(), &signal))?;
-        }
-        return Err(lease::problem(missing, &signal));
+    let Some(unstarted) = refused.or(missing.as_ref()) else {
+        let start = Start::anew(plan, &runtime, args, None)?;
+        return perform(plan, &runtime, (args, output), start, (leases, &signal, word));
+    };
+    // A run that can not even start still tells whoever is told of failures.
+    if plan.tells_of_failure() {
+        let start = Start::anew(plan, &runtime, args, Some(unstarted))?;
+        perform(plan, &runtime, (args, output), start, (leases, &signal, word))?;
+    } else {
+        leave_word(plan, &runtime, word, (End::Refused, Some(unstarted)));
     }
-    let start = Start::anew(plan, &runtime, args, refused)?;
-    perform(plan, &runtime, (args, output), start, (leases, &signal))
+    Err(lease::problem(unstarted, &signal))
+}
+
+/// Leaves word in the stores that a run failed. One that gave way to another run did not fail.
+fn leave_word(plan: &Plan, runtime: &Runtime, word: Word, (end, failure): (End, Option<&Failure>)) {
+    let gave_way = end == End::Refused && failure.is_some_and(|failure| matches!(failure.class, Class::Locked | Class::Cancelled));
+    if word == Word::Left && !gave_way {
+        for note in exec::leave_word(plan, runtime, end, failure) {
+            Output::talk(&note);
+        }
+    }
 }
 
 /// Goes on with a run, in the place of a process that is gone.
@@ -88,7 +116,7 @@ pub(super) fn go_on(mut resumed: Resumed, args: &RunArgs, output: &Output) -> Re
     let Resumed { plan, journal, folder, before, .. } = resumed;
     let options = exec::Options { parallel: args.parallel.into(), refused: None, before: Some(before) };
     let start = Start { told: told(journal, args)?, kept: Kept(Some(folder)), options };
-    perform(&plan, &runtime, (args, output), start, (leases, &signal))
+    perform(&plan, &runtime, (args, output), start, (leases, &signal, Word::Left))
 }
 
 /// The live things of a run; what killed runs left on this host is removed first.
@@ -173,12 +201,21 @@ fn perform(
     runtime: &Arc<Runtime>,
     (args, output): (&RunArgs, &Output),
     start: Start,
-    (leases, signal): (Leases, &AtomicU8),
+    (leases, signal, word): (Leases, &AtomicU8, Word),
 ) -> Result<(Exit, Value), Problem> {
     let Start { mut told, mut kept, options } = start;
-    let (journal, refused) = (told.journal.path().to_owned(), options.refused.is_some());
+    let (journal, refused) = (told.journal.path().to_owned(), options.refused.clone());
     let ended = exec::run(plan, runtime, options, &mut told, &mut kept)
         .map_err(|error| Problem::new(Exit::of_io(&error), error.to_string()).help("the run was stopped; mend that and run it again"))?;
+    let end = match ended.outcome {
+        _ if refused.is_some() => Some(End::Refused),
+        Outcome::Failed => Some(End::Failed),
+        Outcome::Cancelled => Some(End::Cancelled),
+        Outcome::Done | Outcome::Warned => None,
+    };
+    if let Some(end) = end {
+        leave_word(plan, runtime, word, (end, refused.as_ref().or(ended.failure.as_ref())));
+    }
     // Whatever else failed in a run that lost its lease failed because of that.
     let lost = leases.lost().filter(|_| !matches!(ended.outcome, Outcome::Done | Outcome::Warned));
     for words in lost.iter().cloned().chain(leases.end()) {
@@ -188,7 +225,7 @@ fn perform(
     let summary = summary(runtime, &ended);
     let said = runtime.ledger(|ledger| std::mem::take(&mut ledger.said));
     Output::talk(&format!("journal: {}", journal.display()));
-    if args.format == Format::Json || refused {
+    if args.format == Format::Json || refused.is_some() {
         for (_, text) in &said {
             Output::talk(text);
         }

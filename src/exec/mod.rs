@@ -9,6 +9,8 @@ mod board;
 mod dispatch;
 mod flow;
 mod receipt;
+mod word;
 
 pub use dispatch::{Ended, Options, run};
 pub use receipt::{Before, RECEIPT_VERSION, Receipt, Receipts};
+pub use word::leave_word;

@@ -5,6 +5,9 @@
 
 mod database;
 mod git;
+mod standing;
+
+pub use standing::standing;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -17,8 +17,21 @@ pub struct CatalogFacts {
     /// Deletions that were begun and not finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remains: Vec<RemainsSeen>,
-    /// Whether the newest run that the store knows of failed: its verification did, or its manifest can not be used.
+    /// Runs that made no restore point and are remembered for it, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureSeen>,
+    /// Whether the newest run that the store knows of failed: it left word of that or was ruled out, its verification failed, or its
+    /// manifest can not be used.
     pub last_run_failed: bool,
+}
+
+/// A run that made no restore point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureSeen {
+    /// The run.
+    pub run: RunId,
+    /// The keys of what it is remembered by.
+    pub keys: Vec<String>,
 }
 
 /// A restore point.
@@ -59,10 +72,16 @@ impl CatalogFacts {
             let (run, tombstoned, objects) = (remains.run.clone(), tombstone.since, tombstone.keys.clone());
             Some(RemainsSeen { run, tombstoned, objects, beside: remains.beside.clone() })
         };
+        let failed = |remains: &catalog::Remains| !remains.failure.is_empty() && remains.marks.tombstoned.is_none();
+        let failure = |remains: &catalog::Remains| FailureSeen { run: remains.run.clone(), keys: remains.failure.clone() };
+        let failures: Vec<FailureSeen> = read.remains.iter().filter(|remains| failed(remains)).map(failure).collect();
+        let newest = read.points.first();
+        let since = failures.first().is_some_and(|failure| newest.is_none_or(|newest| failure.run > newest.summary.run));
         Self {
             points: read.points.iter().map(seen).collect(),
             remains: read.remains.iter().filter_map(begun).collect(),
-            last_run_failed: read.points.first().is_some_and(|newest| newest.complaint().is_some() || newest.manifest.is_err()),
+            failures,
+            last_run_failed: since || newest.is_some_and(|newest| newest.complaint().is_some() || newest.manifest.is_err()),
         }
     }
 }

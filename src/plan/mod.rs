@@ -258,7 +258,7 @@ impl Plan {
         self.nodes.iter().flat_map(committed).collect()
     }
 
-    /// The stores that get its restore point.
+    /// The stores that it commits restore points to.
     pub fn commits_to(&self) -> BTreeSet<RefName> {
         let committed = |node: &Node| match &node.work {
             Work::Effect(Staged { part: Effect::Commit(commit), .. }) => commit.stores.clone(),

@@ -2,8 +2,8 @@
 //!
 //! The new point that this very run makes is not among them, so that one more stays until the next run. Nothing is looked at here.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::catalog::{CatalogFacts, PointSeen, RemainsSeen};
 use super::lower::{Lower, Lowered, node, staged};
@@ -16,13 +16,25 @@ use crate::step::prune::{Act, PruneStore, PruneWork};
 use crate::step::{Edge, Effect, Prune, Work};
 use crate::words::count;
 
+/// How long a failed run is remembered.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
+
 impl Lower<'_> {
     /// The node of a `prune`.
     pub(super) fn pruning(&self, step: &Step, prune: &Prune) -> Lowered {
         let stores: Vec<PruneStore> = prune.all().into_iter().filter_map(|name| self.in_store(name, &prune.policy)).collect();
-        let idle = !stores.is_empty() && stores.iter().all(|store| store.acts.is_empty() && store.unread.is_none());
+        let idle =
+            !stores.is_empty() && stores.iter().all(|store| store.acts.is_empty() && store.forget.is_empty() && store.unread.is_none());
         let until = self.now.map(|now| prune.policy.stays_until(now));
-        let destroys = stores.iter().flat_map(|store| store.acts.iter().filter_map(|act| act.destroys(&store.store, until))).collect();
+        let forgets = |store: &PruneStore| {
+            let keys = count(store.forget.len(), "record");
+            (!store.forget.is_empty()).then(|| format!("deletes {keys} in {} of runs that failed more than 90 days ago", store.store))
+        };
+        let of_store = |store: &PruneStore| {
+            let acts = store.acts.iter().filter_map(|act| act.destroys(&store.store, until));
+            acts.chain(forgets(store)).collect::<Vec<_>>()
+        };
+        let destroys = stores.iter().flat_map(of_store).collect();
         let reason = reason(&stores);
         let work = Effect::Prune(Box::new(PruneWork { with: prune.clone(), stores }));
         let action = if idle { Action::Skip } else { Action::Prune };
@@ -34,7 +46,8 @@ impl Lower<'_> {
     }
 
     fn in_store(&self, name: &RefName, policy: &Policy) -> Option<PruneStore> {
-        let empty = PruneStore { store: name.clone(), acts: Vec::new(), halts: Vec::new(), unread: None, kept: 0, waiting: 0 };
+        let empty =
+            PruneStore { store: name.clone(), acts: Vec::new(), forget: Vec::new(), halts: Vec::new(), unread: None, kept: 0, waiting: 0 };
         match (self.observed.catalogs.get(name)?, self.now) {
             (Reach::Failed { message, class }, _) => {
                 let hint = Some("nothing is deleted while the whole catalog can not be read".to_owned());
@@ -54,7 +67,8 @@ impl Lower<'_> {
         let by_run: std::collections::BTreeMap<_, _> = facts.points.iter().map(|point| (&point.facts.run, point)).collect();
         let begun = facts.remains.iter().filter(|remains| policy.stays_until(remains.tombstoned.min(now)) < now).map(finish);
         let acts = verdict.decisions.iter().filter_map(|decision| act(decision, by_run.get(&decision.run)?));
-        PruneStore { acts: begun.chain(acts).collect(), halts: verdict.halts, kept, waiting, ..store }
+        let forget = if verdict.halts.is_empty() { forgotten(facts, now) } else { Vec::new() };
+        PruneStore { acts: begun.chain(acts).collect(), forget, halts: verdict.halts, kept, waiting, ..store }
     }
 
     /// Whether what this pipeline stores waits for a step: then that step can not wait for it.
@@ -79,6 +93,13 @@ impl Lower<'_> {
         }
         false
     }
+}
+
+/// What failed runs of long ago are remembered by. A failure since the newest point stays, for it keeps everything else from going.
+fn forgotten(facts: &CatalogFacts, now: Timestamp) -> Vec<String> {
+    let Some(newest) = facts.points.iter().map(|point| &point.facts.run).max() else { return Vec::new() };
+    let old = |run: &crate::ids::RunId| run < newest && now.duration_since(run.started()) > REMEMBERED;
+    facts.failures.iter().filter(|failure| old(&failure.run)).flat_map(|failure| failure.keys.clone()).collect()
 }
 
 /// What is done to a point; nothing where it stays as it is.

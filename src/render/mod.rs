@@ -14,5 +14,6 @@ pub mod points;
 pub mod recover;
 pub mod retention;
 pub mod runs;
+pub mod status;
 pub mod style;
 pub mod summary;

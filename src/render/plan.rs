@@ -52,8 +52,7 @@ fn head(plan: &Plan) -> Vec<(String, String)> {
         let next = next.map(|next| format!(", next {}", next.strftime("%Y-%m-%d %H:%M"))).unwrap_or_default();
         lines.push(("schedule".to_owned(), format!("{} ({}){next}", schedule.cron, plan.timezone)));
     }
-    let objectives = [("RPO", plan.objectives.rpo), ("RTO", plan.objectives.rto)];
-    let objectives: Vec<String> = objectives.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?))).collect();
+    let objectives = objectives(plan);
     if !objectives.is_empty() {
         lines.push(("objectives".to_owned(), objectives.join(", ")));
     }
@@ -77,6 +76,20 @@ fn head(plan: &Plan) -> Vec<(String, String)> {
         lines.push((name.to_string(), word.to_owned()));
     }
     lines
+}
+
+/// What the backups must achieve, those things that are asked for.
+fn objectives(plan: &Plan) -> Vec<String> {
+    let wanted = &plan.objectives;
+    let words = [
+        wanted.rpo.map(|rpo| format!("RPO {rpo}")),
+        wanted.rto.map(|rto| format!("RTO {rto}")),
+        wanted.copies.map(|copies| if copies == 1 { "1 copy".to_owned() } else { format!("{copies} copies") }),
+        wanted.verified_every.map(|every| format!("proven every {every}")),
+        wanted.min_size.map(|least| format!("at least {}", bytes(least.bytes()))),
+        wanted.max_shrink.map(|most| format!("at most {most} smaller")),
+    ];
+    words.into_iter().flatten().collect()
 }
 
 fn source(plan: &Plan) -> String {
@@ -314,7 +327,7 @@ pub fn markdown(plan: &Plan) -> String {
 }
 
 /// Text that Markdown and its tables leave as it is.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

@@ -92,6 +92,10 @@ impl ObjectStore for Leased {
         self.inner.list(prefix)
     }
 
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.folders(prefix)
+    }
+
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.inner.delete(key)?;
         if !self.left.lock().unwrap_or_else(PoisonError::into_inner).contains(key) {

@@ -1,10 +1,14 @@
-//! What a schedule says at a moment: when it was due last, when it is due next.
+//! What a schedule says at a moment, and whether it is a pipeline's turn.
 
 use croner::Cron;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Status;
+use super::facts::PointFacts;
+use super::missed::age;
 use crate::pipeline::Schedule;
+use crate::quantity::{Duration, brief};
 
 /// What a schedule says at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,4 +25,76 @@ pub fn due(schedule: &Schedule, now: Timestamp) -> Option<Due> {
     let last = cron.find_previous_occurrence(&local, true).ok().map(|at| at.timestamp());
     let next = cron.find_next_occurrence(&local, false).ok().map(|at| at.timestamp());
     Some(Due { last, next })
+}
+
+/// Whether it is a pipeline's turn, and why or why not, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Turn {
+    /// Whether it should run now.
+    pub due: bool,
+    /// Why, or why not.
+    pub why: String,
+}
+
+impl Turn {
+    fn now(why: impl Into<String>) -> Self {
+        Self { due: true, why: why.into() }
+    }
+
+    fn not(why: impl Into<String>) -> Self {
+        Self { due: false, why: why.into() }
+    }
+}
+
+/// Whether it is a pipeline's turn: a scheduled time has passed since its newest point began, or the RPO would be missed by waiting for
+/// the next one; without a schedule, half of the RPO has passed; without both, always. A failed run is no reason to wait.
+pub fn turn(status: &Status) -> Turn {
+    let last = status.due.and_then(|due| due.last);
+    let living = status.at_work.iter().find(|lease| lease.pipeline == status.pipeline && !lease.is_stuck(status.at));
+    if let Some(lease) = living.filter(|lease| last.is_none_or(|last| last <= lease.run.started())) {
+        return Turn::not(format!("run {} is at work on {}", lease.run, lease.host));
+    }
+    let Some(newest) = &status.newest else {
+        let silent = status.stores.iter().any(|store| store.seen.is_err());
+        return Turn::now(if silent { "no store that answers has a restore point" } else { "there is no restore point" });
+    };
+    match status.due {
+        Some(due) => by_schedule(status, newest, due),
+        None => by_rpo(status, newest),
+    }
+}
+
+fn by_schedule(status: &Status, newest: &PointFacts, due: Due) -> Turn {
+    let at = |time: Timestamp| minute(status, time);
+    if let Some(last) = due.last.filter(|last| *last > newest.started) {
+        return Turn::now(format!("{} has passed since the newest point, {}, began", at(last), newest.run));
+    }
+    let next = due.next.map_or_else(|| "never again".to_owned(), at);
+    // Half of it must have passed: else a schedule that is rarer than its RPO would run without end.
+    let half = status.objectives.rpo.filter(|rpo| age(newest.started, status.at).std() > rpo.std() / 2);
+    let late = half.filter(|rpo| ends(newest, *rpo).zip(due.next).is_some_and(|(ends, next)| ends < next));
+    match late {
+        Some(rpo) => {
+            Turn::now(format!("the newest point, {}, would be older than the RPO of {rpo} before the next time, {next}", newest.run))
+        }
+        None => Turn::not(format!("the newest point is {}, the next time {next}", newest.run)),
+    }
+}
+
+fn by_rpo(status: &Status, newest: &PointFacts) -> Turn {
+    let Some(rpo) = status.objectives.rpo else { return Turn::now("it has neither a schedule nor an RPO") };
+    let (old, half) = (age(newest.started, status.at).std(), rpo.std() / 2);
+    let words = |passed: &str| format!("half of the RPO of {rpo} has {passed} since the newest point, {}, {} ago", newest.run, brief(old));
+    if old > half { Turn::now(words("passed")) } else { Turn::not(words("not passed")) }
+}
+
+/// When a point becomes older than the RPO.
+fn ends(newest: &PointFacts, rpo: Duration) -> Option<Timestamp> {
+    newest.started.checked_add(jiff::SignedDuration::try_from(rpo.std()).ok()?).ok()
+}
+
+/// A time to the minute in the zone of the schedule.
+fn minute(status: &Status, time: Timestamp) -> String {
+    let zone = status.schedule.as_ref().map_or("UTC", |schedule| schedule.timezone.as_str());
+    time.in_tz(zone).map_or_else(|_| time.to_string(), |local| local.strftime("%Y-%m-%d %H:%M %Z").to_string())
 }

@@ -1,13 +1,16 @@
 //! What stores say of a pipeline, as its status needs it: plain values that somebody else reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::ids::{RefName, RunId, StepId};
+use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::store::manifest::{Level, Recovery};
+
+/// How far the clocks of hosts and stores may be apart, at least, before a lease that was not renewed is called stuck.
+const SKEW: Duration = Duration::from_mins(15);
 
 /// What one store says of a pipeline, or why it said nothing.
 #[derive(Debug, Clone, Serialize)]
@@ -23,10 +26,16 @@ pub struct StoreFacts {
 /// What a store that answered says.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Seen {
-    /// Its restore points, newest first, as far back as they were read. Those on the way out are among them.
+    /// Its restore points, newest first, as far as they were read whole. Those on the way out are among them.
     pub points: Vec<PointFacts>,
-    /// Runs that left word that they failed, newest first.
+    /// Bytes of the dumps of its newest restore points before compression: of more points than were read whole.
+    pub dumped: BTreeMap<RunId, u64>,
+    /// The beginning of what was looked through for a proof; `None` when it was everything, or one was found.
+    pub since: Option<Timestamp>,
+    /// Runs that left word that they failed, or died and were ruled out, newest first.
     pub failed: Vec<Attempt>,
+    /// Records that can not be used, each with the reason.
+    pub troubles: Vec<String>,
     /// The run that holds the pipeline's lease in this store.
     pub lease: Option<LeaseFacts>,
 }
@@ -71,10 +80,10 @@ pub struct Attempt {
     pub run: RunId,
     /// When it began.
     pub started: Timestamp,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// The host that ran it.
-    pub host: String,
+    /// When it ended; `None` of one that died without a word.
+    pub ended: Option<Timestamp>,
+    /// The host that ran it; `None` of one that died without a word.
+    pub host: Option<String>,
     /// Why it failed.
     pub error: String,
 }
@@ -84,6 +93,8 @@ pub struct Attempt {
 pub struct LeaseFacts {
     /// The store.
     pub store: RefName,
+    /// The pipeline that runs: another one of the same group, maybe.
+    pub pipeline: PipelineName,
     /// The run.
     pub run: RunId,
     /// The host that runs it.
@@ -94,4 +105,16 @@ pub struct LeaseFacts {
     pub renewed: Timestamp,
     /// How long it holds without being renewed.
     pub ttl: Duration,
+}
+
+impl LeaseFacts {
+    /// For how long it was not renewed.
+    pub fn silent(&self, now: Timestamp) -> Duration {
+        now.duration_since(self.renewed).try_into().unwrap_or_default()
+    }
+
+    /// Whether its run gives no sign of life, as far as clocks can tell that may differ.
+    pub fn is_stuck(&self, now: Timestamp) -> bool {
+        self.silent(now) > self.ttl.saturating_mul(2).saturating_add(SKEW)
+    }
 }

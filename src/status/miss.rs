@@ -21,10 +21,12 @@ pub enum Miss {
         /// How old it may be.
         rpo: Duration,
     },
-    /// `verified_every`: no point was ever proven.
+    /// `verified_every`: no point was ever proven, as far back as was looked.
     NeverProven {
         /// How often one must be.
         every: Duration,
+        /// How far back was looked; `None` when all points were.
+        since: Option<Timestamp>,
     },
     /// `verified_every`: the newest proven point lies too far back.
     VerifiedEvery {
@@ -74,13 +76,36 @@ pub enum Miss {
     },
 }
 
+impl Miss {
+    /// The names of all objectives, as metrics have them.
+    pub const OBJECTIVES: [&'static str; 8] = ["point", "rpo", "verified_every", "rto", "copies", "min_size", "max_shrink", "store"];
+
+    /// The name of the objective, as the pipeline's file or, for what it does not name, metrics have it.
+    pub const fn objective(&self) -> &'static str {
+        match self {
+            Self::NoPoint => "point",
+            Self::Rpo { .. } => "rpo",
+            Self::NeverProven { .. } | Self::VerifiedEvery { .. } => "verified_every",
+            Self::Rto { .. } => "rto",
+            Self::Copies { .. } => "copies",
+            Self::MinSize { .. } => "min_size",
+            Self::MaxShrink { .. } => "max_shrink",
+            Self::Unreachable { .. } => "store",
+        }
+    }
+}
+
 impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ago = |age: &Duration| brief(age.std());
         match self {
-            Self::NoPoint => f.write_str("there is no restore point"),
+            Self::NoPoint => f.write_str("there is no restore point that can be used"),
             Self::Rpo { age, rpo } => write!(f, "the newest restore point is {} old; the RPO is {rpo}", ago(age)),
-            Self::NeverProven { every } => write!(f, "no restore point was ever proven; one must be every {every}"),
+            Self::NeverProven { every, since: None } => write!(f, "no restore point was ever proven; there must be a proof every {every}"),
+            Self::NeverProven { every, since: Some(since) } => {
+                let day = since.strftime("%Y-%m-%d");
+                write!(f, "no restore point since {day} was proven; there must be a proof every {every}")
+            }
             Self::VerifiedEvery { age, every, .. } => {
                 write!(f, "the newest proof is {} old; there must be one every {every}", ago(age))
             }

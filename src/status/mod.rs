@@ -7,10 +7,13 @@ mod due;
 mod facts;
 mod judge;
 mod miss;
+mod missed;
+#[cfg(test)]
+mod tests;
 
-pub use due::{Due, due};
+pub use due::{Due, Turn, due, turn};
 pub use facts::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts};
-pub use judge::judge;
+pub use judge::{TYPICAL, judge};
 pub use miss::Miss;
 
 use jiff::Timestamp;
@@ -18,6 +21,7 @@ use serde::Serialize;
 
 use crate::ids::PipelineName;
 use crate::pipeline::{Objectives, Schedule};
+use crate::store::manifest::Recovery;
 
 /// How a pipeline stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -59,10 +63,14 @@ pub struct Status {
     pub missed: Vec<Miss>,
     /// What else is worth a look, in words.
     pub concerns: Vec<String>,
-    /// The newest restore point of all stores, with the best level that one of them has earned.
+    /// The newest restore point of all stores that can be used, with the best level that one of them has earned.
     pub newest: Option<PointFacts>,
     /// The newest one that was proven in some store.
     pub newest_proven: Option<PointFacts>,
+    /// How far back one was looked for in vain; `None` when all of them were looked at, or one was found.
+    pub unproven_since: Option<Timestamp>,
+    /// The newest recovery that was measured.
+    pub recovery: Option<Recovery>,
     /// In how many stores each part of the newest point lies: the least of them. 0 without a point.
     pub copies: usize,
     /// The median size of the dumps before the newest, in bytes before compression; unknown with fewer than three.
@@ -73,6 +81,8 @@ pub struct Status {
     pub failures: Vec<Attempt>,
     /// Runs that hold a lease now, each with the store's name.
     pub at_work: Vec<LeaseFacts>,
+    /// When it should run.
+    pub schedule: Option<Schedule>,
     /// What the schedule says; `None` without one.
     pub due: Option<Due>,
     /// What each store says.

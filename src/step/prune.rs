@@ -78,6 +78,9 @@ pub struct PruneStore {
     pub store: RefName,
     /// What is done, in this order.
     pub acts: Vec<Act>,
+    /// The keys of what failed runs of long ago are remembered by: deleted too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forget: Vec<String>,
     /// Why nothing goes, though something would.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub halts: Vec<Halt>,

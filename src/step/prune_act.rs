@@ -15,7 +15,7 @@ use crate::store::claims::Claims;
 use crate::store::manifest::{Level, manifest_key};
 use crate::store::mark::{Author, Marks, Wish, add};
 use crate::store::removal::{Doomed, Removed, remove};
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{ObjectMeta, ObjectStore, Refusal, StoreError};
 use crate::words::count;
 
 impl PerformEffect for PruneWork {
@@ -67,6 +67,7 @@ fn in_store(plan: &PruneStore, policy: &Policy, cx: &Cx<'_>) -> Result<(), StepE
         lease.as_ref().map_or(Ok(()), |lease| lease.confirm())?;
         pruning.act(act)?;
     }
+    pruning.forget(&plan.forget)?;
     match (pruning.refused, pruning.deleted) {
         (0, _) | (_, 1..) => Ok(()),
         (refused, 0) => {
@@ -157,6 +158,28 @@ impl Pruning<'_> {
         self.deleted += usize::from(removed.refused.is_empty());
         let whole = if removed.refused.is_empty() { "deleted" } else { "not deleted whole" };
         self.say(&format!("{} is {whole}: {}", act.run, count(removed.deleted.len(), "object")));
+    }
+
+    /// Deletes what failed runs of long ago are remembered by, and never anything that is a manifest.
+    fn forget(&self, keys: &[String]) -> Result<(), StepError> {
+        let mut gone = 0;
+        for key in keys {
+            let record = |found: ObjectMeta| found.bytes == 0 || key.ends_with(".failed.json");
+            if !self.store.head(key)?.is_some_and(record) {
+                continue;
+            }
+            match self.store.delete(key) {
+                Ok(()) => gone += 1,
+                Err(StoreError::Refused { kind: Refusal::Denied | Refusal::Other, detail, .. }) => {
+                    self.say(&format!("{key} stays: {detail}"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if gone > 0 {
+            self.say(&format!("{} of failed runs deleted", count(gone, "record")));
+        }
+        Ok(())
     }
 
     fn skipped(&self, act: &Act, why: &str) {

@@ -11,7 +11,7 @@ use super::manifest::{Applied, Artifact, Level, Manifest, Receipt, manifest_key,
 use super::mark::{self, Found, Kind, Marks, read_mark};
 use super::recall::{self, At, RecallError};
 use super::whole::Tally;
-use super::{ObjectMeta, ObjectStore, StoreError, Stored, pool};
+use super::{ObjectMeta, ObjectStore, StoreError, Stored, failed, pool};
 use crate::ids::{PipelineName, RefName, RunId};
 use crate::stream::digest::sidecar_line;
 
@@ -54,6 +54,8 @@ pub struct Remains {
     pub run: RunId,
     /// What is wanted of it; a tombstone in force means that its deletion was begun.
     pub marks: Marks,
+    /// What keeps the run in memory after its failure: the word that it left, and the empty object that rules it out.
+    pub failure: Vec<String>,
     /// The keys of all of it, sorted.
     pub beside: Vec<String>,
 }
@@ -71,6 +73,10 @@ pub struct Catalog {
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     pub(super) committed: bool,
+    /// The empty object in its manifest's place.
+    pub(super) ruled_out: Option<ObjectMeta>,
+    /// The word that it failed.
+    pub(super) failed: Option<ObjectMeta>,
     pub(super) receipts: Vec<ObjectMeta>,
     pub(super) marks: Vec<(ObjectMeta, Kind, jiff::Timestamp)>,
     /// Everything, the manifest included.
@@ -89,7 +95,7 @@ pub(super) fn listed(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result
     beside(store, pipeline, &format!(".runner/{pipeline}/"))
 }
 
-fn beside(store: &dyn ObjectStore, pipeline: &PipelineName, prefix: &str) -> Result<BTreeMap<RunId, Beside>, StoreError> {
+pub(super) fn beside(store: &dyn ObjectStore, pipeline: &PipelineName, prefix: &str) -> Result<BTreeMap<RunId, Beside>, StoreError> {
     let mut runs: BTreeMap<RunId, Beside> = BTreeMap::new();
     for object in store.list(prefix)? {
         let Some((run, rest)) = of_run(pipeline, &object.key) else { continue };
@@ -98,6 +104,9 @@ fn beside(store: &dyn ObjectStore, pipeline: &PipelineName, prefix: &str) -> Res
         if rest == "manifest.json" {
             // An empty one rules a run out that died before its commit.
             entry.committed = object.bytes > 0;
+            entry.ruled_out = (object.bytes == 0).then_some(object);
+        } else if rest == failed::REST {
+            entry.failed = Some(object);
         } else if rest.starts_with("verified-") {
             entry.receipts.push(object);
         } else if let Some((kind, at)) = mark::parsed(&rest) {
@@ -193,12 +202,28 @@ pub fn look_again(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId)
 }
 
 pub(super) fn point(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId, beside: &Beside) -> Result<Point, StoreError> {
-    let summary = PointSummary { key: manifest_key(pipeline, run), run: run.clone() };
-    let manifest = commit::read_manifest(&store.get_bytes(&summary.key, MANIFEST_LIMIT)?).map_err(|error| error.to_string());
+    let manifest = manifest(store, pipeline, run)?;
+    with_manifest(store, (pipeline, run), beside, manifest)
+}
+
+/// A point's manifest, or why it can not be used.
+pub(super) fn manifest(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -> Result<Result<Manifest, String>, StoreError> {
+    let bytes = store.get_bytes(&manifest_key(pipeline, run), MANIFEST_LIMIT)?;
     let own = |manifest: &Manifest| manifest.run == *run && manifest.pipeline == *pipeline;
     let moved =
         |manifest: &Manifest| format!("it lies where {pipeline} {run} should be and is that of {} {}", manifest.pipeline, manifest.run);
-    let manifest = manifest.and_then(|manifest| if own(&manifest) { Ok(manifest) } else { Err(moved(&manifest)) });
+    let read = commit::read_manifest(&bytes).map_err(|error| error.to_string());
+    Ok(read.and_then(|manifest| if own(&manifest) { Ok(manifest) } else { Err(moved(&manifest)) }))
+}
+
+/// A point whose manifest was read already.
+pub(super) fn with_manifest(
+    store: &dyn ObjectStore,
+    (pipeline, run): (&PipelineName, &RunId),
+    beside: &Beside,
+    manifest: Result<Manifest, String>,
+) -> Result<Point, StoreError> {
+    let summary = PointSummary { key: manifest_key(pipeline, run), run: run.clone() };
     let found = commit::receipts_of(store, (pipeline, run), &beside.receipts)?;
     let unreadable = found.unreadable.into_iter().map(|(key, why)| format!("{key}: {why}")).collect();
     let marks = marks(store, pipeline, run, beside)?;
@@ -212,7 +237,8 @@ fn remains(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId, beside
         let detail = "it is there, and the store's listing leaves it out: nothing can be decided from such a listing".to_owned();
         return Err(StoreError::Lies { store: store.describe(), key, detail });
     }
-    Ok(Remains { run: run.clone(), marks: marks(store, pipeline, run, beside)?, beside: beside.keys.clone() })
+    let failure = beside.failed.iter().chain(&beside.ruled_out).map(|object| object.key.clone()).collect();
+    Ok(Remains { run: run.clone(), marks: marks(store, pipeline, run, beside)?, failure, beside: beside.keys.clone() })
 }
 
 fn marks(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId, beside: &Beside) -> Result<Marks, StoreError> {

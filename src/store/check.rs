@@ -101,8 +101,9 @@ pub fn check(store: &dyn ObjectStore, name: &RefName, pipeline: &PipelineName, d
     checked.flaws.extend(looked.into_iter().flatten());
     let shapes: BTreeSet<String> = wanted.iter().map(|(_, named)| shape(&named.key)).collect();
     checked.orphans = orphans(store, &listed, &shapes)?;
-    // What lies beside no manifest and will not be finished by a prune.
-    let stray = read.remains.iter().filter(|remains| remains.marks.tombstoned.is_none()).flat_map(|remains| &remains.beside);
+    // What lies beside no manifest, is no word of a failed run, and will not be finished by a prune.
+    let unfinished = read.remains.iter().filter(|remains| remains.marks.tombstoned.is_none());
+    let stray = unfinished.flat_map(|remains| remains.beside.iter().filter(|key| !remains.failure.contains(key)));
     checked.orphans.extend(stray.filter_map(|key| listed.get(key).cloned()));
     Ok(checked)
 }

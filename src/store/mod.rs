@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod check;
 pub mod claims;
 pub mod commit;
+pub mod failed;
 pub mod heal;
 pub mod key;
 pub mod kit;
@@ -21,6 +22,7 @@ pub mod missed;
 mod pool;
 mod probe;
 pub mod recall;
+pub mod recent;
 pub mod remains;
 pub mod removal;
 pub mod replica;
@@ -159,6 +161,14 @@ pub trait ObjectStore: Send + Sync {
 
     /// All objects whose key begins with this text, sorted by key. Unfinished uploads and temp files are not among them.
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;
+
+    /// The names of the folders right below a prefix that is empty or ends in a slash, sorted; folders in which nothing lies may be among
+    /// them. A store that can not tell them apart lists everything below.
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let below = |object: ObjectMeta| Some(object.key.strip_prefix(prefix)?.split_once('/')?.0.to_owned());
+        let names: std::collections::BTreeSet<String> = self.list(prefix)?.into_iter().filter_map(below).collect();
+        Ok(names.into_iter().collect())
+    }
 
     /// Removes an object. Removing what is not there succeeds.
     fn delete(&self, key: &str) -> Result<(), StoreError>;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli_run::{command, run};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "validate",
     "plan",
     "apply",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 21] = [
     "verify",
     "list",
     "show",
+    "status",
     "diff",
     "retention",
     "runs",

@@ -116,6 +116,7 @@ conformance![
     deleting_twice_succeeds,
     a_listing_is_sorted_and_complete_over_pages,
     a_listing_takes_any_prefix,
+    folders_are_those_right_below_a_prefix,
     keys_that_lead_elsewhere_are_refused,
     a_small_read_refuses_a_large_object,
     reach_and_probe_find_a_store_that_keeps_its_word,
@@ -316,6 +317,18 @@ fn a_listing_takes_any_prefix(store: &dyn ObjectStore) {
     assert_eq!(keys(store, "ab/"), ["ab/c", "ab/d/e"]);
     assert_eq!(keys(store, "ab/d"), ["ab/d/e"]);
     assert_eq!(keys(store, "x/y"), Vec::<String>::new());
+}
+
+fn folders_are_those_right_below_a_prefix(store: &dyn ObjectStore) {
+    assert_eq!(store.folders("주문/").unwrap(), Vec::<String>::new());
+    for key in ["주문/2026-10/a/b", "주문/2026-11/a", "주문/kit/a", "주문/파일", "주문-야간/x/y", "위"] {
+        store.put_bytes(key, b"x", &PutOptions::default()).unwrap();
+    }
+    assert_eq!(store.folders("주문/").unwrap(), ["2026-10", "2026-11", "kit"]);
+    assert_eq!(store.folders("주문/2026-10/").unwrap(), ["a"]);
+    assert!(store.folders("주문/2026-11/").unwrap().is_empty());
+    let top = store.folders("").unwrap();
+    assert!(top.contains(&"주문".to_owned()) && top.contains(&"주문-야간".to_owned()), "{top:?}");
 }
 
 fn keys_that_lead_elsewhere_are_refused(store: &dyn ObjectStore) {

@@ -25,7 +25,7 @@ pub(crate) fn ago(hours: i64) -> Timestamp {
 }
 
 pub(crate) fn run(hours: i64) -> RunId {
-    RunId::starting(ago(hours), [1, 2, u8::try_from(hours % 256).unwrap()])
+    RunId::starting(ago(hours), [1, 2, u8::try_from(hours.rem_euclid(256)).unwrap()])
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

@@ -220,6 +220,16 @@ pub fn read(store: &dyn ObjectStore, group: &PipelineName) -> Result<Option<(Rec
     Ok(Some((record, tag)))
 }
 
+/// Reads a lease that is held, with when it was last renewed by the store's clock; `None` when nobody holds it.
+///
+/// # Errors
+/// As [`read`].
+pub fn held(store: &dyn ObjectStore, group: &PipelineName) -> Result<Option<(Record, Timestamp)>, LeaseError> {
+    let Some((record, _)) = read(store, group)?.filter(|(record, _)| record.state == State::Held) else { return Ok(None) };
+    // One that was removed in between is held by nobody.
+    Ok(store.head(&lease_key(group))?.map(|found| (record, found.modified)))
+}
+
 impl Record {
     fn first(holder: &Holder, ttl: Duration) -> Self {
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
@@ -236,7 +246,8 @@ impl Record {
         self.state == State::Held && self.holder == *holder
     }
 
-    const fn ttl(&self) -> Duration {
+    /// How long it holds without being renewed.
+    pub const fn ttl(&self) -> Duration {
         Duration::from_millis(self.ttl_ms)
     }
 

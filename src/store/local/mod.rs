@@ -222,6 +222,14 @@ impl ObjectStore for LocalStore {
         Ok(found)
     }
 
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        key::check_prefix(prefix)?;
+        match folder::open(&self.root, &Parents::of(prefix).folders).and_then(|folder| walk::folders(&folder)) {
+            Err(Errno::NOENT) => Ok(Vec::new()),
+            found => found.map_err(|error| self.refused(format!("listing the folders of {prefix}"), error)),
+        }
+    }
+
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         let Some((folder, name)) = self.parent(key)? else { return Ok(()) };
         match rustix::fs::unlinkat(&folder, name, AtFlags::empty()) {

@@ -34,6 +34,24 @@ pub(super) fn files(folder: &OwnedFd, above: &str, prefix: &str, visit: Visit<'_
     Ok(())
 }
 
+/// The names of the folders right in a folder, sorted. Names that are not UTF-8 are passed over.
+pub(super) fn folders(folder: &OwnedFd) -> Result<Vec<String>, Errno> {
+    let mut found = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        let is_folder = || match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(false),
+            stat => stat.map(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory),
+        };
+        if !matches!(name, "." | "..") && is_folder()? {
+            found.push(name.to_owned());
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
 fn file_or_folder(folder: &OwnedFd, name: &str, path: &str, prefix: &str, visit: Visit<'_>) -> Result<(), Errno> {
     let stat = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => return Ok(()),

@@ -44,6 +44,27 @@ pub(super) fn objects(store: &S3Store, prefix: &str) -> Result<Vec<ObjectMeta>, 
     Ok(found)
 }
 
+/// The folders right below a prefix, as the server groups keys by their next slash.
+pub(super) fn folders(store: &S3Store, prefix: &str) -> Result<Vec<String>, StoreError> {
+    key::check_prefix(prefix)?;
+    let (mut found, mut next) = (Vec::new(), None);
+    loop {
+        let request = store.client.list_objects_v2().bucket(&store.spec.bucket).prefix(store.with_prefix(prefix)).delimiter("/");
+        let page = store.handle.block_on(request.set_continuation_token(next.take()).send());
+        let page = page.map_err(|error| store.refused(format!("listing the folders of {prefix}"), &Failure::from(error)))?;
+        let names = page.common_prefixes().iter().filter_map(|common| store.relative(common.prefix()?)?.strip_prefix(prefix));
+        found.extend(names.map(|name| name.trim_end_matches('/').to_owned()));
+        match (page.is_truncated() == Some(true), page.next_continuation_token()) {
+            (true, Some(token)) => next = Some(token.to_owned()),
+            (true, None) => return Err(store.lies(prefix, "its listing ends in the middle, without saying how it goes on")),
+            (false, _) => break,
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
 struct Unfinished {
     full: String,
     id: String,

@@ -183,6 +183,10 @@ impl ObjectStore for S3Store {
         list::objects(self, prefix)
     }
 
+    fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        list::folders(self, prefix)
+    }
+
     fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.delete_version(key, None)
     }

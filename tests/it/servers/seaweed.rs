@@ -25,7 +25,7 @@ pub(crate) const SECRET_KEY: &str = "tester-secret-key";
 pub(crate) struct S3Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl S3Server {
@@ -38,6 +38,11 @@ impl S3Server {
     /// Starts `rclone serve s3` over a folder with the bucket [`BUCKET`].
     pub(crate) fn rclone() -> Self {
         (0..5).find_map(|_| start_rclone()).expect("rclone did not start five times in a row")
+    }
+
+    /// The folder in which rclone keeps a bucket's objects as files.
+    pub(crate) fn bucket(&self) -> PathBuf {
+        self.folder.path().join(BUCKET)
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -124,7 +129,7 @@ fn command(tool: &str) -> Command {
 fn start(mut command: Command, port: u16, folder: TempDir) -> S3Server {
     let log = std::fs::File::create(folder.path().join("log")).unwrap();
     let child = command.stderr(log).spawn().expect("setpriv (Debian: util-linux) and the server must start");
-    S3Server { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), _folder: folder }
+    S3Server { child, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), folder }
 }
 
 /// Whether the server writes and deletes: its bucket is made after its port is open, and the locks behind create-only writes settle
