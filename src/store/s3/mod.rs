@@ -6,6 +6,7 @@
 mod attributes;
 mod conditional;
 mod connect;
+mod entire;
 mod failure;
 mod get;
 mod list;
