@@ -8,6 +8,7 @@ mod apply_lease;
 mod apply_list;
 mod apply_prune;
 mod apply_prune_crash;
+mod apply_prune_lock;
 mod apply_record;
 mod apply_runbook;
 mod apply_secrets;
