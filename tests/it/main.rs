@@ -1,6 +1,7 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod apply_canaries;
+mod apply_clock_skew;
 mod apply_diff;
 mod apply_doctor;
 mod apply_faults;
