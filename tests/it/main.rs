@@ -84,6 +84,7 @@ mod store_local;
 mod store_s3;
 mod store_s3_faults;
 mod store_shelf;
+mod storm_two_hosts;
 mod stream_age;
 mod stream_child;
 mod stream_codec;
