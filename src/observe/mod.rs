@@ -12,19 +12,21 @@ pub use standing::standing;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::{Pipeline, Step, ancestors, source_of};
-use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble};
+use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble, unwanted};
 use crate::postgres::target::TargetFacts;
 use crate::postgres::{ConnectionSpec, Installed};
 use crate::secret::{Presence, SecretRef, Secrets};
 use crate::step::{FileFacts, Params, PointRef, StepError, look_at_file};
+use crate::store::manifest::manifest_key;
 use crate::store::missed::Missed;
 use crate::store::recall::{Recalled, recall};
-use crate::store::{self, StoreError, StoreSpec, catalog};
+use crate::store::{self, ObjectStore, StoreError, StoreSpec, catalog, locked};
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, Default)]
@@ -107,9 +109,13 @@ fn catalogs(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<RefName, Reach<Cat
     let mut found = BTreeMap::new();
     for name in prunes.flatten() {
         let Some(spec) = pipeline.stores.get(name).filter(|_| !found.contains_key(name)) else { continue };
-        let read = store::open(spec, handle).and_then(|store| catalog::read(&*store, &pipeline.name));
-        let facts = read.map(|read| CatalogFacts::of(&read, name)).map_err(StepError::from);
-        found.insert(name.clone(), facts.map_or_else(|error| failed(&error), Reach::Reached));
+        let look = || -> Result<CatalogFacts, StoreError> {
+            let store = store::open(spec, handle)?;
+            let mut facts = CatalogFacts::of(&catalog::read(&*store, &pipeline.name)?, name);
+            locks(pipeline, (name, &*store), &mut facts)?;
+            Ok(facts)
+        };
+        found.insert(name.clone(), look().map_or_else(|error| failed(&StepError::from(error)), Reach::Reached));
     }
     found
 }
@@ -127,6 +133,18 @@ fn missed(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<StepId, Reach<Missed
         Some((step.id.clone(), found.map_or_else(|error| failed(&error.into()), Reach::Reached)))
     };
     pipeline.steps.iter().filter_map(look).collect()
+}
+
+/// Fills in until when the store itself keeps the points that would else go. The others need no question: they stay in any case.
+fn locks(pipeline: &Pipeline, (name, store): (&RefName, &dyn ObjectStore), facts: &mut CatalogFacts) -> Result<(), StoreError> {
+    let going = unwanted(pipeline, name, facts, Timestamp::now());
+    let mut going: Vec<_> = facts.points.iter_mut().filter(|point| going.contains(&point.facts.run)).collect();
+    let keys =
+        going.iter().map(|point| [&point.objects[..], &[manifest_key(&pipeline.name, &point.facts.run)]].concat()).collect::<Vec<_>>();
+    for (point, until) in going.iter_mut().zip(locked::each(store, &keys)?) {
+        point.facts.locked_until = until;
+    }
+    Ok(())
 }
 
 /// The dumps that this program did not make, as their first bytes tell.

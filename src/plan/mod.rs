@@ -35,6 +35,7 @@ use crate::template::Bindings;
 pub use catalog::{CatalogFacts, PointSeen, RemainsSeen};
 pub use lower::COMMIT;
 pub use observed::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, ToolFacts, Trouble};
+pub use pruning::unwanted;
 pub use readiness::{Line, Standing, readiness};
 pub use resume::{NotResumed, Past, resume};
 

@@ -2,6 +2,8 @@
 //!
 //! The new point that this very run makes is not among them, so that one more stays until the next run. Nothing is looked at here.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,11 +11,11 @@ use super::catalog::{CatalogFacts, PointSeen, RemainsSeen};
 use super::lower::{Lower, Lowered, node, staged};
 use super::{Action, COMMIT, Finding, Node, Reach};
 use crate::diagnostic::{Class, Failure, Severity};
-use crate::ids::{NodeId, RefName, StepId};
-use crate::pipeline::Step;
-use crate::retention::{self, Catalog, Decision, Policy, Reason, decide};
-use crate::step::prune::{Act, PruneStore, PruneWork};
-use crate::step::{Edge, Effect, Prune, Work};
+use crate::ids::{NodeId, RefName, RunId, StepId};
+use crate::pipeline::{Pipeline, Step};
+use crate::retention::{self, Catalog, Decision, Policy, Reason, Verdict, decide};
+use crate::step::prune::{Act, Locked, PruneStore, PruneWork};
+use crate::step::{Edge, Effect, Params, Prune, Work};
 use crate::words::count;
 
 /// How long a failed run is remembered.
@@ -47,7 +49,7 @@ impl Lower<'_> {
 
     fn in_store(&self, name: &RefName, policy: &Policy) -> Option<PruneStore> {
         let empty =
-            PruneStore { store: name.clone(), acts: Vec::new(), forget: Vec::new(), halts: Vec::new(), unread: None, kept: 0, waiting: 0 };
+            PruneStore { store: name.clone(), acts: Vec::new(), forget: Vec::new(), halts: Vec::new(), unread: None, kept: 0, locked: Vec::new(), waiting: 0 };
         match (self.observed.catalogs.get(name)?, self.now) {
             (Reach::Failed { message, class }, _) => {
                 let hint = Some("nothing is deleted while the whole catalog can not be read".to_owned());
@@ -59,16 +61,14 @@ impl Lower<'_> {
     }
 
     fn decided(&self, store: PruneStore, facts: &CatalogFacts, policy: &Policy, now: Timestamp) -> PruneStore {
-        let points = facts.points.iter().map(|point| point.facts.clone()).collect();
-        let catalog = Catalog { points, rpo: self.pipeline.objectives.rpo, last_run_failed: facts.last_run_failed };
-        let zone = self.pipeline.schedule.as_ref().and_then(|schedule| TimeZone::get(&schedule.timezone).ok()).unwrap_or(TimeZone::UTC);
-        let verdict = decide(&catalog, policy, now, &zone);
+        let verdict = verdict(self.pipeline, facts, policy, now);
         let (kept, waiting) = (verdict.count(retention::Action::Keep), verdict.count(retention::Action::Wait));
         let by_run: std::collections::BTreeMap<_, _> = facts.points.iter().map(|point| (&point.facts.run, point)).collect();
         let begun = facts.remains.iter().filter(|remains| policy.stays_until(remains.tombstoned.min(now)) < now).map(finish);
         let acts = verdict.decisions.iter().filter_map(|decision| act(decision, by_run.get(&decision.run)?));
+        let locked = verdict.decisions.iter().filter_map(locked).collect();
         let forget = if verdict.halts.is_empty() { forgotten(facts, now) } else { Vec::new() };
-        PruneStore { acts: begun.chain(acts).collect(), forget, halts: verdict.halts, kept, waiting, ..store }
+        PruneStore { acts: begun.chain(acts).collect(), forget, halts: verdict.halts, kept, locked, waiting, ..store }
     }
 
     /// Whether what this pipeline stores waits for a step: then that step can not wait for it.
@@ -102,6 +102,22 @@ fn forgotten(facts: &CatalogFacts, now: Timestamp) -> Vec<String> {
     facts.failures.iter().filter(|failure| old(&failure.run)).flat_map(|failure| failure.keys.clone()).collect()
 }
 
+fn verdict(pipeline: &Pipeline, facts: &CatalogFacts, policy: &Policy, now: Timestamp) -> Verdict {
+    let points = facts.points.iter().map(|point| point.facts.clone()).collect();
+    let catalog = Catalog { points, rpo: pipeline.objectives.rpo, last_run_failed: facts.last_run_failed };
+    let zone = pipeline.schedule.as_ref().and_then(|schedule| TimeZone::get(&schedule.timezone).ok()).unwrap_or(TimeZone::UTC);
+    decide(&catalog, policy, now, &zone)
+}
+
+/// The points in a store that nothing keeps, as far as these facts tell, by the rules of some `prune` of the pipeline: those about whose
+/// locks the store is worth asking.
+pub fn unwanted(pipeline: &Pipeline, store: &RefName, facts: &CatalogFacts, now: Timestamp) -> BTreeSet<RunId> {
+    let prunes = pipeline.steps.iter().filter_map(|step| if let Params::Prune(prune) = &step.params { Some(prune) } else { None });
+    let decisions =
+        prunes.filter(|prune| prune.all().contains(&store)).flat_map(|prune| verdict(pipeline, facts, &prune.policy, now).decisions);
+    decisions.filter(|decision| decision.reasons.contains(&Reason::Unwanted)).map(|decision| decision.run).collect()
+}
+
 /// What is done to a point; nothing where it stays as it is.
 fn act(decision: &Decision, point: &PointSeen) -> Option<Act> {
     if matches!(decision.action, retention::Action::Keep | retention::Action::Wait) {
@@ -115,6 +131,12 @@ fn act(decision: &Decision, point: &PointSeen) -> Option<Act> {
         seen: point.beside.clone(),
         half: false,
     })
+}
+
+/// A point that would go, were it not locked: only about those was the store asked.
+fn locked(decision: &Decision) -> Option<Locked> {
+    let until = decision.reasons.iter().find_map(|reason| if let Reason::Locked { until } = reason { Some(*until) } else { None });
+    until.map(|until| Locked { run: decision.run.clone(), until })
 }
 
 /// The rest of a deletion that was begun: there is no restore point any more that could be kept.
@@ -145,8 +167,12 @@ fn of_store(store: &PruneStore) -> String {
         (number > 0).then(|| format!("{number} {word}"))
     };
     let waiting = (store.waiting > 0).then(|| format!("{} wait for the end of their grace", store.waiting));
+    let locked = store.locked.iter().map(|locked| locked.until).max();
+    let latest = if store.locked.len() > 1 { " at the latest" } else { "" };
+    let locked = locked.map(|until| format!("{} of them only by {}{latest}", store.locked.len(), Reason::Locked { until }));
     let words = [
         Some(format!("{} kept", count(store.kept, "point"))),
+        locked,
         number(retention::Action::Undelete, "wanted again"),
         number(retention::Action::Tombstone, "to mark"),
         number(retention::Action::Delete, "to delete"),

@@ -37,7 +37,7 @@ pub struct PointFacts {
     /// The pin on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pin>,
-    /// Until when the store itself refuses to delete it (object lock).
+    /// Until when the store itself keeps it, whoever deletes it (object lock); asked only about points that nothing else keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<Timestamp>,
     /// When its tombstone was written, if it has one.

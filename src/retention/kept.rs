@@ -85,18 +85,27 @@ impl Kept<'_> {
         }
     }
 
-    /// What stays though no rule keeps it: the newest point, the newest proven one, and the newest that were restored.
+    /// What stays though no rule keeps it: the newest point, the newest proven one, and the newest that were restored. Of points closer
+    /// together than clocks may differ, each may be the newest.
     fn guards(&mut self, policy: &Policy) {
         let level = |place: &usize| self.points[*place].level;
-        let newest = self.usable.first().map(|place| (*place, Reason::Newest));
-        let proven = self.usable.iter().find(|place| level(place) >= Some(Level::Proven)).map(|place| (*place, Reason::NewestProven));
+        let newest = self.newest(self.usable.iter().copied(), policy.clock_skew).map(|place| (place, Reason::Newest));
+        let proven = self.usable.iter().copied().filter(|place| level(place) >= Some(Level::Proven));
+        let proven = self.newest(proven, policy.clock_skew).map(|place| (place, Reason::NewestProven));
         let verified = self.usable.iter().copied().filter(|place| level(place) >= Some(Level::Restored));
         let verified = (1..=policy.min_verified).zip(verified);
         let verified = verified.map(|(number, place)| (place, Reason::Verified { number, of: policy.min_verified }));
-        let guarded: Vec<(usize, Reason)> = newest.into_iter().chain(proven).chain(verified).collect();
+        let guarded: Vec<(usize, Reason)> = newest.chain(proven).chain(verified).collect();
         for (place, reason) in guarded {
             self.reasons[place].push(reason);
         }
+    }
+
+    /// The newest of these points, and those that may be as new: by clocks that differ, nobody can tell which of them was taken last.
+    fn newest(&self, places: impl Iterator<Item = usize>, skew: Duration) -> impl Iterator<Item = usize> {
+        let mut places = places.peekable();
+        let newest = places.peek().map(|place| self.points[*place].taken);
+        places.take_while(move |place| newest.is_some_and(|newest| later(self.points[*place].taken, skew) >= newest))
     }
 
     /// What protects a point by itself. A pin or lock holds longer by the clocks' difference, for the host that set it may be slower.

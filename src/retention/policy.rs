@@ -26,7 +26,8 @@ pub struct Policy {
     /// How long a point stays after it was marked for deletion; `runner undelete` takes the mark away until then. 24 hours unless given.
     #[serde(default = "day")]
     pub grace: Duration,
-    /// How much the clocks of the hosts that share the store may differ; the grace is longer by it. 30 minutes unless given.
+    /// How much the clocks of the hosts that share the store may differ: the grace and pins are longer by it, and points closer together
+    /// than it count as equally new. 30 minutes unless given.
     #[serde(default = "half_hour")]
     pub clock_skew: Duration,
 }

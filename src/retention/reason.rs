@@ -185,6 +185,7 @@ impl fmt::Display for Reason {
             Self::NewestProven => f.write_str("newest proven point"),
             Self::Verified { number, of } => write!(f, "verified {number} of {of}"),
             Self::Pinned { until, why } => write!(f, "pinned until {}: {why}", minute(*until)),
+            Self::Locked { until } if *until == Timestamp::MAX => f.write_str("object lock without an end (legal hold)"),
             Self::Locked { until } => write!(f, "object lock until {}", minute(*until)),
             Self::NeededBy { run } => write!(f, "needed by {run}"),
             Self::Unreadable => f.write_str("its manifest can not be read: it counts for no rule, and is never deleted"),

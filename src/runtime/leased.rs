@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::store::lease::Held;
 use crate::store::{Expect, ObjectMeta, ObjectStore, ProbeReport, PutOptions, StoreError, Stored, Tag};
 use crate::stream::{Cancel, Stream};
@@ -86,6 +88,10 @@ impl ObjectStore for Leased {
 
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
         self.inner.head(key)
+    }
+
+    fn locked_until(&self, key: &str) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.locked_until(key)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {

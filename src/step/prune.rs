@@ -89,8 +89,20 @@ pub struct PruneStore {
     pub unread: Option<Failure>,
     /// Points that stay.
     pub kept: usize,
+    /// Those among them that would go, were they not under object lock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locked: Vec<Locked>,
     /// Points that wait for the end of their grace.
     pub waiting: usize,
+}
+
+/// A restore point that stays because the store keeps it itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locked {
+    /// The point.
+    pub run: RunId,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// What is done to one restore point.

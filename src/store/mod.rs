@@ -16,6 +16,7 @@ pub mod key;
 pub mod kit;
 pub mod lease;
 pub mod local;
+pub mod locked;
 pub mod manifest;
 pub mod mark;
 pub mod missed;
@@ -158,6 +159,12 @@ pub trait ObjectStore: Send + Sync {
 
     /// What the store says of an object; `None` when it is not there.
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError>;
+
+    /// Until when the store itself keeps an object, whoever deletes it ([`jiff::Timestamp::MAX`]: without an end). `None` for one that is not
+    /// locked or not there, and where the store has no locks or does not tell of them.
+    fn locked_until(&self, _key: &str) -> Result<Option<jiff::Timestamp>, StoreError> {
+        Ok(None)
+    }
 
     /// All objects whose key begins with this text, sorted by key. Unfinished uploads and temp files are not among them.
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError>;

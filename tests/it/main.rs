@@ -1,6 +1,7 @@
 //! Every integration test is in this one binary; each server a test needs is started by the test itself.
 
 mod apply_canaries;
+mod apply_clock_skew;
 mod apply_copy;
 mod apply_crash;
 mod apply_diff;
@@ -10,11 +11,13 @@ mod apply_lease;
 mod apply_list;
 mod apply_prune;
 mod apply_prune_crash;
+mod apply_prune_lock;
 mod apply_record;
 mod apply_runbook;
 mod apply_secrets;
 mod apply_show;
 mod apply_stops;
+mod apply_store_faults;
 mod apply_support;
 mod archive_custom;
 mod archive_live;
@@ -85,11 +88,13 @@ mod store_catalog;
 mod store_commit;
 mod store_conformance;
 mod store_lease;
+mod store_lists;
 mod store_local;
 mod store_replica;
 mod store_s3;
 mod store_s3_faults;
 mod store_shelf;
+mod storm_two_hosts;
 mod stream_age;
 mod stream_child;
 mod stream_codec;

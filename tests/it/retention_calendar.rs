@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can not read its own times fails")]
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use runner::ids::RunId;
-use runner::retention::{Catalog, PointFacts, Policy, Reason, decide};
+use runner::retention::{Catalog, PointFacts, Policy, Reason, Rule, decide};
 use runner::store::manifest::Level;
 
 fn point(taken: &str) -> PointFacts {
@@ -120,4 +125,65 @@ fn only_days_that_have_a_point_are_counted() {
     let verdict = decide(&catalog, &Policy::keeping("daily=3".parse().unwrap()), "2026-03-02T12:00Z".parse().unwrap(), &TimeZone::UTC);
     let said: Vec<String> = verdict.decisions.iter().map(|decision| decision.reasons[0].to_string()).collect();
     assert_eq!(said, ["daily 1 of 3: 2026-03-02", "daily 2 of 3: 2026-03-01", "daily 3 of 3: 2026-01-20", "no rule keeps it"]);
+}
+
+/// Moments at which some clock or calendar does something unusual.
+const EDGES: [&str; 9] = [
+    "2026-03-08T07:00Z",
+    "2026-11-01T06:00Z",
+    "2026-03-29T01:00Z",
+    "2026-10-25T01:00Z",
+    "2028-02-29T12:00Z",
+    "2100-03-01T00:00Z",
+    "2026-12-31T15:00Z",
+    "2027-01-03T15:00Z",
+    "2028-12-31T23:00Z",
+];
+
+/// The period of a moment as a number, from its offset to UTC alone: days are counted since 1970-01-01, a Thursday, and the calendar is
+/// that of the Roman year which begins in March, whose leap day is its last.
+fn period_of(rule: Rule, taken: Timestamp, zone: &TimeZone) -> (i64, i64) {
+    let offset = i64::from(zone.to_offset(taken).seconds());
+    let local = taken.as_second() + offset;
+    let day = local.div_euclid(86_400);
+    let march = day + 719_468;
+    let (era, in_era) = (march.div_euclid(146_097), march.rem_euclid(146_097));
+    let year = (in_era - in_era / 1460 + in_era / 36_524 - in_era / 146_096) / 365;
+    let in_year = in_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * in_year + 2) / 153;
+    let months = (era * 400 + year) * 12 + month + 2;
+    match rule {
+        Rule::Hourly => (local.div_euclid(3600), offset),
+        Rule::Weekly => ((day + 3).div_euclid(7), 0),
+        Rule::Monthly => (months, 0),
+        Rule::Yearly => (months.div_euclid(12), 0),
+        _ => (day, 0),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_rule_keeps_the_newest_of_its_periods_where_clocks_change_and_days_are_added(
+        edge in select(EDGES.to_vec()),
+        rule in select(vec![Rule::Hourly, Rule::Daily, Rule::Weekly, Rule::Monthly, Rule::Yearly]),
+        zone in select(vec!["Asia/Seoul", "Europe/Berlin", "America/New_York"]),
+        most in 1..12_u32,
+        minutes in prop_oneof![vec(-200..200_i64, 1..40), vec(-6000..6000_i64, 1..40)],
+    ) {
+        let (edge, zone): (Timestamp, _) = (edge.parse().unwrap(), TimeZone::get(zone).unwrap());
+        let minutes: BTreeSet<i64> = minutes.into_iter().collect();
+        let times: Vec<Timestamp> = minutes.into_iter().rev().map(|minute| edge + jiff::SignedDuration::from_mins(minute)).collect();
+        let catalog = Catalog { points: times.iter().map(|time| point(&time.to_string())).collect(), ..Catalog::default() };
+        let verdict = decide(&catalog, &Policy::keeping(format!("{rule}={most}").parse().unwrap()), times[0], &zone);
+        let (mut periods, mut expected) = (BTreeSet::new(), Vec::new());
+        for time in &times {
+            if periods.len() < most as usize && periods.insert(period_of(rule, *time, &zone)) {
+                expected.push(RunId::starting(*time, [0; 3]));
+            }
+        }
+        let kept = verdict.decisions.iter().filter(|decision| decision.reasons.iter().any(|reason| matches!(reason, Reason::Slot { .. })));
+        prop_assert_eq!(kept.map(|decision| decision.run.clone()).collect::<Vec<_>>(), expected);
+    }
 }

@@ -68,6 +68,11 @@ impl Failure {
         self.status == Some(412) || matches!(self.code.as_str(), "PreconditionFailed" | "ConditionalRequestConflict")
     }
 
+    /// The server answered well, and what it answered did not come whole.
+    pub(super) fn is_cut(&self) -> bool {
+        self.code.is_empty() && self.status.is_some_and(|status| matches!(status, 200..=299))
+    }
+
     /// The server refused the request itself, so it certainly did nothing; anything else may have been done.
     pub(super) fn is_final(&self) -> bool {
         let clear = self.status.is_some_and(|status| matches!(status, 400..=499) && !matches!(status, 404 | 408 | 409));

@@ -6,9 +6,11 @@
 mod attributes;
 mod conditional;
 mod connect;
+mod entire;
 mod failure;
 mod get;
 mod list;
+mod lock;
 mod multipart;
 mod parts;
 mod put;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::SharedCredentialsProvider;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -177,6 +180,10 @@ impl ObjectStore for S3Store {
 
     fn head(&self, key: &str) -> Result<Option<ObjectMeta>, StoreError> {
         self.look(key, &Cancel::new())
+    }
+
+    fn locked_until(&self, key: &str) -> Result<Option<Timestamp>, StoreError> {
+        lock::until(self, key)
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {

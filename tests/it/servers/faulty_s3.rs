@@ -26,6 +26,12 @@ pub(crate) enum Fault {
     Damage,
     /// The answer never comes.
     Hang,
+    /// The request is passed on after so many milliseconds.
+    Slow(u64),
+    /// Nothing is passed on; the answer is 200 with this body.
+    Say(&'static str),
+    /// The request is passed on; of the objects that its answer lists, those whose key holds this text are left out.
+    LeaveOut(&'static str),
     /// The request is passed on, and the answer's header of this name is replaced.
     Rewrite(&'static str, &'static str),
 }
@@ -148,6 +154,11 @@ fn serve(client: &TcpStream, server: SocketAddr, rules: &[Rule], stop: &AtomicBo
         Some(Fault::CutRequest(_)) => client.shutdown(Shutdown::Both),
         Some(Fault::Answer(status, code)) => answer(client, status, code),
         Some(Fault::ErrorInside) => answer(client, 200, "InternalError"),
+        Some(Fault::Say(body)) => say(client, 200, body),
+        Some(Fault::Slow(pause)) => {
+            std::thread::sleep(Duration::from_millis(pause));
+            pass_on(client, server, &head, body, None)
+        }
         Some(Fault::Hang) => {
             while !stop.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(20));
@@ -163,13 +174,30 @@ fn applies(rule: &Rule, line: &str) -> bool {
     suits && rule.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
-fn answer(mut client: &TcpStream, status: u16, code: &str) -> std::io::Result<()> {
-    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>made by the test</Message></Error>");
+fn answer(client: &TcpStream, status: u16, code: &str) -> std::io::Result<()> {
+    say(client, status, &format!("<Error><Code>{code}</Code><Message>made by the test</Message></Error>"))
+}
+
+fn say(mut client: &TcpStream, status: u16, body: &str) -> std::io::Result<()> {
+    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{body}");
     write!(
         client,
         "HTTP/1.1 {status} x\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
+}
+
+/// A listing without the objects whose key holds a text.
+fn without(listing: &str, text: &str) -> String {
+    let mut kept = String::new();
+    for (place, part) in listing.split("<Contents>").enumerate() {
+        let (object, rest) = if place == 0 { ("", part) } else { part.split_once("</Contents>").unwrap() };
+        if place > 0 && !object.contains(text) {
+            kept = kept + "<Contents>" + object + "</Contents>";
+        }
+        kept += rest;
+    }
+    kept
 }
 
 fn flip(bytes: &mut [u8]) {
@@ -199,6 +227,11 @@ fn pass_on(mut client: &TcpStream, server: SocketAddr, head: &Head, mut body: Ve
         Some(Fault::LoseAnswer) => return client.shutdown(Shutdown::Both),
         Some(Fault::Damage) if body.is_empty() => flip(&mut content),
         Some(Fault::CutAnswer(bytes)) => content.truncate(*bytes),
+        Some(Fault::LeaveOut(text)) => {
+            content = without(&String::from_utf8_lossy(&content), text).into_bytes();
+            answered.headers.retain(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
+            answered.headers.push(format!("Content-Length: {}", content.len()));
+        }
         Some(Fault::Rewrite(name, value)) => {
             answered.headers.retain(|line| !line.to_ascii_lowercase().starts_with(&format!("{name}:")));
             answered.headers.push(format!("{name}: {value}"));
