@@ -86,8 +86,8 @@ pub(super) enum Command {
     --after '[\"systemctl\",\"start\",\"orders\"]'
 
 Shows what it will do first, each line that takes something away with `!`, and
-asks. --before runs just before the swap, which takes a moment; with --drop-old
-before the safety dump, which is then all that is left of what was there.")]
+asks. --before runs just before the swap, which takes a moment; with --drop-old,
+--tables and --rows before the safety dump and the change.")]
     Restore(Box<RestoreArgs>),
     /// Prove a restore point that there is: restore it into a scratch server and compare
     #[command(after_help = "Examples:
@@ -387,7 +387,7 @@ pub(super) struct RestoreArgs {
     /// How what is restored is compared with what was dumped, before the database gets its name
     #[arg(long, value_parser = word::<Prove>(PROVE), default_value = "full")]
     pub(super) prove: Prove,
-    /// A program that runs just before the database gets its name, as a JSON array; may be given several times
+    /// A program that runs just before the database gets its name or its rows, as a JSON array; may be given several times
     #[arg(long, value_name = "ARGV_JSON", value_parser = argv)]
     pub(super) before: Vec<Argv>,
     /// A program that runs once the database is there, and in any case where one of --before has run

@@ -30,6 +30,12 @@ impl Lower<'_> {
         let mut before = vec![(prove.id.clone(), Edge::OnProduct)];
         let mut nodes = vec![Lowered { after: Vec::new(), needs: Some(needs), node: load }];
         nodes.push(Lowered::part(prove, vec![(nodes[0].node.id.clone(), Edge::OnProduct)]));
+        // What stops applications stops them for the safety dump and the change, and only once it is known what there is to bring.
+        for hook in parts.before() {
+            let after = before.clone();
+            before.push((hook.node.id.clone(), Edge::OnProduct));
+            nodes.push(Lowered { after, needs: Some(Vec::new()), ..hook });
+        }
         for mut lowered in self.safety(parts) {
             // Only once the restore point is proven is there anything to be safe from.
             lowered.needs = Some(Vec::new());
@@ -46,7 +52,9 @@ impl Lower<'_> {
         finish.when = When::Always;
         "always: nothing scratch may stay behind".clone_into(&mut finish.reason);
         let all = nodes.iter().map(|lowered| (lowered.node.id.clone(), Edge::Always)).collect();
+        let changed = nodes.last().map(|lowered| lowered.node.id.clone());
         nodes.push(Lowered::part(finish, all));
+        nodes.extend(changed.into_iter().flat_map(|changed| parts.after(&changed, work)));
         nodes
     }
 }

@@ -230,7 +230,7 @@ impl Parts<'_> {
     }
 
     /// The programs that run before anything is taken away, one after the other.
-    fn before(&self) -> Vec<Lowered> {
+    pub(super) fn before(&self) -> Vec<Lowered> {
         let mut nodes: Vec<Lowered> = Vec::new();
         for (index, command) in self.restore.hooks(&self.restore.before).enumerate() {
             let words = command.words();
@@ -243,20 +243,23 @@ impl Parts<'_> {
         nodes
     }
 
-    /// The programs that run once the database has its name, and also where it could not get it, if others ran before.
-    fn after(&self, swap: &NodeId, work: impl Fn(RestorePart) -> RestoreWork) -> Vec<Lowered> {
+    /// The programs that run once the database has its name or its rows, and also where that came to nothing, if others ran before.
+    pub(super) fn after(&self, swap: &NodeId, work: impl Fn(RestorePart) -> RestoreWork) -> Vec<Lowered> {
         let mut nodes: Vec<Lowered> = Vec::new();
         for (index, command) in self.restore.hooks(&self.restore.after).enumerate() {
             let effect = Effect::Restore(Box::new(work(RestorePart::After(index))));
             let effect = Work::Effect(Staged { step: self.last.id.clone(), part: effect });
-            let reason =
-                if self.restore.before.is_empty() { "the database is there" } else { "always: what was stopped is to be started again" };
+            let reason = if self.restore.before.is_empty() { self.done_words() } else { "always: what was stopped is to be started again" };
             let mut made = self.hook(&format!("after-{}", index + 1), effect, &command.words(), reason);
             made.when = When::Always;
             let before = nodes.last().map_or(swap, |lowered| &lowered.node.id).clone();
             nodes.push(Lowered::part(made, vec![(before, Edge::Always)]));
         }
         nodes
+    }
+
+    const fn done_words(&self) -> &'static str {
+        if self.restore.by_scratch() { "the database is changed" } else { "the database is there" }
     }
 
     /// A program is run once: nobody but its author knows what it does a second time.

@@ -15,7 +15,7 @@ use crate::ids::NodeId;
 use crate::postgres::quote::identifier;
 use crate::postgres::target::{Target, derived};
 use crate::postgres::{Client, ConnInfo, Facts};
-use crate::runtime::{Landed, NodeRecord};
+use crate::runtime::{Landed, Ledger, NodeRecord};
 use crate::store::manifest::Level;
 use crate::words::count;
 
@@ -170,9 +170,10 @@ impl RestoreWork {
 impl RestoreWork {
     /// Runs a program once the database is there, or where others ran before it should have been.
     fn after(&self, index: usize, cx: &Cx<'_>) -> Result<(), StepError> {
-        let due = if self.with.before.is_empty() { cx.runtime.ledger(|ledger| ledger.landed.is_some()) } else { has_begun(cx) };
+        let done = |ledger: &mut Ledger| ledger.landed.is_some() || ledger.brought.as_ref().is_some_and(|brought| brought.done);
+        let due = if self.with.before.is_empty() { cx.runtime.ledger(done) } else { has_begun(cx) };
         if !due {
-            cx.reports.note("not needed: nothing was stopped, and no database was made");
+            cx.reports.note("not needed: nothing was stopped, and no database was made or changed");
             return Ok(());
         }
         self.with.hooks(&self.with.after).nth(index).map_or(Ok(()), |command| command.perform(cx))

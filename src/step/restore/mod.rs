@@ -71,11 +71,11 @@ pub struct Restore {
     #[serde(default)]
     pub prove: Prove,
     /// Programs that run just before the database gets its name, each a list of program and arguments: what stops the applications. With
-    /// `drop_old` they run before the safety dump, which is then all that is left. One that fails leaves everything as it is.
+    /// `drop_old`, `tables` and `rows` they run before the safety dump and the change. One that fails leaves everything as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(min = 1)))]
     pub before: Vec<Vec<String>>,
-    /// Programs that run once the database has its name: what starts the applications. Where programs of `before` have run, these run
+    /// Programs that run once the database has its name or its rows: what starts the applications. Where programs of `before` have run, these run
     /// whatever happened since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(min = 1)))]

@@ -132,6 +132,11 @@ impl Restore {
             let message = "a replacement in place keeps no old database that could be dropped";
             found.push(bad("/replace/drop_old", message, "remove it: the safety dump holds what was there"));
         }
+        let hooks = [(!self.before.is_empty(), "/before"), (!self.after.is_empty(), "/after")];
+        if let Some((_, pointer)) = hooks.iter().find(|(on, _)| *on && self.rows.as_ref().is_some_and(|rows| !rows.apply)) {
+            let message = "a patch that is only written changes nothing, so there is nothing to stop or start a service for";
+            found.push(bad(pointer, message, "apply it at once (`apply: true`, --apply), or remove this"));
+        }
         if self.in_place() && (self.schema_only || !self.sections.is_empty()) {
             let message = "a replacement in place drops what is there, so leaving something out would lose it";
             found.push(bad("/replace/how", message, "restore the whole, or into another database"));
