@@ -27,6 +27,7 @@ use crate::render;
 use crate::render::summary::{Brought, BroughtTable, Landed, Summary};
 use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
+use crate::store::manifest::Level;
 use crate::template::RunWords;
 
 /// Shows a plan and runs it, unless it can not be applied or whoever is asked objects.
@@ -202,6 +203,7 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
             recovery: best.and_then(|verification| verification.recovery),
             too_slow: ledger.too_slow(),
             verified: best.map(|verification| verification.level),
+            short: best.filter(|found| found.level < Level::Proven).and_then(|found| found.short.clone()),
             others: ledger.verifications.iter().filter_map(|(step, found)| Some((step.other_major()?, found.level))).collect(),
             landed: ledger.landed.clone().map(|runtime::Landed { database, place, kept, dropped }| Landed {
                 database,

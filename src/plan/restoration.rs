@@ -11,8 +11,8 @@ use crate::quantity::bytes;
 use crate::step::restore::{Safety, schema_of};
 use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork};
 use crate::step::{
-    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Fetch, FileBack, FileFacts, Filter, Flow, How, Params, Prove, Replace, Restore,
-    Sink, Source, Stage, Staged, StepKind as _, Work,
+    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Fetch, FileBack, FileFacts, Filter, Flow, How, Params, Replace, Restore, Sink,
+    Source, Stage, Staged, StepKind as _, Work,
 };
 use crate::store::recall::Recalled;
 use crate::stream::digest::Algorithm;
@@ -63,8 +63,8 @@ impl Lower<'_> {
             None => parts.load_file(self.file(first, fetch)),
         };
         load.reason = format!("restores {}", fetch.words());
-        let how = if fetch.file.is_some() { Prove::Off } else { restore.prove };
-        let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof(how));
+        let known = fetch.file.is_none();
+        let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof(known));
         let swap = (!restore.in_place()).then(|| parts.swap(work(RestorePart::Swap)));
         let end = if restore.in_place() { "the lock ends" } else { "an unfinished database is dropped, the lock ends" };
         let mut finish = parts.effect("finish", Action::Restore, work(RestorePart::Finish), end);
@@ -214,13 +214,10 @@ impl Parts<'_> {
         format!("an empty database {} beside {}", building.unwrap_or_default(), self.database()).replace("  ", " ")
     }
 
-    fn words_of_proof(&self, how: Prove) -> String {
+    /// What the proof does; of a dump that this program did not make nobody knows what it held.
+    fn words_of_proof(&self, known: bool) -> String {
         let analyze = if self.restore.analyze { "gather statistics, " } else { "" };
-        let compare = match how {
-            Prove::Full => "compare everything with what was dumped",
-            Prove::Counts => "compare the rows of each table with what was dumped",
-            Prove::Off => "count rows",
-        };
+        let compare = if known { self.restore.depth().words(self.restore) } else { "count rows".to_owned() };
         format!("{analyze}{compare}")
     }
 

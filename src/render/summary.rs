@@ -45,6 +45,8 @@ pub struct Summary {
     pub too_slow: Option<Recovery>,
     /// The level that the best verification earned.
     pub verified: Option<Level>,
+    /// Why it could not earn more.
+    pub short: Option<String>,
     /// The levels that verifications earned on other major versions.
     pub others: Vec<(u16, Level)>,
     /// The database that a restore made.
@@ -163,7 +165,9 @@ fn landed(summary: &Summary, plan: &Plan, paint: Paint) -> String {
         out.push_str("  database       none was made; what was there before is untouched\n");
     }
     if let Some(level) = summary.verified.filter(|_| !plan.makes_point() || summary.landed.is_some()) {
-        let _ok = writeln!(out, "  found          {}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
+        let why = summary.short.as_ref().filter(|_| level == Level::Restored).map(|why| format!(": {why}")).unwrap_or_default();
+        let _ok =
+            writeln!(out, "  found          {}{why}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
     }
     out
 }
@@ -250,6 +254,7 @@ pub fn json(summary: &Summary, plan: &Plan) -> Value {
         "manifest": summary.manifest,
         "artifacts": summary.artifacts,
         "verified": summary.verified,
+        "verified_short_of": summary.short,
         "other_majors": summary.others.iter().map(|(major, level)| (major.to_string(), json!(level))).collect::<serde_json::Map<_, _>>(),
         "recovery": summary.recovery.map(|recovery| recovery_json(&recovery)),
         "warnings": summary.too_slow.as_ref().and_then(warning).into_iter().collect::<Vec<_>>(),

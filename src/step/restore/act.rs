@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::super::load::{note, one_a_core};
-use super::super::prove::{Looked, Place, differences_in_words, look, prove};
+use super::super::prove::{Looked, Place, UNKNOWN, differences_in_words, look, prove};
 use super::super::scratch::locale;
 use super::super::way_back::{Keys, fingerprint};
 use super::super::work::{RestorePart, RestoreWork};
@@ -75,10 +75,10 @@ impl RestoreWork {
         }
         let jobs = NonZeroUsize::new(self.with.jobs.unwrap_or_else(one_a_core).into()).unwrap_or(NonZeroUsize::MIN);
         let facts = Facts::read(&info, cx.runtime.handle())?;
-        let how = self.depth(cx);
-        let dumped = self.dumped(how, cx);
+        let depth = self.with.depth();
+        let dumped = self.dumped(depth.how, cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
-        let looked = look(how, known, &Place { info: &info, major: facts.major(), jobs }, cx)?;
+        let looked = look(depth.how, known, &Place { info: &info, major: facts.major(), jobs }, cx)?;
         let rows: u64 = looked.tables.iter().map(|table| table.rows).sum();
         cx.reports.note(format!("{}, {}", count(looked.tables.len(), "table"), count(rows, "row")));
         note(cx, &self.artifact, |verification| {
@@ -86,21 +86,9 @@ impl RestoreWork {
             verification.server_version = Some(facts.server_version_num);
             verification.database_bytes = Some(facts.database_bytes);
             verification.tables.clone_from(&looked.tables);
+            verification.short.clone_from(&depth.short);
         });
         dumped?.map_or(Ok(()), |dumped| self.compare(&dumped, &looked, cx))
-    }
-
-    /// How much can be compared of what was asked for.
-    fn depth(&self, cx: &Cx<'_>) -> Prove {
-        let how = match self.with.prove {
-            _ if self.with.schema_only || self.with.data_only || !self.with.sections.is_empty() => Prove::Off,
-            Prove::Full if self.with.is_partial() => Prove::Counts,
-            asked => asked,
-        };
-        if how != self.with.prove {
-            cx.reports.note("something was left out on purpose, so not all can be compared with what was dumped");
-        }
-        how
     }
 
     /// What was dumped, if it is to be compared and known.
@@ -111,17 +99,19 @@ impl RestoreWork {
         let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
         let dumped = fingerprint(&self.artifact, keys, cx)?;
         if dumped.is_none() {
-            cx.reports.note("the dump was not fingerprinted, so there is nothing to compare with");
+            cx.reports.note(UNKNOWN);
+            note(cx, &self.artifact, |verification| verification.short = Some(UNKNOWN.to_owned()));
         }
         Ok(dumped)
     }
 
     fn compare(&self, dumped: &Fingerprint, looked: &Looked, cx: &Cx<'_>) -> Result<(), StepError> {
-        let proof = prove(dumped, looked, self.with.in_place());
+        let depth = self.with.depth();
+        let proof = prove(dumped, looked, depth.leeway());
         let difference = differences_in_words(&proof);
         cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
         note(cx, &self.artifact, |verification| {
-            if proof.whole && difference.is_none() {
+            if proof.whole && difference.is_none() && depth.short.is_none() {
                 verification.level = Level::Proven;
             }
             verification.proof = Some(proof);

@@ -6,6 +6,7 @@
 
 mod act;
 mod bring;
+mod depth;
 mod globals;
 mod load;
 mod part;
@@ -20,6 +21,7 @@ use crate::diagnostic::Class;
 use crate::ids::RefName;
 
 pub use bring::schema_of;
+pub use depth::Depth;
 pub use part::{Rows, RowsOf, Safety, Tables, TablesAs};
 
 /// Restores what a `fetch` reads into a new database; an existing one is refused unless `replace` says what becomes of it. With
@@ -197,11 +199,6 @@ impl Restore {
             command.problems().into_iter().map(moved).collect::<Vec<_>>()
         };
         self.hooks(of).enumerate().flat_map(named).collect()
-    }
-
-    /// Whether something of the archive is left out on purpose, so that what is restored can not equal what was dumped.
-    pub fn is_partial(&self) -> bool {
-        self.no_owner || self.no_privileges || self.schema_only || self.data_only || !self.sections.is_empty()
     }
 
     fn words_of_parts(&self) -> String {
