@@ -343,13 +343,13 @@ pub(super) struct RestoreArgs {
     #[arg(long, requires = "replace")]
     pub(super) drop_old: bool,
     /// Only these tables, into the database that is there
-    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', conflicts_with_all = ["replace", "rows", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', conflicts_with_all = ["replace", "clean", "drop_old", "rows", "with_deletes", "patch", "apply", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
     pub(super) tables: Vec<String>,
     /// What becomes of the rows that are there; copy puts new tables into a new schema
     #[arg(long = "as", value_name = "MODE", requires = "tables", value_parser = word::<TablesAs>(TABLES_AS), default_value = "copy")]
     pub(super) tables_as: TablesAs,
     /// Only these rows, as a patch to review; may be given several times: `orders: customer_id = 7`
-    #[arg(long, value_name = "TABLE: WHERE", value_parser = super::restore::rows_of, conflicts_with_all = ["replace", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
+    #[arg(long, value_name = "TABLE: WHERE", value_parser = super::restore::rows_of, conflicts_with_all = ["replace", "clean", "drop_old", "tables_as", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
     pub(super) rows: Vec<RowsOf>,
     /// Also delete rows that match and are not in the restore point
     #[arg(long, requires = "rows")]
@@ -361,7 +361,10 @@ pub(super) struct RestoreArgs {
     #[arg(long, requires = "rows")]
     pub(super) apply: bool,
     /// Apply a patch that was written before and reviewed; nothing is restored
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["replace", "globals"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "replace", "clean", "drop_old", "safety", "tables_as", "with_deletes", "patch", "apply", "globals", "no_owner", "no_privileges", "section",
+        "schema_only", "before", "after",
+    ])]
     pub(super) apply_patch: Option<PathBuf>,
     /// Make the roles and tablespaces of the same restore point first; those that are there are left alone
     #[arg(long)]

@@ -124,7 +124,11 @@ fn reviewed(patch: &Path, connection: RefName, args: &RestoreArgs, meant: Meant)
         return Err(Problem::new(Exit::NoFile, format!("there is no file {}", patch.display())));
     }
     let sql = Sql::patch(connection, args.database.clone(), patch.to_owned());
-    meant.frame("patch", vec![(named::<StepId>("apply")?, Params::Sql(sql))], Vec::new())
+    let mut steps = vec![(named::<StepId>("apply")?, Params::Sql(sql))];
+    if let Some(url) = &args.health {
+        steps.push((named("health")?, Params::Http(health(url, args)?)));
+    }
+    meant.frame("patch", steps, Vec::new())
 }
 
 fn tables(args: &RestoreArgs, safety: Option<RefName>, meant: &Meant) -> Option<Tables> {

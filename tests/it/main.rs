@@ -60,6 +60,7 @@ mod restore_kit;
 mod restore_kit_faults;
 mod restore_kit_rig;
 mod restore_modes;
+mod restore_refused;
 mod restore_rig;
 mod restore_rows;
 mod restore_stops;

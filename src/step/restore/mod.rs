@@ -165,12 +165,16 @@ impl StepKind for Restore {
             let message = "`data_only` needs tables to fill, and a new database has none";
             Problem::error("nothing-to-restore", "/data_only", message).help("restore definitions too")
         });
+        let unfilled = (!self.sections.is_empty() && !self.sections.contains(&Section::PreData) && !self.by_scratch()).then(|| {
+            let message = "without `pre-data` this needs tables to fill, and a new database has none";
+            Problem::error("nothing-to-restore", "/sections", message).help("add `pre-data` (--section pre-data)")
+        });
         let encrypted = self.encryptions().flat_map(|(pointer, encrypt)| {
             let at = move |problem: Problem| Problem { pointer: format!("{pointer}{}", problem.pointer), ..problem };
             encrypt.problems().into_iter().map(at)
         });
         let hooks = [("before", &self.before), ("after", &self.after)].map(|(field, commands)| self.problems_of(field, commands));
-        nothing.or(empty).into_iter().chain(encrypted).chain(self.mismatches()).chain(hooks.into_iter().flatten()).collect()
+        nothing.or(empty).or(unfilled).into_iter().chain(encrypted).chain(self.mismatches()).chain(hooks.into_iter().flatten()).collect()
     }
 
     fn troubles(&self) -> Vec<Trouble> {
