@@ -31,6 +31,8 @@ pub(super) fn take(plan: &Plan, runtime: &Runtime, wait: Option<Duration>) -> Re
         group: concurrency.group.clone().unwrap_or_else(|| plan.pipeline.clone()),
         ttl: concurrency.ttl.map_or(TTL, Duration::std),
         wait: wait.or(concurrency.wait).map(Duration::std).unwrap_or_default(),
+        // Who waits replaces what another has just restored, by a plan made before that.
+        at_once: plan.restores(),
     };
     let leases = runtime.take_leases(&names, &terms, &|words| Output::talk(words)).map_err(failure)?;
     leases.notes().iter().for_each(|note| Output::talk(note));

@@ -80,18 +80,20 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
         ConnectionSpec::Postgres(spec) => {
             let info = ConnInfo::resolve(spec, secrets)?;
             let database = database.unwrap_or(&info.database);
-            let facts = target::look(&info, database, handle)?;
-            if facts.existing.is_none() {
-                return Ok(facts);
+            let mut facts = target::look(&info, database, handle)?;
+            let there = info.with_database(database);
+            let Some(existing) = &mut facts.existing else { return Ok(facts) };
+            if restore.in_place() {
+                existing.oldest_table = target::oldest_table(&there, handle)?;
             }
-            let tables = now(&info.with_database(database), handle, &restore.named_tables())?;
+            let tables = now(&there, handle, &restore.named_tables())?;
             Ok(TargetFacts { tables, ..facts })
         }
         // It will be started for the run, and has nothing but its own database.
         ConnectionSpec::Embedded(spec) => {
             let facts = embedded(spec)?;
             let database = database.unwrap_or(&spec.database).to_owned();
-            let existing = (database == spec.database).then_some(Existing { bytes: 0, sessions: 0 });
+            let existing = (database == spec.database).then_some(Existing { oid: None, oldest_table: None, bytes: 0, sessions: 0 });
             let ConnectionFacts { place, server_version, .. } = facts;
             Ok(TargetFacts {
                 roles: Vec::new(),

@@ -239,6 +239,11 @@ impl Plan {
         self.nodes.iter().any(|node| node.action == Action::Commit)
     }
 
+    /// Whether it restores into a database that stays.
+    pub fn restores(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(&node.work, Work::Effect(Staged { part: Effect::Restore(_), .. })))
+    }
+
     /// The stores that it writes restore points to: in each of them a run holds a lease.
     pub fn writes_to(&self) -> BTreeSet<RefName> {
         let committed = |node: &Node| match &node.work {

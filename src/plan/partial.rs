@@ -28,8 +28,14 @@ impl Lower<'_> {
         let load = parts.load_scratch(back);
         let prove = parts.prove_scratch(fetch);
         let mut before = vec![(prove.id.clone(), Edge::OnProduct)];
-        let mut nodes = vec![Lowered { after: Vec::new(), needs: Some(needs), node: load }];
-        nodes.push(Lowered::part(prove, vec![(nodes[0].node.id.clone(), Edge::OnProduct)]));
+        let loaded = load.id.clone();
+        // From the beginning: nobody waits hours for a place that another restore has.
+        let hold = parts.restore.changes().then(|| parts.hold(work(RestorePart::Hold)));
+        let mut nodes: Vec<Lowered> =
+            hold.into_iter().map(|node| Lowered { node, after: Vec::new(), needs: Some(needs.clone()) }).collect();
+        let after = nodes.iter().map(|hold| (hold.node.id.clone(), Edge::OnSuccess)).collect();
+        nodes.push(Lowered { after, needs: Some(needs), node: load });
+        nodes.push(Lowered::part(prove, vec![(loaded, Edge::OnProduct)]));
         // What stops applications stops them for the safety dump and the change, and only once it is known what there is to bring.
         for hook in parts.before() {
             let after = before.clone();
@@ -48,7 +54,8 @@ impl Lower<'_> {
             before.push((node.id.clone(), Edge::OnProduct));
             nodes.push(Lowered::part(node, after));
         }
-        let mut finish = parts.effect("finish", Action::Verify, work(RestorePart::Finish), "the scratch server is removed");
+        let words = if parts.restore.changes() { "the scratch server is removed, the lock ends" } else { "the scratch server is removed" };
+        let mut finish = parts.effect("finish", Action::Verify, work(RestorePart::Finish), words);
         finish.when = When::Always;
         "always: nothing scratch may stay behind".clone_into(&mut finish.reason);
         let all = nodes.iter().map(|lowered| (lowered.node.id.clone(), Edge::Always)).collect();

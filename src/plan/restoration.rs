@@ -5,11 +5,11 @@
 use super::lower::{Lower, Lowered, WayBack, node, staged, steps_back};
 use super::{Action, COMMIT, Node, Reach, StepWords, Target};
 use crate::ids::{NodeId, StepId};
-use crate::pipeline::{Chain, Step, When};
+use crate::pipeline::{Chain, Step, When, ancestors};
 use crate::postgres::target::{TargetFacts, derived};
 use crate::quantity::bytes;
 use crate::step::restore::{Safety, schema_of};
-use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork};
+use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork, Seen};
 use crate::step::{
     Checksum, CodecChoice, Compress, Dump, Edge, Effect, Fetch, FileBack, FileFacts, Filter, Flow, How, Params, Replace, Restore, Sink,
     Source, Stage, Staged, StepKind as _, Work,
@@ -37,27 +37,28 @@ impl Lower<'_> {
             identity: fetch.identity.clone(),
             passphrase: fetch.passphrase.clone(),
             globals: globals.clone(),
+            seen: self.seen(last, facts),
         };
         let parts = Parts { first, last, restore, facts, recalled };
         if restore.by_scratch() {
             return back.map_or_else(Vec::new, |back| self.partial(&parts, back, fetch, &work));
         }
         // Where only the safety dump will hold what is replaced, nothing may be written behind it any more.
-        let hooks = parts.before();
         let early = parts.drops_old() || restore.in_place();
-        let (mut nodes, late) = if early { (hooks, Vec::new()) } else { (Vec::new(), hooks) };
-        let mut safety = self.safety(&parts);
-        if let (Some(first), Some(stopped)) = (safety.first_mut(), nodes.last()) {
-            first.after.push((stopped.node.id.clone(), Edge::OnSuccess));
-        }
-        nodes.extend(safety);
+        let (early, late) = if early { (parts.before(), Vec::new()) } else { (Vec::new(), parts.before()) };
+        // The lock comes before the safety dump: of two restores the second is refused at once, and what is dumped is what is replaced.
+        let hold = restore.replace.is_some().then(|| Lowered::from(parts.hold(work(RestorePart::Hold))));
+        let mut nodes: Vec<Lowered> = hold.into_iter().collect();
+        follow(&mut nodes, early);
+        follow(&mut nodes, self.safety(&parts));
         let mut before: Vec<_> = nodes.last().map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess)).into_iter().collect();
         if restore.globals {
             let globals = parts.globals(work(RestorePart::Globals));
             let after = std::mem::replace(&mut before, vec![(globals.id.clone(), Edge::OnProduct)]);
             nodes.push(Lowered { node: globals, after, needs: None });
         }
-        let prepare = parts.effect("prepare", Action::Restore, work(RestorePart::Prepare), &parts.words_of_prepare());
+        let prepare =
+            (!restore.in_place()).then(|| parts.effect("prepare", Action::Restore, work(RestorePart::Prepare), &parts.words_of_prepare()));
         let mut load = match back {
             Some(back) => parts.load(back),
             None => parts.load_file(self.file(first, fetch)),
@@ -70,14 +71,17 @@ impl Lower<'_> {
         let mut finish = parts.effect("finish", Action::Restore, work(RestorePart::Finish), end);
         finish.when = When::Always;
         "always: nothing half-made may stay behind".clone_into(&mut finish.reason);
-        let always = [&prepare, &load, &prove].into_iter().chain(&swap).map(|node| (node.id.clone(), Edge::Always)).collect();
-        let (prepared, loaded, proven) = (prepare.id.clone(), load.id.clone(), prove.id.clone());
+        let always = prepare.iter().chain([&load, &prove]).chain(&swap).map(|node| (node.id.clone(), Edge::Always)).collect();
+        let (loaded, proven) = (load.id.clone(), prove.id.clone());
         let needs: Vec<StepId> = first.needs.iter().chain(&last.needs).filter(|need| **need != first.id).cloned().collect();
         for lowered in &mut nodes {
             lowered.needs.get_or_insert_with(|| needs.clone());
         }
-        nodes.push(Lowered { node: prepare, after: before, needs: Some(needs) });
-        nodes.push(Lowered::part(load, vec![(prepared, Edge::OnProduct)]));
+        if let Some(prepare) = prepare {
+            let after = std::mem::replace(&mut before, vec![(prepare.id.clone(), Edge::OnProduct)]);
+            nodes.push(Lowered { node: prepare, after, needs: Some(needs) });
+        }
+        nodes.push(Lowered::part(load, before));
         nodes.push(Lowered::part(prove, vec![(loaded, Edge::OnProduct)]));
         let swapped = swap.as_ref().map_or_else(|| proven.clone(), |swap| swap.id.clone());
         let stopped = late.last().map(|lowered| (lowered.node.id.clone(), Edge::OnProduct));
@@ -89,6 +93,22 @@ impl Lower<'_> {
         nodes.push(Lowered::part(finish, always));
         nodes.extend(parts.after(&swapped, work));
         nodes
+    }
+
+    /// What has the database's name, unless a step before the restore may change that.
+    fn seen(&self, last: &Step, facts: Option<&TargetFacts>) -> Option<Seen> {
+        let changes = |step: &Step| match &step.params {
+            Params::Restore(_) | Params::Command(_) => true,
+            Params::Sql(sql) => sql.query.is_none(),
+            _ => false,
+        };
+        if ancestors(&self.pipeline.steps, last).iter().filter_map(|id| self.pipeline.step(id)).any(changes) {
+            return None;
+        }
+        match &facts?.existing {
+            None => Some(Seen { database: None, oldest_table: None }),
+            Some(existing) => existing.oid.map(|oid| Seen { database: Some(oid), oldest_table: existing.oldest_table }),
+        }
     }
 
     /// A dump in a file, as it was seen.
@@ -123,6 +143,14 @@ impl Lower<'_> {
         "the safety dump is a restore point of its own".clone_into(&mut commit.reason);
         vec![node.into(), Lowered::part(commit, after)]
     }
+}
+
+/// Puts nodes behind those that are there.
+fn follow(nodes: &mut Vec<Lowered>, mut more: Vec<Lowered>) {
+    if let (Some(first), Some(before)) = (more.first_mut(), nodes.last()) {
+        first.after.push((before.node.id.clone(), Edge::OnSuccess));
+    }
+    nodes.extend(more);
 }
 
 fn safety_upload(safety: Safety<'_>) -> PlacedUpload {
@@ -173,7 +201,7 @@ impl Parts<'_> {
         let mut made = node(NodeId::part(&self.last.id, part), self.last, action, effect);
         made.steps = vec![self.words(part, words)];
         made.reason = match part {
-            "prepare" if self.restore.in_place() => "two restores at once would be none".to_owned(),
+            "hold" => "two restores at once would be none".to_owned(),
             "prepare" => "it gets its name only when it is whole".to_owned(),
             "prove" => "a restore nobody looked at proves little".to_owned(),
             _ => String::new(),
@@ -206,10 +234,17 @@ impl Parts<'_> {
         named.unwrap_or_else(|| format!("the database of {}", self.restore.connection))
     }
 
+    /// The taking of the place.
+    pub(super) fn hold(&self, work: RestoreWork) -> Node {
+        self.effect(
+            "hold",
+            Action::Verify,
+            work,
+            &format!("{} is held against other restores, and must be what this plan saw", self.database()),
+        )
+    }
+
     fn words_of_prepare(&self) -> String {
-        if self.restore.in_place() {
-            return format!("{} is held against other restores", self.database());
-        }
         let building = self.facts.map(|facts| crate::postgres::target::restoring(&facts.database));
         format!("an empty database {} beside {}", building.unwrap_or_default(), self.database()).replace("  ", " ")
     }

@@ -28,6 +28,7 @@ pub(super) fn target(cx: &Cx<'_>) -> Result<Arc<Target>, StepError> {
 impl PerformEffect for RestoreWork {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         match self.part {
+            RestorePart::Hold => self.hold(cx).map(drop),
             RestorePart::Prepare => self.prepare(cx),
             RestorePart::Prove => self.prove(cx),
             RestorePart::Swap => self.swap(cx),
@@ -42,27 +43,44 @@ impl PerformEffect for RestoreWork {
 }
 
 impl RestoreWork {
-    /// Takes the place against other restores, and makes an empty database beside the final name.
-    fn prepare(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+    /// Takes the place against other restores until the end, unless it is held already; what has the name must be what the plan was made from.
+    pub(super) fn hold(&self, cx: &Cx<'_>) -> Result<Arc<Target>, StepError> {
+        if let Some(held) = cx.runtime.target(cx.step).filter(|held| held.is_held()) {
+            return Ok(held);
+        }
         cx.runtime.remove_target(cx.step);
         let connection = cx.runtime.connection(&self.with.connection)?;
         let database = self.with.database.clone().unwrap_or_else(|| connection.info().database.clone());
         let target = Target::take(connection.info(), &database, cx.runtime.handle())?;
-        if self.with.in_place() {
-            if !target.is_there()? {
-                return Err(absent(&target.conninfo().describe()));
-            }
-            cx.runtime.keep_target(cx.step, Arc::new(target));
-            return Ok(());
+        self.still_as_planned(&target)?;
+        if target.found().is_none() && (self.with.in_place() || self.with.by_scratch()) {
+            return Err(absent(&target.conninfo().describe()));
         }
-        // Looked at again: the plan may be old.
+        let target = Arc::new(target);
+        cx.runtime.keep_target(cx.step, Arc::clone(&target));
+        Ok(target)
+    }
+
+    /// A plan may be old by now: somebody typed an answer, a lease was waited for.
+    fn still_as_planned(&self, target: &Target) -> Result<(), StepError> {
+        let Some(seen) = self.seen else { return Ok(()) };
+        if seen.database != target.found() {
+            return Err(stale(target, if target.found().is_some() { "another database has its name" } else { "it is gone" }));
+        }
+        if seen.oldest_table.is_some() && target.oldest_table()? != seen.oldest_table {
+            return Err(stale(target, "its tables were made anew"));
+        }
+        Ok(())
+    }
+
+    /// Makes an empty database beside the final name.
+    fn prepare(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let target = self.hold(cx)?;
         if self.with.replace.is_none() && target.is_there()? {
-            return Err(StepError::new(Class::Failed, format!("database {database:?} exists already, and is left alone"))
+            return Err(StepError::new(Class::Failed, format!("database {:?} exists already, and is left alone", target.database()))
                 .hint("restore into another name, or replace it: `replace` in YAML, --replace on the command line"));
         }
-        let remarks = target.create(self.origin.as_deref().and_then(locale).as_ref());
-        cx.runtime.keep_target(cx.step, Arc::new(target));
-        cx.reports.note_all(remarks?);
+        cx.reports.note_all(target.create(self.origin.as_deref().and_then(locale).as_ref())?);
         Ok(())
     }
 
@@ -133,6 +151,10 @@ impl RestoreWork {
                 format!("database {:?} was made by somebody meanwhile, and is left alone", target.database()),
             ));
         }
+        // What goes is what the safety dump was made of.
+        if self.with.replace.is_some() && !target.is_same()? {
+            return Err(stale(&target, "somebody made, dropped or renamed it meanwhile"));
+        }
         let kept = kept_name(target.database(), cx);
         let ended = target.swap(&kept)?;
         let replaced = ended.is_some();
@@ -168,6 +190,12 @@ impl RestoreWork {
         }
         self.with.hooks(&self.with.after).nth(index).map_or(Ok(()), |command| command.perform(cx))
     }
+}
+
+/// The place is not what was looked at.
+fn stale(target: &Target, why: &str) -> StepError {
+    let message = format!("the plan is stale: {} is not what it was when the plan was made: {why}", target.conninfo().describe());
+    StepError::new(Class::Stale, message).hint("nothing was replaced; plan again, and look at what is there now")
 }
 
 /// Whether a program that was to run before has run, well or not.

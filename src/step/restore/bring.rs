@@ -20,7 +20,6 @@ use crate::ids::RunId;
 use crate::postgres::ConnInfo;
 use crate::postgres::patch::{PatchOptions, PatchReport, RowsWanted, patch};
 use crate::postgres::tables::Sides;
-use crate::postgres::target::Target;
 use crate::postgres::transfer::{How, TransferReport, transfer};
 use crate::runtime::{Brought, BroughtTable};
 
@@ -44,13 +43,13 @@ pub fn schema_of(run: &RunId) -> String {
 }
 
 impl RestoreWork {
-    /// The database that is there, held against other restores while the guard lives.
-    fn live(&self, cx: &Cx<'_>) -> Result<(ConnInfo, Target), StepError> {
+    /// The database that is there, held against other restores.
+    fn live(&self, cx: &Cx<'_>) -> Result<ConnInfo, StepError> {
+        let held = self.hold(cx)?;
         let connection = cx.runtime.connection(&self.with.connection)?;
-        let database = self.with.database.as_ref().unwrap_or(&connection.info().database);
-        let held = Target::take(connection.info(), database, cx.runtime.handle())?;
-        let live = connection.info().with_database(database);
-        if held.is_there()? { Ok((live, held)) } else { Err(absent(&live.describe())) }
+        let live = connection.info().with_database(held.database());
+        // The server may have dropped it in spite of the lock.
+        if held.is_same()? { Ok(live) } else { Err(absent(&live.describe())) }
     }
 
     /// Where the restore point was restored.
@@ -62,7 +61,7 @@ impl RestoreWork {
     /// Brings whole tables.
     pub(super) fn transfer(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let Some(Tables { names, mode, .. }) = &self.with.tables else { return Ok(()) };
-        let (scratch, (live, _held)) = (self.restored(cx)?, self.live(cx)?);
+        let (scratch, live) = (self.restored(cx)?, self.live(cx)?);
         let run = cx.runtime.ledger(|ledger| ledger.recalled.get(&self.artifact).map(|recalled| recalled.run.clone()));
         let how = match mode {
             TablesAs::Copy => How::Copy { schema: schema_of(run.as_ref().unwrap_or(&cx.runtime.facts.run)) },
@@ -115,7 +114,7 @@ impl RestoreWork {
     pub(super) fn apply(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let written = cx.runtime.ledger(|ledger| ledger.brought.as_ref().and_then(|brought| brought.patch.clone()));
         let path = written.ok_or_else(|| StepError::new(Class::Failed, "no patch was written that could be applied"))?;
-        let (live, _held) = self.live(cx)?;
+        let live = self.live(cx)?;
         reviewed::apply(&path, &live, cx)
     }
 }

@@ -99,6 +99,11 @@ impl Restore {
         self.tables.is_some() || self.rows.is_some()
     }
 
+    /// Whether it changes a database, and does not only write a patch.
+    pub fn changes(&self) -> bool {
+        self.rows.as_ref().is_none_or(|rows| rows.apply)
+    }
+
     /// The tables that it names in the database that is there.
     pub fn named_tables(&self) -> Vec<&str> {
         let tables = self.tables.iter().flat_map(|tables| &tables.names);
