@@ -209,9 +209,10 @@ impl Parts<'_> {
         made
     }
 
-    /// Size and sessions of what has the name now.
+    /// Size and sessions of what has the name now, where it is to be replaced or changed: a restore that is refused takes nothing away.
     fn existing(&self) -> Option<(u64, u64)> {
-        self.facts?.existing.as_ref().map(|existing| (existing.bytes, existing.sessions))
+        let touched = self.restore.replace.is_some() || self.restore.by_scratch();
+        self.facts?.existing.as_ref().filter(|_| touched).map(|existing| (existing.bytes, existing.sessions))
     }
 
     /// Whether it makes a database, and does not only change one.
