@@ -128,6 +128,10 @@ pub(super) fn named<T: TryFrom<String, Error: std::fmt::Display>>(text: &str) ->
 
 /// The one pipeline that is meant.
 fn pipeline_at(source: &Path) -> Result<Pipeline, Problem> {
+    if let Some(run) = source.to_str().and_then(|text| text.parse::<RunId>().ok()).filter(|_| !source.exists()) {
+        let problem = Problem::new(Exit::NoFile, format!("{run} is the id of a restore point, and there is no pipeline of that name"));
+        return Err(problem.help(format!("name its pipeline: PIPELINE --at {run}; `runner list` shows which pipeline keeps it")));
+    }
     let mut found = files::pipelines(&[source.to_owned()])?;
     match (found.pop(), found.is_empty()) {
         (Some(pipeline), true) => Ok(pipeline),

@@ -26,6 +26,9 @@ pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> 
 
 /// The restore as a pipeline: fetch, then restore.
 fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
+    if let Some(file) = args.file.as_ref().filter(|file| !file.exists()) {
+        return Err(Problem::new(Exit::NoFile, format!("there is no file {}", file.display())));
+    }
     let mut meant = match &args.file {
         Some(file) => Meant::without_point(&args.point, file)?,
         None => Meant::by(&args.point)?,

@@ -85,11 +85,18 @@ impl RestoreWork {
         let path = rows.patch.clone().unwrap_or_else(|| file_name(&live.database, &cx.runtime.facts.run));
         let file = create(&path)?;
         let written = self.write(rows, &sides, file, cx);
-        if written.is_err() {
-            // It is this attempt's own, and of no use. The error counts.
+        let nothing = written.as_ref().is_ok_and(PatchReport::empty);
+        if written.is_err() || nothing {
+            // It is this attempt's own, and of no use. An error counts.
             let _removed = std::fs::remove_file(&path);
         }
-        reviewed::tell(planned(&live, written.map_err(|error| at(&path, error))?, path), cx);
+        let report = written.map_err(|error| at(&path, error))?;
+        if nothing {
+            cx.reports.note("nothing differs, so there is no patch");
+            reviewed::tell(Brought { place: live.describe(), ..Brought::default() }, cx);
+        } else {
+            reviewed::tell(planned(&live, report, path), cx);
+        }
         Ok(())
     }
 
@@ -112,8 +119,11 @@ impl RestoreWork {
 
     /// Applies the patch that was just written.
     pub(super) fn apply(&self, cx: &Cx<'_>) -> Result<(), StepError> {
-        let written = cx.runtime.ledger(|ledger| ledger.brought.as_ref().and_then(|brought| brought.patch.clone()));
-        let path = written.ok_or_else(|| StepError::new(Class::Failed, "no patch was written that could be applied"))?;
+        let written = cx.runtime.ledger(|ledger| ledger.brought.as_ref().map(|brought| brought.patch.clone()));
+        let Some(path) = written.ok_or_else(|| StepError::new(Class::Failed, "no patch was written that could be applied"))? else {
+            cx.reports.note("nothing differs, so nothing was changed");
+            return Ok(());
+        };
         let live = self.live(cx)?;
         reviewed::apply(&path, &live, cx)
     }
