@@ -24,10 +24,11 @@ use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::postgres;
 use crate::render;
-use crate::render::summary::{Brought, BroughtTable, Landed, Summary};
+use crate::render::summary::{Brought, BroughtTable, Landed, Summary, TakenFrom};
 use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
 use crate::store::manifest::Level;
+use crate::store::recall::Recalled;
 use crate::template::RunWords;
 
 /// Shows a plan and runs it, unless it can not be applied or whoever is asked objects.
@@ -205,6 +206,7 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
             verified: best.map(|verification| verification.level),
             short: best.filter(|found| found.level < Level::Proven).and_then(|found| found.short.clone()),
             others: ledger.verifications.iter().filter_map(|(step, found)| Some((step.other_major()?, found.level))).collect(),
+            from: ledger.recalled.values().map(taken_from).collect(),
             landed: ledger.landed.clone().map(|runtime::Landed { database, place, kept, dropped }| Landed {
                 database,
                 place,
@@ -214,6 +216,17 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
             brought: ledger.brought.clone().map(brought),
         }
     })
+}
+
+fn taken_from(point: &Recalled) -> TakenFrom {
+    TakenFrom {
+        run: point.run.clone(),
+        pipeline: point.pipeline.clone(),
+        data: point.artifact.started,
+        age: Timestamp::now().duration_since(point.artifact.started).unsigned_abs(),
+        level: point.level,
+        complaint: point.complaint.clone(),
+    }
 }
 
 fn brought(found: runtime::Brought) -> Brought {

@@ -119,9 +119,15 @@ fn stores(observed: &Observed, found: &mut Vec<Finding>) {
     }
 }
 
-/// Restore points that steps name and that are not there, or can not be used.
+/// Restore points that steps name and that are not there, can not be used, or did not verify.
 fn points(observed: &Observed, found: &mut Vec<Finding>) {
     for (step, reach) in &observed.points {
+        let complaint = reach.facts().and_then(|point| Some((point, point.complaint.as_ref()?)));
+        found.extend(complaint.map(|(point, why)| {
+            let message = format!("the newest verification of restore point {} failed: {why}", point.run);
+            let finding = Finding::new(Severity::Warning, Class::Verification, format!("step {step}"), message);
+            finding.help("an older one may be whole: `runner list` shows them, --at takes one")
+        }));
         if let Reach::Failed { message, class } = reach {
             found.push(
                 Finding::new(Severity::Error, *class, format!("step {step}"), message.clone())

@@ -2,12 +2,14 @@
 //!
 //! What is destroyed is said in words on the node that does it. Nothing is looked at here: what there is was observed.
 
+use jiff::Timestamp;
+
 use super::lower::{Lower, Lowered, WayBack, node, staged, steps_back};
 use super::{Action, COMMIT, Node, Reach, StepWords, Target};
 use crate::ids::{NodeId, StepId};
 use crate::pipeline::{Chain, Step, When, ancestors};
 use crate::postgres::target::{TargetFacts, derived};
-use crate::quantity::bytes;
+use crate::quantity::{brief, bytes};
 use crate::step::restore::{Safety, schema_of};
 use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork, Seen};
 use crate::step::{
@@ -39,7 +41,7 @@ impl Lower<'_> {
             globals: globals.clone(),
             seen: self.seen(last, facts),
         };
-        let parts = Parts { first, last, restore, facts, recalled };
+        let parts = Parts { first, last, restore, facts, recalled, now: self.now };
         if restore.by_scratch() {
             return back.map_or_else(Vec::new, |back| self.partial(&parts, back, fetch, &work));
         }
@@ -63,7 +65,7 @@ impl Lower<'_> {
             Some(back) => parts.load(back),
             None => parts.load_file(self.file(first, fetch)),
         };
-        load.reason = format!("restores {}", fetch.words());
+        load.reason = format!("restores {}", parts.point_words());
         let known = fetch.file.is_none();
         let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof(known));
         let swap = (!restore.in_place()).then(|| parts.swap(work(RestorePart::Swap)));
@@ -189,6 +191,7 @@ pub(super) struct Parts<'a> {
     pub(super) restore: &'a Restore,
     pub(super) facts: Option<&'a TargetFacts>,
     recalled: Option<Box<Recalled>>,
+    now: Option<Timestamp>,
 }
 
 impl Parts<'_> {
@@ -225,9 +228,13 @@ impl Parts<'_> {
         self.recalled.as_ref().map_or_else(|| "restored_<restore point>".to_owned(), |recalled| schema_of(&recalled.run))
     }
 
-    /// The restore point, as somebody found it or as it was asked for.
+    /// The restore point as it was asked for, and, where somebody found it: which, how old its data is, how good it is.
     pub(super) fn point_words(&self) -> String {
-        self.first.params.facts().words()
+        let asked = self.first.params.facts().words();
+        let Some(point) = &self.recalled else { return asked };
+        let age = self.now.map(|now| now.duration_since(point.artifact.started).unsigned_abs());
+        let age = age.map(|age| format!(" {} old,", brief(age))).unwrap_or_default();
+        format!("{asked}: {},{age} {}", point.run, point.level)
     }
 
     pub(super) fn database(&self) -> String {

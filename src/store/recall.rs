@@ -141,6 +141,9 @@ pub struct Recalled {
     /// When it was marked for deletion, if it was when it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Timestamp>,
+    /// What its newest verification complained of, when it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complaint: Option<String>,
 }
 
 /// Why a restore point could not be had.
@@ -267,7 +270,8 @@ pub fn recall(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At, step: O
     let level = commit::level(&manifest, &receipts.read);
     let (_, marks) = catalog::look_again(store, &manifest.pipeline, &manifest.run)?;
     let leaving = marks.tombstoned.map(|tombstone| tombstone.since);
-    Ok(Recalled { leaving, ..of(manifest, level, step)? })
+    let complaint = commit::last_failure(&receipts.read).and_then(|receipt| receipt.failure.clone());
+    Ok(Recalled { leaving, complaint, ..of(manifest, level, step)? })
 }
 
 /// The dump of a manifest: the only one, or that of the step named.
@@ -280,7 +284,7 @@ pub fn of(manifest: Manifest, level: Level, step: Option<&StepId>) -> Result<Rec
     let wanted = |artifact: &Artifact| step.map_or(artifact.origin.kind == "dump", |step| artifact.step == *step);
     let mut found: Vec<Artifact> = artifacts.into_iter().filter(wanted).collect();
     match (found.len(), found.pop()) {
-        (1, Some(artifact)) => Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving: None }),
+        (1, Some(artifact)) => Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving: None, complaint: None }),
         (_, None) => {
             Err(RecallError::Unclear { run, found: step.map_or("no dump".to_owned(), |step| format!("no artifact of step `{step}`")) })
         }

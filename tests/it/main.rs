@@ -67,6 +67,7 @@ mod restore_stops;
 mod restore_tables;
 mod restore_twice;
 mod restore_under_load;
+mod restore_words;
 mod retention_calendar;
 mod retention_properties;
 mod retention_reasons;

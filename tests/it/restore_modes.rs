@@ -308,6 +308,7 @@ fn restore_plans_of_parts_in_yaml_show_what_is_taken_away() {
     }
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"/tmp/rf\w+", "[folder]");
+    settings.add_filter(r"[\d.]+ m?s old", "[age] old");
     settings.add_filter(r"\d{8}T\d{6}Z-[0-9a-f]{6}", "[run]");
     settings.add_filter(r"restored_\w+", "restored_[run]");
     settings.add_filter(r"\d+(\.\d+)? [kMGT]?B", "[size]");
