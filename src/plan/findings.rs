@@ -26,6 +26,7 @@ pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
     stores(observed, &mut found);
     points(observed, &mut found);
     files(observed, &mut found);
+    patches(observed, &mut found);
     targets(pipeline, observed, &mut found);
     majors::findings(pipeline, observed, &mut found);
     space(pipeline, observed, &mut found);
@@ -133,6 +134,19 @@ fn points(observed: &Observed, found: &mut Vec<Finding>) {
                 Finding::new(Severity::Error, *class, format!("step {step}"), message.clone())
                     .help("`runner list` shows the restore points there are"),
             );
+        }
+    }
+}
+
+/// Patches that were made for another database than they are applied to.
+fn patches(observed: &Observed, found: &mut Vec<Finding>) {
+    for (step, facts) in &observed.patches {
+        if let (Some(made_for), Some(into)) = (&facts.header.database, &facts.into)
+            && made_for != into
+        {
+            let message = format!("the patch was made for database {made_for:?} and is applied to {into:?}");
+            let finding = Finding::new(Severity::Warning, Class::Failed, format!("step {step}"), message);
+            found.push(finding.help("it fails as a whole where the rows are not those that it names; make one for this database"));
         }
     }
 }

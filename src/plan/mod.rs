@@ -32,7 +32,7 @@ use crate::template::Bindings;
 
 pub use catalog::{CatalogFacts, PointSeen, RemainsSeen};
 pub use lower::COMMIT;
-pub use observed::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, ToolFacts, Trouble};
+pub use observed::{ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, ToolFacts, Trouble};
 pub use readiness::{Line, Standing, readiness};
 
 /// The version of the form of a plan file.

@@ -95,7 +95,20 @@ fn restore_rows_writes_a_patch_that_only_its_owner_reads_and_that_is_applied_lat
     again.is(10, &["복원.sql exists already, and a patch never overwrites a file"]);
     assert_eq!(std::fs::read_to_string(&patch).unwrap(), text);
 
-    restore(&bench, &["--apply-patch", "복원.sql"]).is(64, &["nothing was done", "! apply", "the patch 복원.sql, whole or not at all"]);
+    let ran = restore(&bench, &["--apply-patch", "복원.sql"]);
+    ran.is(
+        64,
+        &[
+            "nothing was done",
+            "! apply",
+            "the patch 복원.sql, whole or not at all",
+            "!     shop.customers 1 inserted, 0 updated, 1 deleted",
+        ],
+    );
+    assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+    server.psql("postgres", "create database other");
+    let other = restore(&bench, &["--apply-patch", "복원.sql", "--database", "other"]);
+    other.is(64, &["warning: step apply: the patch was made for database \"shop\" and is applied to \"other\""]);
     let ran = restore(&bench, &["--apply-patch", "복원.sql", "--yes"]);
     ran.is(0, &[]);
     assert!(ran.stdout.contains("shop.customers: 1 inserted, 0 set back, 1 deleted"), "{}", ran.stdout);

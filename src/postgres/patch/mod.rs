@@ -7,6 +7,7 @@
 
 mod apply;
 mod diff;
+mod header;
 mod literal;
 mod orphans;
 mod rows;
@@ -27,6 +28,7 @@ use super::tables::shape::Table;
 use super::tables::{open, pair};
 
 pub use self::apply::{Touched, apply_patch};
+pub use self::header::{Header, header};
 pub use super::tables::{Sides, TablesError};
 
 /// Rows to bring back.
