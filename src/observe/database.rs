@@ -4,6 +4,7 @@ use tokio::runtime::Handle;
 
 use crate::plan::{ConnectionFacts, LeftOutTables, ToolFacts};
 use crate::postgres::inventory::left_out_tables;
+use crate::postgres::patch::refused;
 use crate::postgres::spec::{EmbeddedSpec, PostgresSpec};
 use crate::postgres::tables::now::now;
 use crate::postgres::target::{self, Existing, TargetFacts};
@@ -87,7 +88,8 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
                 existing.oldest_table = target::oldest_table(&there, handle)?;
             }
             let tables = now(&there, handle, &restore.named_tables())?;
-            Ok(TargetFacts { tables, ..facts })
+            let refused = refused(&there, handle, &restore.wanted_rows())?;
+            Ok(TargetFacts { tables, refused, ..facts })
         }
         // It will be started for the run, and has nothing but its own database.
         ConnectionSpec::Embedded(spec) => {
@@ -106,6 +108,7 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
                 may_create: true,
                 superuser: true,
                 tables: Vec::new(),
+                refused: Vec::new(),
             })
         }
     }

@@ -228,10 +228,16 @@ fn changed(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> V
         let message = "a plain dump is a script that only fills an empty database, so it can not replace in place";
         found.push(refuse(Class::Failed, message.to_owned()).help("replace by a swap, or restore into a new database"));
     }
-    // A copy goes beside what is there, whatever that is.
+    found.extend(facts.refused.iter().map(|why| refuse(Class::Failed, why.clone()).help("it stands after `where` in SQL")));
+    // A copy goes beside what is there, whatever that is; but a name that nothing has may be misspelt.
     let copied = restore.tables.as_ref().is_some_and(|tables| tables.mode == TablesAs::Copy);
-    for table in facts.tables.iter().filter(|table| table.table.is_none() && !copied) {
+    for table in facts.tables.iter().filter(|table| table.table.is_none()) {
         let message = format!("{} has no table `{}`", facts.place, table.given);
+        if copied {
+            let message = format!("{message}: if that is misspelt, it will show only once the restore point is restored");
+            found.push(Finding::new(Severity::Warning, Class::Failed, String::new(), message));
+            continue;
+        }
         let help = "if it is gone, bring it back beside what is there with `as: copy` (--as copy)";
         found.push(refuse(Class::Failed, message).help(help));
     }

@@ -36,6 +36,10 @@ impl Lower<'_> {
         let after = nodes.iter().map(|hold| (hold.node.id.clone(), Edge::OnSuccess)).collect();
         nodes.push(Lowered { after, needs: Some(needs), node: load });
         nodes.push(Lowered::part(prove, vec![(loaded, Edge::OnProduct)]));
+        if let Some(agree) = parts.agree(work) {
+            let after = std::mem::replace(&mut before, vec![(agree.id.clone(), Edge::OnProduct)]);
+            nodes.push(Lowered::part(agree, after));
+        }
         // What stops applications stops them for the safety dump and the change, and only once it is known what there is to bring.
         for hook in parts.before() {
             let after = before.clone();
@@ -106,6 +110,14 @@ impl Parts<'_> {
         made
     }
 
+    /// The look at the tables that are to be changed.
+    fn agree(&self, work: &dyn Fn(RestorePart) -> RestoreWork) -> Option<Node> {
+        self.restore.tables.as_ref().filter(|tables| tables.mode != TablesAs::Copy)?;
+        let mut made = self.effect("agree", Action::Verify, work(RestorePart::Agree), "the tables have the columns that they had");
+        "what can not be brought is told before anything is dumped or stopped".clone_into(&mut made.reason);
+        Some(made)
+    }
+
     /// What is done with the scratch server's content.
     fn changes(&self, work: &dyn Fn(RestorePart) -> RestoreWork) -> Vec<Node> {
         let tables = self.restore.tables.iter().map(|tables| self.transfer(tables, work(RestorePart::Transfer)));
@@ -119,8 +131,8 @@ impl Parts<'_> {
     fn transfer(&self, tables: &Tables, work: RestoreWork) -> Node {
         let (action, words) = match tables.mode {
             TablesAs::Copy => (Action::Restore, format!("copies of {} in a new schema {}", tables.names.join(", "), self.schema())),
-            TablesAs::Merge => (Action::Act, "rows that are missing or differ, in one transaction".to_owned()),
-            TablesAs::Replace => (Action::Act, "exactly the restore point's rows, in one transaction".to_owned()),
+            TablesAs::Merge => (Action::Act, format!("rows that are missing or differ, in one transaction{}", self.then_analyze())),
+            TablesAs::Replace => (Action::Act, format!("exactly the restore point's rows, in one transaction{}", self.then_analyze())),
         };
         let mut made = self.effect("bring", action, work, &words);
         made.destroys = match tables.mode {
@@ -130,6 +142,10 @@ impl Parts<'_> {
         };
         "the restore point is proven".clone_into(&mut made.reason);
         made
+    }
+
+    const fn then_analyze(&self) -> &'static str {
+        if self.restore.analyze { "; then gather statistics" } else { "" }
     }
 
     fn patch(&self, rows: &Rows, work: RestoreWork) -> Node {

@@ -59,6 +59,9 @@ pub struct TargetFacts {
     /// The tables that a restore changes, as they are now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<TableNow>,
+    /// Conditions on their rows that the server does not take, in its words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 /// A database that is there already.
@@ -133,6 +136,7 @@ pub fn look(server: &ConnInfo, database: &str, handle: &Handle) -> Result<Target
         may_create: superuser || role("rolcreatedb")?.as_deref() == Some("t"),
         superuser,
         tables: Vec::new(),
+        refused: Vec::new(),
     };
     client.close();
     Ok(facts)

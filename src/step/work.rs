@@ -271,6 +271,8 @@ pub enum RestorePart {
     Finish,
     /// Roles and tablespaces that are missing are made.
     Globals,
+    /// The tables must have the form that they had.
+    Agree,
     /// Tables go from the scratch server into the database.
     Transfer,
     /// The patch of single rows is written.

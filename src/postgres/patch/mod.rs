@@ -14,6 +14,7 @@ mod rows;
 mod script;
 mod split;
 mod spool;
+mod tried;
 mod write;
 
 use std::io::Write;
@@ -29,6 +30,7 @@ use super::tables::{open, pair};
 
 pub use self::apply::{Touched, apply_patch};
 pub use self::header::{Header, header};
+pub use self::tried::refused;
 pub use super::tables::{Sides, TablesError};
 
 /// Rows to bring back.

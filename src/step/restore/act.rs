@@ -34,6 +34,7 @@ impl PerformEffect for RestoreWork {
             RestorePart::Swap => self.swap(cx),
             RestorePart::Finish => self.finish(cx),
             RestorePart::Globals => self.globals(cx),
+            RestorePart::Agree => self.agree(cx),
             RestorePart::Transfer => self.transfer(cx),
             RestorePart::Patch => self.patch(cx),
             RestorePart::Apply => self.apply(cx),

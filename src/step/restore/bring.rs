@@ -18,8 +18,8 @@ use super::{Rows, Tables, TablesAs};
 use crate::diagnostic::Class;
 use crate::ids::RunId;
 use crate::postgres::ConnInfo;
-use crate::postgres::patch::{PatchOptions, PatchReport, RowsWanted, patch};
-use crate::postgres::tables::Sides;
+use crate::postgres::patch::{PatchOptions, PatchReport, patch};
+use crate::postgres::tables::{Sides, agree, leaning};
 use crate::postgres::transfer::{How, TransferReport, transfer};
 use crate::runtime::{Brought, BroughtTable};
 
@@ -58,6 +58,14 @@ impl RestoreWork {
         Ok(place(&*cx.runtime.scratch(&self.artifact).ok_or_else(nothing)?))
     }
 
+    /// Whether the tables can be brought at all: nobody dumps or stops anything for those that can not.
+    pub(super) fn agree(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let Some(Tables { names, mode, .. }) = &self.with.tables else { return Ok(()) };
+        let (scratch, live) = (self.restored(cx)?, self.live(cx)?);
+        let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
+        Ok(agree(&sides, &names.iter().map(String::as_str).collect::<Vec<_>>(), *mode == TablesAs::Merge)?)
+    }
+
     /// Brings whole tables.
     pub(super) fn transfer(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let Some(Tables { names, mode, .. }) = &self.with.tables else { return Ok(()) };
@@ -72,6 +80,7 @@ impl RestoreWork {
         let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
         let report = transfer(&sides, &names, &how)?;
         reviewed::tell(moved(&live, report), cx);
+        self.settle(&live, cx);
         Ok(())
     }
 
@@ -101,7 +110,7 @@ impl RestoreWork {
     }
 
     fn write(&self, rows: &Rows, sides: &Sides<'_>, file: File, cx: &Cx<'_>) -> Result<PatchReport, StepError> {
-        let wanted: Vec<RowsWanted> = rows.of.iter().map(|of| RowsWanted { table: of.table.clone(), filter: of.filter.clone() }).collect();
+        let wanted = self.with.wanted_rows();
         let point =
             cx.runtime.ledger(|ledger| ledger.recalled.get(&self.artifact).map(|found| format!("{} of {}", found.run, found.pipeline)));
         let options = PatchOptions {
@@ -125,7 +134,35 @@ impl RestoreWork {
             return Ok(());
         };
         let live = self.live(cx)?;
-        reviewed::apply(&path, &live, cx)
+        reviewed::apply(&path, &live, cx)?;
+        self.settle(&live, cx);
+        Ok(())
+    }
+
+    /// What leans on the changed tables: their statistics are gathered, and materialized views named. The change itself is done, so that
+    /// nothing here makes it fail.
+    fn settle(&self, live: &ConnInfo, cx: &Cx<'_>) {
+        let changed: Vec<String> = cx.runtime.ledger(|ledger| {
+            let brought = ledger.brought.iter().flat_map(|brought| &brought.tables);
+            brought.map(|table| table.table.clone()).collect()
+        });
+        let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+        if changed.is_empty() {
+            return;
+        }
+        let handle = cx.runtime.handle();
+        let gathered = if self.with.analyze { leaning::analyze(live, handle, &changed) } else { Ok(()) };
+        if let Err(error) = gathered {
+            cx.reports.note(format!("statistics were not gathered: {error}"));
+        }
+        let views = leaning::materialized_views(live, handle, &changed).unwrap_or_else(|error| {
+            cx.reports.note(format!("materialized views of these tables could not be looked for: {error}"));
+            Vec::new()
+        });
+        let note = |view: &String| format!("materialized view {view} holds what was there before: refresh materialized view {view};");
+        let notes: Vec<String> = views.iter().map(note).collect();
+        cx.reports.note_all(notes.iter().cloned());
+        cx.runtime.ledger(|ledger| ledger.brought.iter_mut().for_each(|brought| brought.notes.extend(notes.iter().cloned())));
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{Encrypt, Problem};
 use super::{How, Restore};
 use crate::ids::RefName;
+use crate::postgres::patch::RowsWanted;
 
 /// Whole tables of a restore point, brought into the database that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,6 +109,12 @@ impl Restore {
     pub fn named_tables(&self) -> Vec<&str> {
         let tables = self.tables.iter().flat_map(|tables| &tables.names);
         tables.chain(self.rows.iter().flat_map(|rows| rows.of.iter().map(|of| &of.table))).map(String::as_str).collect()
+    }
+
+    /// The rows that it is to bring.
+    pub fn wanted_rows(&self) -> Vec<RowsWanted> {
+        let of = self.rows.iter().flat_map(|rows| &rows.of);
+        of.map(|of| RowsWanted { table: of.table.clone(), filter: of.filter.clone() }).collect()
     }
 
     /// What can not go together.
