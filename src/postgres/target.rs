@@ -325,7 +325,7 @@ impl Target {
     /// Runs the swap while another session ends whoever is in either database: the rename holds off new sessions, and waits for old ones to
     /// go. Answers how many sessions were ended.
     fn without_sessions(&self, transaction: &str) -> Result<usize, PgError> {
-        let ender = maintenance(&self.server, &self.handle)?;
+        let watcher = maintenance(&self.server, &self.handle)?;
         let names = [self.database.as_str(), &restoring(&self.database)].map(literal).join(", ");
         // The ending stands in the answer and not in the condition: there it could be asked for before the database is looked at.
         let end = format!(
@@ -338,7 +338,7 @@ impl Target {
                 let mut ended = BTreeSet::new();
                 while !done.load(Ordering::SeqCst) {
                     // A session that may not be ended makes the rename fail, and that says why.
-                    let asked = ender.query(&end).unwrap_or_default();
+                    let asked = watcher.query(&end).unwrap_or_default();
                     ended.extend(asked.into_iter().filter_map(|row| row.into_iter().next().flatten()));
                     std::thread::sleep(Duration::from_millis(50));
                 }
@@ -349,7 +349,7 @@ impl Target {
             let ended = ending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             swapped.map(|()| ended)
         });
-        ender.close();
+        watcher.close();
         swapped
     }
 
