@@ -1,7 +1,5 @@
 //! What a restore says before and behind its work: which point it takes and how good that is, what became of it, and how to go back.
 
-#![expect(clippy::unwrap_used, reason = "what a test can not be set up without fails it")]
-
 use crate::apply_support::{Bench, MAJOR, files};
 use crate::restore_rig::SHOP;
 use crate::servers::http::{Answer, HttpSink};
