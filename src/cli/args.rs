@@ -89,8 +89,8 @@ pub(super) enum Command {
     --after '[\"systemctl\",\"start\",\"orders\"]'
 
 Shows what it will do first, each line that takes something away with `!`, and
-asks. --before runs just before the swap, which takes a moment; with --drop-old
-before the safety dump, which is then all that is left of what was there.")]
+asks. --before runs just before the swap, which takes a moment; with --drop-old,
+--tables and --rows before the safety dump and the change.")]
     Restore(Box<RestoreArgs>),
     /// Prove a restore point that there is: restore it into a scratch server and compare
     #[command(after_help = "Examples:
@@ -373,13 +373,13 @@ pub(super) struct RestoreArgs {
     #[arg(long, requires = "replace")]
     pub(super) drop_old: bool,
     /// Only these tables, into the database that is there
-    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', conflicts_with_all = ["replace", "rows", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', conflicts_with_all = ["replace", "clean", "drop_old", "rows", "with_deletes", "patch", "apply", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
     pub(super) tables: Vec<String>,
     /// What becomes of the rows that are there; copy puts new tables into a new schema
     #[arg(long = "as", value_name = "MODE", requires = "tables", value_parser = word::<TablesAs>(TABLES_AS), default_value = "copy")]
     pub(super) tables_as: TablesAs,
     /// Only these rows, as a patch to review; may be given several times: `orders: customer_id = 7`
-    #[arg(long, value_name = "TABLE: WHERE", value_parser = super::restore::rows_of, conflicts_with_all = ["replace", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
+    #[arg(long, value_name = "TABLE: WHERE", value_parser = super::restore::rows_of, conflicts_with_all = ["replace", "clean", "drop_old", "tables_as", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
     pub(super) rows: Vec<RowsOf>,
     /// Also delete rows that match and are not in the restore point
     #[arg(long, requires = "rows")]
@@ -391,7 +391,10 @@ pub(super) struct RestoreArgs {
     #[arg(long, requires = "rows")]
     pub(super) apply: bool,
     /// Apply a patch that was written before and reviewed; nothing is restored
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["replace", "globals"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "replace", "clean", "drop_old", "safety", "tables_as", "with_deletes", "patch", "apply", "globals", "no_owner", "no_privileges", "section",
+        "schema_only", "before", "after",
+    ])]
     pub(super) apply_patch: Option<PathBuf>,
     /// Make the roles and tablespaces of the same restore point first; those that are there are left alone
     #[arg(long)]
@@ -417,7 +420,7 @@ pub(super) struct RestoreArgs {
     /// How what is restored is compared with what was dumped, before the database gets its name
     #[arg(long, value_parser = word::<Prove>(PROVE), default_value = "full")]
     pub(super) prove: Prove,
-    /// A program that runs just before the database gets its name, as a JSON array; may be given several times
+    /// A program that runs just before the database gets its name or its rows, as a JSON array; may be given several times
     #[arg(long, value_name = "ARGV_JSON", value_parser = argv)]
     pub(super) before: Vec<Argv>,
     /// A program that runs once the database is there, and in any case where one of --before has run

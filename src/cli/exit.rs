@@ -20,7 +20,7 @@ pub enum Exit {
     Verification,
     /// Done, but a step whose failure is a warning failed.
     Warned,
-    /// The plan file no longer fits the world.
+    /// The plan no longer fits the world.
     Stale,
     /// Somebody else is at work on the same thing.
     Locked,
@@ -76,6 +76,7 @@ impl Exit {
             Class::Unreachable => Self::Unreachable,
             Class::Denied => Self::Denied,
             Class::Locked => Self::Locked,
+            Class::Stale => Self::Stale,
             Class::Transient => Self::Transient,
             Class::Internal => Self::Internal,
             Class::Cancelled => Self::Signal(2),

@@ -31,6 +31,8 @@ pub(super) fn take(plan: &Plan, runtime: &Runtime, wait: Option<Duration>) -> Re
         group: group(plan),
         ttl: concurrency.ttl.map_or(TTL, Duration::std),
         wait: wait.or(concurrency.wait).map(Duration::std).unwrap_or_default(),
+        // Who waits replaces what another has just restored, by a plan made before that.
+        at_once: plan.restores(),
     };
     runtime.lease_by(terms.clone());
     if names.is_empty() {

@@ -105,7 +105,8 @@ impl Meant {
         let steps =
             steps.into_iter().map(|(id, params)| Step::plain(id.clone(), params, before.replace(id).into_iter().collect())).collect();
         // What it stores of its own is no business of the pipeline's group: a restore must not wait for a backup to end.
-        let concurrency = Concurrency { group: None, ..self.pipeline.concurrency.clone() };
+        // Nor does it wait for another restore because the pipeline's runs wait for each other: only --wait says so.
+        let concurrency = Concurrency { group: None, wait: None, ..self.pipeline.concurrency.clone() };
         let name = named(&format!("{name}.{what}"))?;
         let mut made = Pipeline { name, schedule: None, concurrency, steps, chains, ..self.pipeline };
         let used = |of: fn(&Step) -> Vec<RefName>| made.steps.iter().flat_map(of).collect::<Vec<_>>();
@@ -127,6 +128,10 @@ pub(super) fn named<T: TryFrom<String, Error: std::fmt::Display>>(text: &str) ->
 
 /// The one pipeline that is meant.
 fn pipeline_at(source: &Path) -> Result<Pipeline, Problem> {
+    if let Some(run) = source.to_str().and_then(|text| text.parse::<RunId>().ok()).filter(|_| !source.exists()) {
+        let problem = Problem::new(Exit::NoFile, format!("{run} is the id of a restore point, and there is no pipeline of that name"));
+        return Err(problem.help(format!("name its pipeline: PIPELINE --at {run}; `runner list` shows which pipeline keeps it")));
+    }
     let mut found = files::pipelines(&[source.to_owned()])?;
     match (found.pop(), found.is_empty()) {
         (Some(pipeline), true) => Ok(pipeline),

@@ -26,6 +26,9 @@ pub(super) fn run(args: &RestoreArgs, output: &Output) -> Result<Exit, Problem> 
 
 /// The restore as a pipeline: fetch, then restore.
 fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
+    if let Some(file) = args.file.as_ref().filter(|file| !file.exists()) {
+        return Err(Problem::new(Exit::NoFile, format!("there is no file {}", file.display())));
+    }
     let mut meant = match &args.file {
         Some(file) => Meant::without_point(&args.point, file)?,
         None => Meant::by(&args.point)?,
@@ -124,7 +127,11 @@ fn reviewed(patch: &Path, connection: RefName, args: &RestoreArgs, meant: Meant)
         return Err(Problem::new(Exit::NoFile, format!("there is no file {}", patch.display())));
     }
     let sql = Sql::patch(connection, args.database.clone(), patch.to_owned());
-    meant.frame("patch", vec![(named::<StepId>("apply")?, Params::Sql(sql))], Vec::new())
+    let mut steps = vec![(named::<StepId>("apply")?, Params::Sql(sql))];
+    if let Some(url) = &args.health {
+        steps.push((named("health")?, Params::Http(health(url, args)?)));
+    }
+    meant.frame("patch", steps, Vec::new())
 }
 
 fn tables(args: &RestoreArgs, safety: Option<RefName>, meant: &Meant) -> Option<Tables> {

@@ -25,11 +25,13 @@ use crate::journal::{self, Journal, RunFolder};
 use crate::plan::Plan;
 use crate::postgres;
 use crate::render;
-use crate::render::summary::{Brought, BroughtTable, CopiedPoint, Landed, Summary};
+use crate::render::summary::{Brought, BroughtTable, CopiedPoint, Landed, Summary, TakenFrom};
 use crate::runtime::{self, Declared, Leases, RunFacts, Runtime};
 use crate::secret::Secrets;
 use crate::step::Again;
 use crate::store::failed::End;
+use crate::store::manifest::Level;
+use crate::store::recall::Recalled;
 use crate::store::sealed;
 use crate::template::RunWords;
 
@@ -332,7 +334,9 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
             recovery: best.and_then(|verification| verification.recovery),
             too_slow: ledger.too_slow(),
             verified: best.map(|verification| verification.level),
+            short: best.filter(|found| found.level < Level::Proven).and_then(|found| found.short.clone()),
             others: ledger.verifications.iter().filter_map(|(step, found)| Some((step.other_major()?, found.level))).collect(),
+            from: ledger.recalled.values().map(taken_from).collect(),
             landed: ledger.landed.clone().map(|runtime::Landed { database, place, kept, dropped }| Landed {
                 database,
                 place,
@@ -349,6 +353,17 @@ fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {
 fn copied(point: &runtime::CopiedPoint) -> CopiedPoint {
     let runtime::CopiedPoint { step, run, from, to, objects, bytes, already, .. } = point.clone();
     CopiedPoint { step, run, from, to, objects, bytes, already }
+}
+
+fn taken_from(point: &Recalled) -> TakenFrom {
+    TakenFrom {
+        run: point.run.clone(),
+        pipeline: point.pipeline.clone(),
+        data: point.artifact.started,
+        age: Timestamp::now().duration_since(point.artifact.started).unsigned_abs(),
+        level: point.level,
+        complaint: point.complaint.clone(),
+    }
 }
 
 fn brought(found: runtime::Brought) -> Brought {

@@ -145,6 +145,8 @@ pub enum Class {
     Denied,
     /// Somebody else is at work on the same thing (exit 14).
     Locked,
+    /// What was planned from is no more as it was (exit 13).
+    Stale,
     /// Likely to pass when tried again later (exit 75).
     Transient,
     /// A defect in this program (exit 70).

@@ -4,6 +4,7 @@ use tokio::runtime::Handle;
 
 use crate::plan::{ConnectionFacts, LeftOutTables, ToolFacts};
 use crate::postgres::inventory::left_out_tables;
+use crate::postgres::patch::refused;
 use crate::postgres::spec::{EmbeddedSpec, PostgresSpec};
 use crate::postgres::tables::now::now;
 use crate::postgres::target::{self, Existing, TargetFacts};
@@ -80,18 +81,21 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
         ConnectionSpec::Postgres(spec) => {
             let info = ConnInfo::resolve(spec, secrets)?;
             let database = database.unwrap_or(&info.database);
-            let facts = target::look(&info, database, handle)?;
-            if facts.existing.is_none() {
-                return Ok(facts);
+            let mut facts = target::look(&info, database, handle)?;
+            let there = info.with_database(database);
+            let Some(existing) = &mut facts.existing else { return Ok(facts) };
+            if restore.in_place() {
+                existing.oldest_table = target::oldest_table(&there, handle)?;
             }
-            let tables = now(&info.with_database(database), handle, &restore.named_tables())?;
-            Ok(TargetFacts { tables, ..facts })
+            let tables = now(&there, handle, &restore.named_tables())?;
+            let refused = refused(&there, handle, &restore.wanted_rows())?;
+            Ok(TargetFacts { tables, refused, ..facts })
         }
         // It will be started for the run, and has nothing but its own database.
         ConnectionSpec::Embedded(spec) => {
             let facts = embedded(spec)?;
             let database = database.unwrap_or(&spec.database).to_owned();
-            let existing = (database == spec.database).then_some(Existing { bytes: 0, sessions: 0 });
+            let existing = (database == spec.database).then_some(Existing { oid: None, oldest_table: None, bytes: 0, sessions: 0 });
             let ConnectionFacts { place, server_version, .. } = facts;
             Ok(TargetFacts {
                 roles: Vec::new(),
@@ -104,6 +108,7 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
                 may_create: true,
                 superuser: true,
                 tables: Vec::new(),
+                refused: Vec::new(),
             })
         }
     }

@@ -18,9 +18,10 @@ use tokio::runtime::Handle;
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::{Pipeline, Step, ancestors, source_of};
-use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, Trouble, unwanted};
+use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, Trouble, unwanted};
+use crate::postgres::patch::header;
 use crate::postgres::target::TargetFacts;
-use crate::postgres::{ConnectionSpec, Installed};
+use crate::postgres::{ConnInfo, ConnectionSpec, Installed};
 use crate::secret::{Presence, SecretRef, Secrets};
 use crate::step::{FileFacts, Params, PointRef, StepError, look_at_file};
 use crate::store::manifest::manifest_key;
@@ -63,6 +64,7 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         catalogs: catalogs(pipeline, handle),
         missed: missed(pipeline, handle),
         files: files(pipeline),
+        patches: patches(pipeline, &secrets),
         targets: targets(pipeline, &secrets, handle),
         secrets: presence(pipeline, &secrets),
         scratch_free: free(&std::env::temp_dir()),
@@ -158,6 +160,20 @@ fn files(pipeline: &Pipeline) -> BTreeMap<StepId, Reach<FileFacts>> {
         Reach::Failed { message: format!("{}{advice}", error.message), class: error.class }
     };
     named.map(|(step, file)| (step, look_at_file(file).map_or_else(unfit, Reach::Reached))).collect()
+}
+
+/// The patches that steps apply; one that can not be read is told of as a trouble of its step.
+fn patches(pipeline: &Pipeline, secrets: &Secrets) -> BTreeMap<StepId, PatchFacts> {
+    let named = pipeline.steps.iter().filter_map(|step| {
+        let Params::Sql(sql) = &step.params else { return None };
+        let header = header(sql.patch.as_deref()?).ok()?;
+        let own = || match pipeline.connections.get(&sql.connection)? {
+            ConnectionSpec::Postgres(spec) => Some(ConnInfo::resolve(spec, secrets).ok()?.database),
+            ConnectionSpec::Embedded(spec) => Some(spec.database.clone()),
+        };
+        Some((step.id.clone(), PatchFacts { header, into: sql.database.clone().or_else(own) }))
+    });
+    named.collect()
 }
 
 /// The places that steps restore into.

@@ -26,6 +26,7 @@ pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
     stores(pipeline, observed, &mut found);
     points(observed, &mut found);
     files(observed, &mut found);
+    patches(observed, &mut found);
     targets(pipeline, observed, &mut found);
     majors::findings(pipeline, observed, &mut found);
     space(pipeline, observed, &mut found);
@@ -132,14 +133,33 @@ fn only_copied_to(pipeline: &Pipeline, name: &RefName) -> bool {
     pipeline.steps.iter().any(copied) && using.all(|step| copied(step) || matches!(step.params, Params::Prune(_)))
 }
 
-/// Restore points that steps name and that are not there, or can not be used.
+/// Restore points that steps name and that are not there, can not be used, or did not verify.
 fn points(observed: &Observed, found: &mut Vec<Finding>) {
     for (step, reach) in &observed.points {
+        let complaint = reach.facts().and_then(|point| Some((point, point.complaint.as_ref()?)));
+        found.extend(complaint.map(|(point, why)| {
+            let message = format!("the newest verification of restore point {} failed: {why}", point.run);
+            let finding = Finding::new(Severity::Warning, Class::Verification, format!("step {step}"), message);
+            finding.help("an older one may be whole: `runner list` shows them, --at takes one")
+        }));
         if let Reach::Failed { message, class } = reach {
             found.push(
                 Finding::new(Severity::Error, *class, format!("step {step}"), message.clone())
                     .help("`runner list` shows the restore points there are"),
             );
+        }
+    }
+}
+
+/// Patches that were made for another database than they are applied to.
+fn patches(observed: &Observed, found: &mut Vec<Finding>) {
+    for (step, facts) in &observed.patches {
+        if let (Some(made_for), Some(into)) = (&facts.header.database, &facts.into)
+            && made_for != into
+        {
+            let message = format!("the patch was made for database {made_for:?} and is applied to {into:?}");
+            let finding = Finding::new(Severity::Warning, Class::Failed, format!("step {step}"), message);
+            found.push(finding.help("it fails as a whole where the rows are not those that it names; make one for this database"));
         }
     }
 }
@@ -221,10 +241,16 @@ fn changed(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> V
         let message = "a plain dump is a script that only fills an empty database, so it can not replace in place";
         found.push(refuse(Class::Failed, message.to_owned()).help("replace by a swap, or restore into a new database"));
     }
-    // A copy goes beside what is there, whatever that is.
+    found.extend(facts.refused.iter().map(|why| refuse(Class::Failed, why.clone()).help("it stands after `where` in SQL")));
+    // A copy goes beside what is there, whatever that is; but a name that nothing has may be misspelt.
     let copied = restore.tables.as_ref().is_some_and(|tables| tables.mode == TablesAs::Copy);
-    for table in facts.tables.iter().filter(|table| table.table.is_none() && !copied) {
+    for table in facts.tables.iter().filter(|table| table.table.is_none()) {
         let message = format!("{} has no table `{}`", facts.place, table.given);
+        if copied {
+            let message = format!("{message}: if that is misspelt, it will show only once the restore point is restored");
+            found.push(Finding::new(Severity::Warning, Class::Failed, String::new(), message));
+            continue;
+        }
         let help = "if it is gone, bring it back beside what is there with `as: copy` (--as copy)";
         found.push(refuse(Class::Failed, message).help(help));
     }

@@ -195,6 +195,8 @@ impl Lower<'_> {
         };
         let mut node = node(NodeId::of(&step.id), step, action, Work::Effect(staged(step, effect)));
         node.reason = reason;
+        // What the patch says of itself is what its reviewer has read.
+        node.destroys.extend(self.observed.patches.get(&step.id).into_iter().flat_map(|patch| patch.header.tables.iter().cloned()));
         node
     }
 

@@ -34,7 +34,7 @@ use crate::template::Bindings;
 
 pub use catalog::{CatalogFacts, PointSeen, RemainsSeen};
 pub use lower::COMMIT;
-pub use observed::{ConnectionFacts, LeftOutTables, Observed, Reach, StoreFacts, ToolFacts, Trouble};
+pub use observed::{ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, ToolFacts, Trouble};
 pub use pruning::unwanted;
 pub use readiness::{Line, Standing, readiness};
 pub use resume::{NotResumed, Past, resume};
@@ -243,6 +243,11 @@ impl Plan {
     /// Whether it commits a restore point.
     pub fn makes_point(&self) -> bool {
         self.nodes.iter().any(|node| node.action == Action::Commit)
+    }
+
+    /// Whether it restores into a database that stays.
+    pub fn restores(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(&node.work, Work::Effect(Staged { part: Effect::Restore(_), .. })))
     }
 
     /// The stores that it writes restore points to, or deletes them from: in each of them a run holds a lease from its start. A store that

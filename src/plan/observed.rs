@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::catalog::CatalogFacts;
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
+use crate::postgres::patch::Header;
 use crate::postgres::target::TargetFacts;
 use crate::secret::Presence;
 use crate::step::FileFacts;
@@ -44,6 +45,9 @@ pub struct Observed {
     /// The dumps that steps read and this program did not make, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<StepId, Reach<FileFacts>>,
+    /// The patches that steps apply, by step.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub patches: BTreeMap<StepId, PatchFacts>,
     /// The places that steps restore into, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<StepId, Reach<TargetFacts>>,
@@ -59,6 +63,16 @@ pub struct Observed {
     /// What else was noticed, such as a recipients file that can not be read: subject and message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
+}
+
+/// A patch that is applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchFacts {
+    /// What it says of itself.
+    pub header: Header,
+    /// The database that it is applied to, where the connection tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
 }
 
 /// The tables that a dump's filters leave out.

@@ -28,8 +28,24 @@ impl Lower<'_> {
         let load = parts.load_scratch(back);
         let prove = parts.prove_scratch(fetch);
         let mut before = vec![(prove.id.clone(), Edge::OnProduct)];
-        let mut nodes = vec![Lowered { after: Vec::new(), needs: Some(needs), node: load }];
-        nodes.push(Lowered::part(prove, vec![(nodes[0].node.id.clone(), Edge::OnProduct)]));
+        let loaded = load.id.clone();
+        // From the beginning: nobody waits hours for a place that another restore has.
+        let hold = parts.restore.changes().then(|| parts.hold(work(RestorePart::Hold)));
+        let mut nodes: Vec<Lowered> =
+            hold.into_iter().map(|node| Lowered { node, after: Vec::new(), needs: Some(needs.clone()) }).collect();
+        let after = nodes.iter().map(|hold| (hold.node.id.clone(), Edge::OnSuccess)).collect();
+        nodes.push(Lowered { after, needs: Some(needs), node: load });
+        nodes.push(Lowered::part(prove, vec![(loaded, Edge::OnProduct)]));
+        if let Some(agree) = parts.agree(work) {
+            let after = std::mem::replace(&mut before, vec![(agree.id.clone(), Edge::OnProduct)]);
+            nodes.push(Lowered::part(agree, after));
+        }
+        // What stops applications stops them for the safety dump and the change, and only once it is known what there is to bring.
+        for hook in parts.before() {
+            let after = before.clone();
+            before.push((hook.node.id.clone(), Edge::OnProduct));
+            nodes.push(Lowered { after, needs: Some(Vec::new()), ..hook });
+        }
         for mut lowered in self.safety(parts) {
             // Only once the restore point is proven is there anything to be safe from.
             lowered.needs = Some(Vec::new());
@@ -42,11 +58,14 @@ impl Lower<'_> {
             before.push((node.id.clone(), Edge::OnProduct));
             nodes.push(Lowered::part(node, after));
         }
-        let mut finish = parts.effect("finish", Action::Verify, work(RestorePart::Finish), "the scratch server is removed");
+        let words = if parts.restore.changes() { "the scratch server is removed, the lock ends" } else { "the scratch server is removed" };
+        let mut finish = parts.effect("finish", Action::Verify, work(RestorePart::Finish), words);
         finish.when = When::Always;
         "always: nothing scratch may stay behind".clone_into(&mut finish.reason);
         let all = nodes.iter().map(|lowered| (lowered.node.id.clone(), Edge::Always)).collect();
+        let changed = nodes.last().map(|lowered| lowered.node.id.clone());
         nodes.push(Lowered::part(finish, all));
+        nodes.extend(changed.into_iter().flat_map(|changed| parts.after(&changed, work)));
         nodes
     }
 }
@@ -91,6 +110,14 @@ impl Parts<'_> {
         made
     }
 
+    /// The look at the tables that are to be changed.
+    fn agree(&self, work: &dyn Fn(RestorePart) -> RestoreWork) -> Option<Node> {
+        self.restore.tables.as_ref().filter(|tables| tables.mode != TablesAs::Copy)?;
+        let mut made = self.effect("agree", Action::Verify, work(RestorePart::Agree), "the tables have the columns that they had");
+        "what can not be brought is told before anything is dumped or stopped".clone_into(&mut made.reason);
+        Some(made)
+    }
+
     /// What is done with the scratch server's content.
     fn changes(&self, work: &dyn Fn(RestorePart) -> RestoreWork) -> Vec<Node> {
         let tables = self.restore.tables.iter().map(|tables| self.transfer(tables, work(RestorePart::Transfer)));
@@ -104,8 +131,8 @@ impl Parts<'_> {
     fn transfer(&self, tables: &Tables, work: RestoreWork) -> Node {
         let (action, words) = match tables.mode {
             TablesAs::Copy => (Action::Restore, format!("copies of {} in a new schema {}", tables.names.join(", "), self.schema())),
-            TablesAs::Merge => (Action::Act, "rows that are missing or differ, in one transaction".to_owned()),
-            TablesAs::Replace => (Action::Act, "exactly the restore point's rows, in one transaction".to_owned()),
+            TablesAs::Merge => (Action::Act, format!("rows that are missing or differ, in one transaction{}", self.then_analyze())),
+            TablesAs::Replace => (Action::Act, format!("exactly the restore point's rows, in one transaction{}", self.then_analyze())),
         };
         let mut made = self.effect("bring", action, work, &words);
         made.destroys = match tables.mode {
@@ -115,6 +142,10 @@ impl Parts<'_> {
         };
         "the restore point is proven".clone_into(&mut made.reason);
         made
+    }
+
+    const fn then_analyze(&self) -> &'static str {
+        if self.restore.analyze { "; then gather statistics" } else { "" }
     }
 
     fn patch(&self, rows: &Rows, work: RestoreWork) -> Node {

@@ -2,17 +2,19 @@
 //!
 //! What is destroyed is said in words on the node that does it. Nothing is looked at here: what there is was observed.
 
+use jiff::Timestamp;
+
 use super::lower::{Lower, Lowered, WayBack, node, staged, steps_back};
 use super::{Action, COMMIT, Node, Reach, StepWords, Target};
 use crate::ids::{NodeId, StepId};
-use crate::pipeline::{Chain, Step, When};
+use crate::pipeline::{Chain, Step, When, ancestors};
 use crate::postgres::target::{TargetFacts, derived};
-use crate::quantity::bytes;
+use crate::quantity::{brief, bytes};
 use crate::step::restore::{Safety, schema_of};
-use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork};
+use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork, Seen};
 use crate::step::{
-    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Fetch, FileBack, FileFacts, Filter, Flow, How, Params, Prove, Replace, Restore,
-    Sink, Source, Stage, Staged, StepKind as _, Work,
+    Checksum, CodecChoice, Compress, Dump, Edge, Effect, Fetch, FileBack, FileFacts, Filter, Flow, How, Params, Replace, Restore, Sink,
+    Source, Stage, Staged, StepKind as _, Work,
 };
 use crate::store::recall::Recalled;
 use crate::stream::digest::Algorithm;
@@ -37,47 +39,51 @@ impl Lower<'_> {
             identity: fetch.identity.clone(),
             passphrase: fetch.passphrase.clone(),
             globals: globals.clone(),
+            seen: self.seen(last, facts),
         };
-        let parts = Parts { first, last, restore, facts, recalled };
+        let parts = Parts { first, last, restore, facts, recalled, now: self.now };
         if restore.by_scratch() {
             return back.map_or_else(Vec::new, |back| self.partial(&parts, back, fetch, &work));
         }
         // Where only the safety dump will hold what is replaced, nothing may be written behind it any more.
-        let hooks = parts.before();
         let early = parts.drops_old() || restore.in_place();
-        let (mut nodes, late) = if early { (hooks, Vec::new()) } else { (Vec::new(), hooks) };
-        let mut safety = self.safety(&parts);
-        if let (Some(first), Some(stopped)) = (safety.first_mut(), nodes.last()) {
-            first.after.push((stopped.node.id.clone(), Edge::OnSuccess));
-        }
-        nodes.extend(safety);
+        let (early, late) = if early { (parts.before(), Vec::new()) } else { (Vec::new(), parts.before()) };
+        // The lock comes before the safety dump: of two restores the second is refused at once, and what is dumped is what is replaced.
+        let hold = restore.replace.is_some().then(|| Lowered::from(parts.hold(work(RestorePart::Hold))));
+        let mut nodes: Vec<Lowered> = hold.into_iter().collect();
+        follow(&mut nodes, early);
+        follow(&mut nodes, self.safety(&parts));
         let mut before: Vec<_> = nodes.last().map(|lowered| (lowered.node.id.clone(), Edge::OnSuccess)).into_iter().collect();
         if restore.globals {
             let globals = parts.globals(work(RestorePart::Globals));
             let after = std::mem::replace(&mut before, vec![(globals.id.clone(), Edge::OnProduct)]);
             nodes.push(Lowered { node: globals, after, needs: None });
         }
-        let prepare = parts.effect("prepare", Action::Restore, work(RestorePart::Prepare), &parts.words_of_prepare());
+        let prepare =
+            (!restore.in_place()).then(|| parts.effect("prepare", Action::Restore, work(RestorePart::Prepare), &parts.words_of_prepare()));
         let mut load = match back {
             Some(back) => parts.load(back),
             None => parts.load_file(self.file(first, fetch)),
         };
-        load.reason = format!("restores {}", fetch.words());
-        let how = if fetch.file.is_some() { Prove::Off } else { restore.prove };
-        let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof(how));
+        load.reason = format!("restores {}", parts.point_words());
+        let known = fetch.file.is_none();
+        let prove = parts.effect("prove", Action::Verify, work(RestorePart::Prove), &parts.words_of_proof(known));
         let swap = (!restore.in_place()).then(|| parts.swap(work(RestorePart::Swap)));
         let end = if restore.in_place() { "the lock ends" } else { "an unfinished database is dropped, the lock ends" };
         let mut finish = parts.effect("finish", Action::Restore, work(RestorePart::Finish), end);
         finish.when = When::Always;
         "always: nothing half-made may stay behind".clone_into(&mut finish.reason);
-        let always = [&prepare, &load, &prove].into_iter().chain(&swap).map(|node| (node.id.clone(), Edge::Always)).collect();
-        let (prepared, loaded, proven) = (prepare.id.clone(), load.id.clone(), prove.id.clone());
+        let always = prepare.iter().chain([&load, &prove]).chain(&swap).map(|node| (node.id.clone(), Edge::Always)).collect();
+        let (loaded, proven) = (load.id.clone(), prove.id.clone());
         let needs: Vec<StepId> = first.needs.iter().chain(&last.needs).filter(|need| **need != first.id).cloned().collect();
         for lowered in &mut nodes {
             lowered.needs.get_or_insert_with(|| needs.clone());
         }
-        nodes.push(Lowered { node: prepare, after: before, needs: Some(needs) });
-        nodes.push(Lowered::part(load, vec![(prepared, Edge::OnProduct)]));
+        if let Some(prepare) = prepare {
+            let after = std::mem::replace(&mut before, vec![(prepare.id.clone(), Edge::OnProduct)]);
+            nodes.push(Lowered { node: prepare, after, needs: Some(needs) });
+        }
+        nodes.push(Lowered::part(load, before));
         nodes.push(Lowered::part(prove, vec![(loaded, Edge::OnProduct)]));
         let swapped = swap.as_ref().map_or_else(|| proven.clone(), |swap| swap.id.clone());
         let stopped = late.last().map(|lowered| (lowered.node.id.clone(), Edge::OnProduct));
@@ -89,6 +95,22 @@ impl Lower<'_> {
         nodes.push(Lowered::part(finish, always));
         nodes.extend(parts.after(&swapped, work));
         nodes
+    }
+
+    /// What has the database's name, unless a step before the restore may change that.
+    fn seen(&self, last: &Step, facts: Option<&TargetFacts>) -> Option<Seen> {
+        let changes = |step: &Step| match &step.params {
+            Params::Restore(_) | Params::Command(_) => true,
+            Params::Sql(sql) => sql.query.is_none(),
+            _ => false,
+        };
+        if ancestors(&self.pipeline.steps, last).iter().filter_map(|id| self.pipeline.step(id)).any(changes) {
+            return None;
+        }
+        match &facts?.existing {
+            None => Some(Seen { database: None, oldest_table: None }),
+            Some(existing) => existing.oid.map(|oid| Seen { database: Some(oid), oldest_table: existing.oldest_table }),
+        }
     }
 
     /// A dump in a file, as it was seen.
@@ -123,6 +145,14 @@ impl Lower<'_> {
         "the safety dump is a restore point of its own".clone_into(&mut commit.reason);
         vec![node.into(), Lowered::part(commit, after)]
     }
+}
+
+/// Puts nodes behind those that are there.
+fn follow(nodes: &mut Vec<Lowered>, mut more: Vec<Lowered>) {
+    if let (Some(first), Some(before)) = (more.first_mut(), nodes.last()) {
+        first.after.push((before.node.id.clone(), Edge::OnSuccess));
+    }
+    nodes.extend(more);
 }
 
 fn safety_upload(safety: Safety<'_>) -> PlacedUpload {
@@ -161,6 +191,7 @@ pub(super) struct Parts<'a> {
     pub(super) restore: &'a Restore,
     pub(super) facts: Option<&'a TargetFacts>,
     recalled: Option<Box<Recalled>>,
+    now: Option<Timestamp>,
 }
 
 impl Parts<'_> {
@@ -173,7 +204,7 @@ impl Parts<'_> {
         let mut made = node(NodeId::part(&self.last.id, part), self.last, action, effect);
         made.steps = vec![self.words(part, words)];
         made.reason = match part {
-            "prepare" if self.restore.in_place() => "two restores at once would be none".to_owned(),
+            "hold" => "two restores at once would be none".to_owned(),
             "prepare" => "it gets its name only when it is whole".to_owned(),
             "prove" => "a restore nobody looked at proves little".to_owned(),
             _ => String::new(),
@@ -181,9 +212,10 @@ impl Parts<'_> {
         made
     }
 
-    /// Size and sessions of what has the name now.
+    /// Size and sessions of what has the name now, where it is to be replaced or changed: a restore that is refused takes nothing away.
     fn existing(&self) -> Option<(u64, u64)> {
-        self.facts?.existing.as_ref().map(|existing| (existing.bytes, existing.sessions))
+        let touched = self.restore.replace.is_some() || self.restore.by_scratch();
+        self.facts?.existing.as_ref().filter(|_| touched).map(|existing| (existing.bytes, existing.sessions))
     }
 
     /// Whether it makes a database, and does not only change one.
@@ -196,9 +228,13 @@ impl Parts<'_> {
         self.recalled.as_ref().map_or_else(|| "restored_<restore point>".to_owned(), |recalled| schema_of(&recalled.run))
     }
 
-    /// The restore point, as somebody found it or as it was asked for.
+    /// The restore point as it was asked for, and, where somebody found it: which, how old its data is, how good it is.
     pub(super) fn point_words(&self) -> String {
-        self.first.params.facts().words()
+        let asked = self.first.params.facts().words();
+        let Some(point) = &self.recalled else { return asked };
+        let age = self.now.map(|now| now.duration_since(point.artifact.started).unsigned_abs());
+        let age = age.map(|age| format!(" {} old,", brief(age))).unwrap_or_default();
+        format!("{asked}: {},{age} {}", point.run, point.level)
     }
 
     pub(super) fn database(&self) -> String {
@@ -206,21 +242,25 @@ impl Parts<'_> {
         named.unwrap_or_else(|| format!("the database of {}", self.restore.connection))
     }
 
+    /// The taking of the place.
+    pub(super) fn hold(&self, work: RestoreWork) -> Node {
+        self.effect(
+            "hold",
+            Action::Verify,
+            work,
+            &format!("{} is held against other restores, and must be what this plan saw", self.database()),
+        )
+    }
+
     fn words_of_prepare(&self) -> String {
-        if self.restore.in_place() {
-            return format!("{} is held against other restores", self.database());
-        }
         let building = self.facts.map(|facts| crate::postgres::target::restoring(&facts.database));
         format!("an empty database {} beside {}", building.unwrap_or_default(), self.database()).replace("  ", " ")
     }
 
-    fn words_of_proof(&self, how: Prove) -> String {
+    /// What the proof does; of a dump that this program did not make nobody knows what it held.
+    fn words_of_proof(&self, known: bool) -> String {
         let analyze = if self.restore.analyze { "gather statistics, " } else { "" };
-        let compare = match how {
-            Prove::Full => "compare everything with what was dumped",
-            Prove::Counts => "compare the rows of each table with what was dumped",
-            Prove::Off => "count rows",
-        };
+        let compare = if known { self.restore.depth().words(self.restore) } else { "count rows".to_owned() };
         format!("{analyze}{compare}")
     }
 
@@ -230,7 +270,7 @@ impl Parts<'_> {
     }
 
     /// The programs that run before anything is taken away, one after the other.
-    fn before(&self) -> Vec<Lowered> {
+    pub(super) fn before(&self) -> Vec<Lowered> {
         let mut nodes: Vec<Lowered> = Vec::new();
         for (index, command) in self.restore.hooks(&self.restore.before).enumerate() {
             let words = command.words();
@@ -243,20 +283,23 @@ impl Parts<'_> {
         nodes
     }
 
-    /// The programs that run once the database has its name, and also where it could not get it, if others ran before.
-    fn after(&self, swap: &NodeId, work: impl Fn(RestorePart) -> RestoreWork) -> Vec<Lowered> {
+    /// The programs that run once the database has its name or its rows, and also where that came to nothing, if others ran before.
+    pub(super) fn after(&self, swap: &NodeId, work: impl Fn(RestorePart) -> RestoreWork) -> Vec<Lowered> {
         let mut nodes: Vec<Lowered> = Vec::new();
         for (index, command) in self.restore.hooks(&self.restore.after).enumerate() {
             let effect = Effect::Restore(Box::new(work(RestorePart::After(index))));
             let effect = Work::Effect(Staged { step: self.last.id.clone(), part: effect });
-            let reason =
-                if self.restore.before.is_empty() { "the database is there" } else { "always: what was stopped is to be started again" };
+            let reason = if self.restore.before.is_empty() { self.done_words() } else { "always: what was stopped is to be started again" };
             let mut made = self.hook(&format!("after-{}", index + 1), effect, &command.words(), reason);
             made.when = When::Always;
             let before = nodes.last().map_or(swap, |lowered| &lowered.node.id).clone();
             nodes.push(Lowered::part(made, vec![(before, Edge::Always)]));
         }
         nodes
+    }
+
+    const fn done_words(&self) -> &'static str {
+        if self.restore.by_scratch() { "the database is changed" } else { "the database is there" }
     }
 
     /// A program is run once: nobody but its author knows what it does a second time.

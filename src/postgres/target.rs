@@ -59,11 +59,20 @@ pub struct TargetFacts {
     /// The tables that a restore changes, as they are now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<TableNow>,
+    /// Conditions on their rows that the server does not take, in its words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 /// A database that is there already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Existing {
+    /// Which one it is: a database made anew under the same name has another number. Unknown of a server that does not run yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oid: Option<u32>,
+    /// The number of its oldest table, where what is in it is to be replaced: restored in place, it has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_table: Option<u32>,
     /// Its size on disk in bytes; 0 where the role may not ask.
     pub bytes: u64,
     /// Sessions in it, at that moment.
@@ -127,6 +136,7 @@ pub fn look(server: &ConnInfo, database: &str, handle: &Handle) -> Result<Target
         may_create: superuser || role("rolcreatedb")?.as_deref() == Some("t"),
         superuser,
         tables: Vec::new(),
+        refused: Vec::new(),
     };
     client.close();
     Ok(facts)
@@ -140,11 +150,30 @@ fn roles(client: &Client) -> Result<Vec<String>, PgError> {
 fn existing(client: &Client, database: &str) -> Result<Option<Existing>, PgError> {
     let sql = format!(
         "select case when pg_catalog.has_database_privilege(oid, 'connect') then pg_catalog.pg_database_size(oid) else 0 end, \
-         (select count(*) from pg_catalog.pg_stat_activity a where a.datid = d.oid) from pg_catalog.pg_database d where datname = {}",
+         (select count(*) from pg_catalog.pg_stat_activity a where a.datid = d.oid), oid::int8 from pg_catalog.pg_database d where datname = {}",
         literal(database)
     );
-    let number = |row: &Row, at: usize| row.get(at).cloned().flatten().and_then(|text| text.parse().ok()).unwrap_or(0);
-    Ok(client.query(&sql)?.first().map(|row| Existing { bytes: number(row, 0), sessions: number(row, 1) }))
+    let number = |row: &Row, at: usize| row.get(at).cloned().flatten().and_then(|text| text.parse::<u64>().ok());
+    let facts = |row: &Row| Existing {
+        oid: number(row, 2).and_then(|oid| oid.try_into().ok()),
+        oldest_table: None,
+        bytes: number(row, 0).unwrap_or(0),
+        sessions: number(row, 1).unwrap_or(0),
+    };
+    Ok(client.query(&sql)?.first().map(facts))
+}
+
+/// The number of the oldest table of a user in a database.
+///
+/// # Errors
+/// Whatever the server says.
+pub fn oldest_table(info: &ConnInfo, handle: &Handle) -> Result<Option<u32>, PgError> {
+    let client = Client::connect(info, handle)?;
+    let sql =
+        "select pg_catalog.min(oid::int8) from pg_catalog.pg_class where oid >= 16384 and relkind in ('r', 'p') and relpersistence <> 't'";
+    let found = client.query_one_text(sql);
+    client.close();
+    Ok(found?.and_then(|text| text.parse().ok()))
 }
 
 fn left(client: &Client, database: &str) -> Result<Option<Left>, PgError> {
@@ -163,6 +192,8 @@ pub struct Target {
     database: String,
     handle: Handle,
     created: AtomicBool,
+    /// The number of the database that had the name when the place was taken.
+    found: Option<u32>,
 }
 
 impl Target {
@@ -179,8 +210,35 @@ impl Target {
             let detail = format!("another restore into database {database:?} is at work{holder}");
             return Err(PgError::Busy { server: server.describe(), detail });
         }
-        let server = client.info().clone();
-        Ok(Self { client, server, database: database.to_owned(), handle: handle.clone(), created: AtomicBool::new(false) })
+        let (server, database) = (client.info().clone(), database.to_owned());
+        let found = existing(&client, &database)?.and_then(|existing| existing.oid);
+        Ok(Self { client, server, database, handle: handle.clone(), created: AtomicBool::new(false), found })
+    }
+
+    /// Whether it is still held: with its connection ends the lock.
+    pub fn is_held(&self) -> bool {
+        self.client.query_one_text("select 1").is_ok()
+    }
+
+    /// The number of the database that had the name when the place was taken, if one had.
+    pub const fn found(&self) -> Option<u32> {
+        self.found
+    }
+
+    /// Whether the name is that of the same database as when the place was taken, or still free.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub fn is_same(&self) -> Result<bool, PgError> {
+        Ok(existing(&self.client, &self.database)?.and_then(|existing| existing.oid) == self.found)
+    }
+
+    /// The number of the oldest table in the database that has the name.
+    ///
+    /// # Errors
+    /// Whatever the server says.
+    pub fn oldest_table(&self) -> Result<Option<u32>, PgError> {
+        oldest_table(&self.conninfo(), &self.handle)
     }
 
     /// The database's final name.
@@ -267,7 +325,7 @@ impl Target {
     /// Runs the swap while another session ends whoever is in either database: the rename holds off new sessions, and waits for old ones to
     /// go. Answers how many sessions were ended.
     fn without_sessions(&self, transaction: &str) -> Result<usize, PgError> {
-        let ender = maintenance(&self.server, &self.handle)?;
+        let watcher = maintenance(&self.server, &self.handle)?;
         let names = [self.database.as_str(), &restoring(&self.database)].map(literal).join(", ");
         // The ending stands in the answer and not in the condition: there it could be asked for before the database is looked at.
         let end = format!(
@@ -280,7 +338,7 @@ impl Target {
                 let mut ended = BTreeSet::new();
                 while !done.load(Ordering::SeqCst) {
                     // A session that may not be ended makes the rename fail, and that says why.
-                    let asked = ender.query(&end).unwrap_or_default();
+                    let asked = watcher.query(&end).unwrap_or_default();
                     ended.extend(asked.into_iter().filter_map(|row| row.into_iter().next().flatten()));
                     std::thread::sleep(Duration::from_millis(50));
                 }
@@ -291,7 +349,7 @@ impl Target {
             let ended = ending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             swapped.map(|()| ended)
         });
-        ender.close();
+        watcher.close();
         swapped
     }
 

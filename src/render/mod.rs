@@ -2,6 +2,7 @@
 //!
 //! Pure functions from values to text; nothing here decides, prints or asks the terminal anything.
 
+mod back;
 pub mod catalog;
 pub mod diagnostics;
 pub mod doctor;

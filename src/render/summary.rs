@@ -7,15 +7,18 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use jiff::Timestamp;
+
 use super::event::outcome_words;
-use super::recover;
 use super::style::{BOLD, GOOD, Paint, WARN, columns, padded};
+use super::{back, recover};
 use crate::diagnostic::Failure;
 use crate::event::Outcome;
-use crate::ids::{RefName, RunId, StepId};
+use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::plan::{Action, Plan};
 use crate::postgres::quote::identifier;
 use crate::quantity::{brief, bytes};
+use crate::step::Restore;
 use crate::step::copy::too_few;
 use crate::step::recovery::{in_words, warning};
 use crate::store::manifest::{Artifact, Level, Recovery, TableCount};
@@ -46,8 +49,12 @@ pub struct Summary {
     pub too_slow: Option<Recovery>,
     /// The level that the best verification earned.
     pub verified: Option<Level>,
+    /// Why it could not earn more.
+    pub short: Option<String>,
     /// The levels that verifications earned on other major versions.
     pub others: Vec<(u16, Level)>,
+    /// The restore points that were read.
+    pub from: Vec<TakenFrom>,
     /// The database that a restore made.
     pub landed: Option<Landed>,
     /// Tables or rows that were brought into a database that was there.
@@ -75,6 +82,23 @@ pub struct CopiedPoint {
     pub bytes: u64,
     /// Whether it was there before.
     pub already: bool,
+}
+
+/// A restore point that was read.
+#[derive(Debug, Clone)]
+pub struct TakenFrom {
+    /// The run that made it.
+    pub run: RunId,
+    /// The pipeline that it is of.
+    pub pipeline: PipelineName,
+    /// When its dump began: its data is not younger.
+    pub data: Timestamp,
+    /// How old that is now.
+    pub age: std::time::Duration,
+    /// The level that it had when it was found.
+    pub level: Level,
+    /// What its newest verification complained of then.
+    pub complaint: Option<String>,
 }
 
 /// Tables or rows that were brought into a database that was there, or a patch that would bring them.
@@ -133,13 +157,22 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
         paint.on(style, word),
         brief(summary.took)
     );
+    let made = if plan.restores() { "safety dump" } else { "restore point" };
+    for from in &summary.from {
+        let _ok = writeln!(out, "  from           {} of {}, {} old, {}", from.run, from.pipeline, brief(from.age), from.level);
+        if let Some(why) = &from.complaint {
+            let _ok = writeln!(out, "  warning        {}", paint.on(WARN, &format!("its newest verification failed: {why}")));
+        }
+    }
     match summary.level {
         Some(level) => {
-            let _ok = writeln!(out, "  restore point  {}", summary.run);
+            let _ok = writeln!(out, "  {made:<13}  {}", summary.run);
             let _ok =
                 writeln!(out, "  level          {}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
         }
-        None if plan.makes_point() => out.push_str("  restore point  none was made\n"),
+        None if plan.makes_point() => {
+            let _ok = writeln!(out, "  {made:<13}  none was made");
+        }
         None => {}
     }
     out.push_str(&landed(summary, plan, paint));
@@ -147,11 +180,7 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
         out.push_str(&human_artifact(artifact, plan, summary.level.is_some()));
     }
     out.push_str(&copied(summary));
-    if !summary.tables.is_empty() {
-        let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
-        let _ok = writeln!(out, "  restored       {}, {}", count(summary.tables.len(), "table"), count(rows, "row"));
-        out.push_str(&largest(&summary.tables));
-    }
+    out.push_str(&restored(summary, plan));
     for (major, level) in &summary.others {
         let _ok =
             writeln!(out, "  PostgreSQL {major:<3} {}", paint.on(if *level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
@@ -186,6 +215,19 @@ fn copied(summary: &Summary) -> String {
     out
 }
 
+/// The tables that were restored; where only some are brought from a scratch server, how many it held.
+fn restored(summary: &Summary, plan: &Plan) -> String {
+    if summary.tables.is_empty() {
+        return String::new();
+    }
+    let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
+    let all = format!("{}, {}", count(summary.tables.len(), "table"), count(rows, "row"));
+    if back::restore(plan).is_some_and(Restore::by_scratch) {
+        return format!("  looked at      {all} of the restore point, in a scratch server\n");
+    }
+    format!("  restored       {all}\n{}", largest(&summary.tables))
+}
+
 /// What a restore or a verification of an earlier run has made and found.
 fn landed(summary: &Summary, plan: &Plan, paint: Paint) -> String {
     let mut out = String::new();
@@ -199,13 +241,21 @@ fn landed(summary: &Summary, plan: &Plan, paint: Paint) -> String {
                 writeln!(out, "  before         {kept} holds what was there before; when you are sure: {drop}")
             };
         }
+        if let Some(renames) = back::renames(landed).filter(|_| summary.outcome != Outcome::Done) {
+            let _ok = writeln!(out, "  go back        in psql, to database postgres: {renames}");
+        }
     } else if let Some(brought) = &summary.brought {
         out.push_str(&human_brought(brought, paint));
     } else if plan.nodes.iter().any(|node| node.action == Action::Restore) {
         out.push_str("  database       none was made; what was there before is untouched\n");
     }
-    if let Some(level) = summary.verified.filter(|_| !plan.makes_point() || summary.landed.is_some()) {
-        let _ok = writeln!(out, "  found          {}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
+    if let Some(level) = summary.verified.filter(|_| !plan.makes_point() || plan.restores()) {
+        let why = summary.short.as_ref().filter(|_| level == Level::Restored).map(|why| format!(": {why}")).unwrap_or_default();
+        let _ok =
+            writeln!(out, "  found          {}{why}", paint.on(if level >= Level::Restored { GOOD } else { BOLD }, &level.to_string()));
+    }
+    if let Some(command) = back::command(summary, plan).filter(|_| summary.level.is_some() && plan.restores()) {
+        let _ok = writeln!(out, "  go back        {command}");
     }
     out
 }
@@ -213,12 +263,20 @@ fn landed(summary: &Summary, plan: &Plan, paint: Paint) -> String {
 /// What was brought, table by table.
 fn human_brought(brought: &Brought, paint: Paint) -> String {
     let mut out = String::new();
-    let _ok = writeln!(out, "  {:<14} {}", if brought.done { "changed" } else { "would change" }, paint.on(BOLD, &brought.place));
+    let none = brought.tables.is_empty() && brought.patch.is_none();
+    let word = if none {
+        "unchanged"
+    } else if brought.done {
+        "changed"
+    } else {
+        "would change"
+    };
+    let _ok = writeln!(out, "  {word:<14} {}", paint.on(BOLD, &brought.place));
     for BroughtTable { table, inserted, updated, deleted } in &brought.tables {
         let _ok = writeln!(out, "                 {table}: {inserted} inserted, {updated} set back, {deleted} deleted");
     }
     if brought.tables.is_empty() {
-        out.push_str("                 nothing: all rows are as they were in the restore point\n");
+        out.push_str("                 nothing differs: all rows are as they were in the restore point\n");
     }
     for note in &brought.notes {
         let _ok = writeln!(out, "  note           {note}");
@@ -288,10 +346,19 @@ pub fn json(summary: &Summary, plan: &Plan) -> Value {
         "outcome": summary.outcome,
         "level": summary.level,
         "seconds": summary.took.as_secs_f64(),
+        "from": summary.from.iter().map(|from| json!({
+            "run": from.run, "pipeline": from.pipeline, "data": from.data, "age_seconds": from.age.as_secs(), "level": from.level,
+            "complaint": from.complaint,
+        })).collect::<Vec<_>>(),
+        "go_back": json!({
+            "command": back::command(summary, plan).filter(|_| plan.restores()),
+            "sql": summary.landed.as_ref().and_then(back::renames),
+        }),
         "error": summary.failure,
         "manifest": summary.manifest,
         "artifacts": summary.artifacts,
         "verified": summary.verified,
+        "verified_short_of": summary.short,
         "other_majors": summary.others.iter().map(|(major, level)| (major.to_string(), json!(level))).collect::<serde_json::Map<_, _>>(),
         "recovery": summary.recovery.map(|recovery| recovery_json(&recovery)),
         "warnings": warnings(summary),

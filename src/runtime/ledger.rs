@@ -158,6 +158,8 @@ pub struct Verification {
     pub checks: Vec<CheckOutcome>,
     /// How it compares with what was dumped.
     pub proof: Option<Proof>,
+    /// Why it can not earn the highest level, where that is known.
+    pub short: Option<String>,
 }
 
 impl Verification {
@@ -174,6 +176,7 @@ impl Verification {
             tables: Vec::new(),
             checks: Vec::new(),
             proof: None,
+            short: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::{note, on_major};
-use super::prove::{Looked, Place, differences_in_words, look, prove};
+use super::prove::{Leeway, Looked, Place, UNKNOWN, differences_in_words, look, prove};
 use super::scratch::place;
 use super::verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 use super::way_back::{Keys, fingerprint};
@@ -37,6 +37,7 @@ impl VerifyRestore {
         let _on_cancel = cx.cancel.on_cancel(move || stopped.interrupt());
         let info = place(&scratch);
         let facts = Facts::read(&info, cx.runtime.handle())?;
+        note(cx, cx.step, |verification| verification.short = self.prove.short().map(str::to_owned));
         let dumped = self.dumped(cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
         let looked = look(self.prove, known, &Place { info: &info, major: facts.major(), jobs: self.jobs() }, cx)?;
@@ -82,7 +83,8 @@ impl VerifyRestore {
         let (Some(artifact), false) = (artifact, self.prove == Prove::Off) else { return Ok(None) };
         let dumped = fingerprint(&artifact, self.keys(), cx)?;
         if dumped.is_none() {
-            cx.reports.note("the dump was not fingerprinted, so there is nothing to compare with");
+            cx.reports.note(UNKNOWN);
+            note(cx, cx.step, |verification| verification.short = Some(UNKNOWN.to_owned()));
         }
         Ok(dumped)
     }
@@ -90,7 +92,7 @@ impl VerifyRestore {
 
 /// Compares what was restored with what was dumped; equality earns the highest level, a difference fails.
 fn compare(dumped: &Fingerprint, looked: &Looked, cx: &Cx<'_>) -> Result<(), StepError> {
-    let proof = prove(dumped, looked, false);
+    let proof = prove(dumped, looked, Leeway::default());
     let difference = differences_in_words(&proof);
     cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
     note(cx, cx.step, |verification| {

@@ -16,6 +16,20 @@ use crate::store::manifest::{Proof, TableCount};
 /// How many differences a message names.
 const NAMED: usize = 20;
 
+/// That there is nothing to compare with.
+pub(super) const UNKNOWN: &str = "the dump was not fingerprinted, so there is nothing to compare with";
+
+/// What may differ between a dump and what was restored of it, because that was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Leeway {
+    /// Things that were not dumped may be there too.
+    pub(super) more: bool,
+    /// Everything belongs to whoever restored it.
+    pub(super) owners: bool,
+    /// Nobody was given rights.
+    pub(super) privileges: bool,
+}
+
 /// A restored database that is to be looked at.
 pub(super) struct Place<'a> {
     pub(super) info: &'a ConnInfo,
@@ -49,17 +63,42 @@ fn whole(dumped: &Fingerprint, place: &Place<'_>, cx: &Cx<'_>) -> Result<Seen, S
     Ok(see(&live, dumped)?)
 }
 
-/// Compares what was found with what was dumped. With `more`, things that were not dumped may be there too.
-pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, more: bool) -> Proof {
+/// Compares what was found with what was dumped. What may differ does not count, and is told.
+pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway) -> Proof {
     let Some(found) = &looked.found else { return counts(dumped, &looked.tables) };
     let Comparison { differences, incomparable } = compare(dumped, found);
-    let (stays, differences): (Vec<_>, Vec<_>) = differences.iter().partition(|difference| more && is_more(difference));
+    let differences = differences.iter().filter(|difference| !leeway.covers(difference));
+    let (stays, differences): (Vec<_>, Vec<_>) = differences.partition(|difference| leeway.more && is_more(difference));
     let incomparable = incomparable.into_iter().map(|left| format!("{}: {}", left.what, left.why));
+    let stays = stays.iter().map(|more| format!("{more}; it stays"));
     Proof {
         whole: true,
         differences: differences.iter().map(ToString::to_string).collect(),
-        incomparable: incomparable.chain(stays.iter().map(|more| format!("{more}; it stays"))).collect(),
+        incomparable: incomparable.chain(leeway.words()).chain(stays).collect(),
         compared: dumped.summary(),
+    }
+}
+
+impl Leeway {
+    /// Whether a difference is only one of owners or rights that were left out.
+    fn covers(self, difference: &Difference) -> bool {
+        match difference {
+            Difference::Owner { .. } => self.owners,
+            Difference::Absent { object } | Difference::Additional { object } | Difference::Definition { object } => {
+                // Rights are worded by who owns what they are about; the schema `public` is dumped only if it has another owner than usual.
+                let of_owner = object.kind == "ACL" || (object.kind == "SCHEMA" && object.name == "public");
+                let of_rights = matches!(object.kind.as_str(), "ACL" | "ACL LANGUAGE" | "DEFAULT ACL");
+                self.owners && of_owner || self.privileges && of_rights
+            }
+            _ => false,
+        }
+    }
+
+    /// What is therefore not compared.
+    fn words(self) -> impl Iterator<Item = String> {
+        let rights = if self.privileges { "privileges, left out on purpose" } else { "privileges, which depend on owners" };
+        let owners = self.owners.then(|| "owners, left out on purpose".to_owned());
+        owners.into_iter().chain((self.owners || self.privileges).then(|| rights.to_owned()))
     }
 }
 

@@ -65,6 +65,17 @@ pub enum Prove {
     Off,
 }
 
+impl Prove {
+    /// Why it can not earn the highest level; `None` where it can.
+    pub const fn short(self) -> Option<&'static str> {
+        match self {
+            Self::Full => None,
+            Self::Counts => Some("only rows were counted, as asked"),
+            Self::Off => Some("nothing was compared, as asked"),
+        }
+    }
+}
+
 /// Something that must hold in the restored database: exactly one of `sql` and `row_count`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -242,12 +242,28 @@ pub struct RestoreWork {
     /// The globals of the same restore point, where they are to be restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub globals: Option<Box<Artifact>>,
+    /// What had the database's name when the plan was made; not given where nobody looked, or where a step before the restore may change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+}
+
+/// What had a database's name when somebody looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The number of the database; nothing had the name when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<u32>,
+    /// The number of its oldest table, where its content is replaced in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_table: Option<u32>,
 }
 
 /// The parts of a restore around its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RestorePart {
+    /// The place is taken, and must still be what the plan was made from.
+    Hold,
     /// The place is taken and an empty database made.
     Prepare,
     /// What was loaded is compared with what was dumped.
@@ -258,6 +274,8 @@ pub enum RestorePart {
     Finish,
     /// Roles and tablespaces that are missing are made.
     Globals,
+    /// The tables must have the form that they had.
+    Agree,
     /// Tables go from the scratch server into the database.
     Transfer,
     /// The patch of single rows is written.

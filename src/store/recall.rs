@@ -42,6 +42,14 @@ pub enum AtError {
         /// What was given.
         text: String,
     },
+    /// An id without its end reads as a time, and means another point.
+    #[error("{text:?} is the beginning of an id: give all of it, as `runner list` shows it; or write the time as {time}")]
+    Cut {
+        /// What was given.
+        text: String,
+        /// The time that it may mean.
+        time: Timestamp,
+    },
     /// Neither a time nor an id.
     #[error(
         "{text:?} is no restore point: use `latest`, an id such as 20261120T021700Z-4f3a9c, or a time with its zone such as 2026-11-20T02:17+09:00"
@@ -64,11 +72,17 @@ impl FromStr for At {
         }
         let zoned = || text.parse::<Zoned>().ok().map(|zoned| zoned.timestamp());
         match text.parse::<Timestamp>().ok().or_else(zoned) {
+            Some(time) if is_beginning(text) => Err(AtError::Cut { text: text.to_owned(), time }),
             Some(time) => Ok(Self::Time(time)),
             None if text.parse::<jiff::civil::DateTime>().is_ok() => Err(AtError::NoZone { text: text.to_owned() }),
             None => Err(AtError::Unknown { text: text.to_owned() }),
         }
     }
+}
+
+/// Whether a text is what ids begin with: `20261120T021700Z`.
+fn is_beginning(text: &str) -> bool {
+    text.len() == 16 && text.parse::<RunId>().is_err() && format!("{text}-000000").parse::<RunId>().is_ok()
 }
 
 impl TryFrom<String> for At {
@@ -127,6 +141,9 @@ pub struct Recalled {
     /// When it was marked for deletion, if it was when it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Timestamp>,
+    /// What its newest verification complained of, when it was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complaint: Option<String>,
 }
 
 /// Why a restore point could not be had.
@@ -253,7 +270,8 @@ pub fn recall(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At, step: O
     let level = commit::level(&manifest, &receipts.read);
     let (_, marks) = catalog::look_again(store, &manifest.pipeline, &manifest.run)?;
     let leaving = marks.tombstoned.map(|tombstone| tombstone.since);
-    Ok(Recalled { leaving, ..of(manifest, level, step)? })
+    let complaint = commit::last_failure(&receipts.read).and_then(|receipt| receipt.failure.clone());
+    Ok(Recalled { leaving, complaint, ..of(manifest, level, step)? })
 }
 
 /// The dump of a manifest: the only one, or that of the step named.
@@ -266,7 +284,7 @@ pub fn of(manifest: Manifest, level: Level, step: Option<&StepId>) -> Result<Rec
     let wanted = |artifact: &Artifact| step.map_or(artifact.origin.kind == "dump", |step| artifact.step == *step);
     let mut found: Vec<Artifact> = artifacts.into_iter().filter(wanted).collect();
     match (found.len(), found.pop()) {
-        (1, Some(artifact)) => Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving: None }),
+        (1, Some(artifact)) => Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving: None, complaint: None }),
         (_, None) => {
             Err(RecallError::Unclear { run, found: step.map_or("no dump".to_owned(), |step| format!("no artifact of step `{step}`")) })
         }
@@ -291,6 +309,8 @@ mod tests {
         assert!(matches!(&error, AtError::NoZone { .. }) && error.to_string().contains("2026-11-20T02:17Z for UTC"), "{error}");
         assert!(matches!("2026-11-20".parse::<At>(), Err(AtError::NoZone { .. } | AtError::Unknown { .. })));
         assert!(matches!("newest".parse::<At>(), Err(AtError::Unknown { .. })));
+        let error = "20261120T021700Z".parse::<At>().unwrap_err();
+        assert!(matches!(&error, AtError::Cut { .. }) && error.to_string().ends_with("as 2026-11-20T02:17:00Z"), "{error}");
         assert_eq!("latest".parse(), Ok(At::Latest));
         assert_eq!("20261120T021700Z-4f3a9c".parse::<At>().unwrap().to_string(), "20261120T021700Z-4f3a9c");
     }

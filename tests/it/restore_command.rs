@@ -48,7 +48,11 @@ fn restore_does_nothing_that_was_not_confirmed() {
 #[test]
 fn restore_never_goes_over_the_source_or_into_another_database_by_default() {
     let (server, bench) = backed_up();
-    bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--yes"]).is(10, &["is the very database that was dumped"]);
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--yes"]);
+    ran.is(10, &["is the very database that was dumped", "+ restore:swap", "It can not be applied"]);
+    for words in ["is renamed to", "to replace", "\n  !"] {
+        assert!(!ran.stderr.contains(words), "a plan that is refused reads as if it took something away: {}", ran.stderr);
+    }
     server.psql("postgres", "create database busy");
     bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "busy", "--yes"]).is(10, &["exists already"]);
     server.psql("postgres", "create database half_restoring");

@@ -111,6 +111,48 @@ fn restore_that_drops_what_it_replaces_stops_the_service_before_the_safety_dump(
 }
 
 #[test]
+fn restore_of_tables_and_rows_stops_the_service_for_the_change_and_starts_it_again() {
+    let (server, bench) = backed_up();
+    server.psql("shop", "delete from lines where id > 10");
+    let (write, start) = (argv(&bench, "write"), argv(&bench, "start"));
+    let restore = |more: &[&str]| bench.run(&[&["restore", "pipeline.yaml", "--to", "shop", "--yes"], more].concat());
+    let hooks = ["--before", &write, "--after", &start];
+    let ran = restore(&[&["--tables", "lines", "--as", "replace"], &hooks[..]].concat());
+    ran.is(0, &[]);
+    let place = |node: &str| ran.stderr.find(&format!("restore:{node}")).unwrap_or_else(|| panic!("{node}:\n{}", ran.stderr));
+    let order = ["prove", "before-1", "safety", "bring", "after-1"].map(place);
+    assert!(order.is_sorted(), "{order:?}");
+    assert_eq!(log(&bench), "write: shop\nstart: shop\n");
+    // What the service wrote last is in the safety dump, and not in the table.
+    assert_eq!(server.psql("shop", "select count(*), max(id) from lines"), "100|100");
+    let safety = files(&bench.path("store/.runner/orders.restore"))
+        .into_iter()
+        .find(|path| path.to_string_lossy().ends_with(".manifest.json"))
+        .unwrap();
+    let to = format!("postgresql:///undo?host={}&port={}&user=postgres", server.socket_folder().display(), server.port);
+    bench.run(&["restore", safety.to_str().unwrap(), "--to", &to, "--yes"]).is(0, &[]);
+    assert_eq!(server.psql("undo", "select count(*), max(id) from lines"), "11|777");
+
+    // Rows that are applied at once, with nothing to stop but something to tell.
+    std::fs::remove_file(bench.path("service.log")).unwrap();
+    server.psql("shop", "delete from lines where id = 7");
+    restore(&["--rows", "lines: id = 7", "--apply", "--patch", "a.sql", "--after", &start]).is(0, &[]);
+    assert_eq!((log(&bench).as_str(), server.psql("shop", "select count(*) from lines").as_str()), ("start: shop\n", "100"));
+    // A change that fails was stopped for all the same; one that never began was not.
+    std::fs::remove_file(bench.path("service.log")).unwrap();
+    server.psql(
+        "shop",
+        "create function no() returns trigger language plpgsql as $$ begin raise 'not today'; end $$;
+        delete from lines where id = 7; create trigger no before insert on lines for each row execute function no()",
+    );
+    restore(&[&["--rows", "lines: id = 7", "--apply", "--patch", "b.sql"], &hooks[2..], &["--before", &argv(&bench, "stop")]].concat())
+        .is(10, &["not today"]);
+    assert_eq!(log(&bench).lines().map(|line| &line[..5]).collect::<Vec<_>>(), ["stop:", "start"]);
+    // A patch that waits for its review has nothing to stop anything for.
+    restore(&[&["--rows", "lines: id = 7"], &hooks[..2]].concat()).is(64, &["changes nothing", "--apply"]);
+}
+
+#[test]
 fn apply_runs_a_recovery_whose_database_does_not_exist_when_it_is_planned() {
     let (server, bench) = backed_up();
     let service = HttpSink::start(vec![Answer::status(200).body("ready")]);

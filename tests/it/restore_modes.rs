@@ -95,7 +95,20 @@ fn restore_rows_writes_a_patch_that_only_its_owner_reads_and_that_is_applied_lat
     again.is(10, &["복원.sql exists already, and a patch never overwrites a file"]);
     assert_eq!(std::fs::read_to_string(&patch).unwrap(), text);
 
-    restore(&bench, &["--apply-patch", "복원.sql"]).is(64, &["nothing was done", "! apply", "the patch 복원.sql, whole or not at all"]);
+    let ran = restore(&bench, &["--apply-patch", "복원.sql"]);
+    ran.is(
+        64,
+        &[
+            "nothing was done",
+            "! apply",
+            "the patch 복원.sql, whole or not at all",
+            "!     shop.customers 1 inserted, 0 updated, 1 deleted",
+        ],
+    );
+    assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+    server.psql("postgres", "create database other");
+    let other = restore(&bench, &["--apply-patch", "복원.sql", "--database", "other"]);
+    other.is(64, &["warning: step apply: the patch was made for database \"shop\" and is applied to \"other\""]);
     let ran = restore(&bench, &["--apply-patch", "복원.sql", "--yes"]);
     ran.is(0, &[]);
     assert!(ran.stdout.contains("shop.customers: 1 inserted, 0 set back, 1 deleted"), "{}", ran.stdout);
@@ -112,7 +125,12 @@ fn restore_rows_that_can_not_be_matched_leave_no_patch_and_say_why() {
     server.psql("shop", "alter table shop.lines drop constraint lines_pkey");
     let ran = restore(&bench, &["--rows", "lines: true"]);
     ran.is(10, &["no primary key", "--tables shop.lines --as copy"]);
-    restore(&bench, &["--rows", "customers: no_such_column = 1"]).is(10, &["no_such_column"]);
+    // What the live table can tell is told before anything is restored.
+    for filter in ["no_such_column = 1", "id = 1; drop table shop.lines", "id =", "id = 1) or (nothing"] {
+        let ran = restore(&bench, &["--rows", &format!("customers: {filter}")]);
+        ran.is(10, &["the condition", "It can not be applied"]);
+        assert!(!ran.stderr.contains("journal:"), "{}", ran.stderr);
+    }
     restore(&bench, &["--rows", "ordrs: true"]).is(10, &["has no table `ordrs`"]);
     restore(&bench, &["--rows", "orders"]).is(64, &["TABLE: WHERE"]);
     assert_eq!(patches(&bench), Vec::<PathBuf>::new());
@@ -162,6 +180,42 @@ fn restore_tables_are_merged_or_copied_beside() {
     restore(&bench, &["--tables", "lines", "--as", "replace", "--yes"]).is(10, &["has no table `lines`", "--as copy"]);
     let nowhere = restore(&bench, &["--database", "nowhere", "--tables", "lines", "--yes"]);
     nowhere.is(10, &["database \"nowhere\" is not there"]);
+}
+
+#[test]
+fn restore_of_tables_that_can_not_be_brought_is_refused_before_anything_is_dumped_or_stopped() {
+    let (server, bench) = backed_up("");
+    server.psql("shop", "alter table shop.customers add column phone text");
+    let stop = serde_json::json!(["touch", bench.path("stopped")]).to_string();
+    for mode in ["replace", "merge"] {
+        let ran = restore(&bench, &["--tables", "customers", "--as", mode, "--yes", "--before", &stop]);
+        ran.is(10, &["column phone is only in the live table"]);
+        assert!(ran.stdout.contains("safety dump    none was made"), "{}", ran.stdout);
+    }
+    assert!(!bench.path("stopped").exists() && !bench.path("store/.runner/orders.restore").exists());
+    // A copy may be of a table that is gone; that its name may be misspelt is told in time.
+    restore(&bench, &["--tables", "costumers"]).is(64, &["warning", "has no table `costumers`: if that is misspelt"]);
+    bench.is_clean();
+}
+
+#[test]
+fn restore_of_tables_gathers_statistics_and_names_materialized_views_that_lean_on_them() {
+    let (server, bench) = backed_up("");
+    server.psql("shop", "create view shop.open as select * from shop.orders where state = 'open'; create materialized view shop.\"요약\" as select count(*) from shop.open");
+    let statistics = || server.psql("shop", "select reltuples from pg_class where oid = 'shop.lines'::regclass");
+    let note = "materialized view shop.\"요약\" holds what was there before: refresh materialized view shop.\"요약\";";
+    let ran = restore(&bench, &["--tables", "orders,lines", "--as", "replace", "--yes"]);
+    ran.is(0, &["; then gather statistics"]);
+    assert!(ran.stdout.contains(note), "{}", ran.stdout);
+    assert_eq!(statistics(), "8");
+    let ran = restore(&bench, &["--tables", "lines", "--as", "replace", "--yes", "--no-analyze"]);
+    ran.is(0, &[]);
+    assert!(!ran.stdout.contains("materialized") && !ran.stderr.contains("gather statistics"), "{}", ran.stdout);
+    assert_eq!(statistics(), "-1");
+    server.psql("shop", "update shop.orders set state = 'sent' where id = 12");
+    let ran = restore(&bench, &["--rows", "orders: id = 12", "--apply", "--yes"]);
+    ran.is(0, &[]);
+    assert!(ran.stdout.contains(note), "{}", ran.stdout);
 }
 
 #[test]
@@ -308,6 +362,7 @@ fn restore_plans_of_parts_in_yaml_show_what_is_taken_away() {
     }
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"/tmp/rf\w+", "[folder]");
+    settings.add_filter(r"[\d.]+ m?s old", "[age] old");
     settings.add_filter(r"\d{8}T\d{6}Z-[0-9a-f]{6}", "[run]");
     settings.add_filter(r"restored_\w+", "restored_[run]");
     settings.add_filter(r"\d+(\.\d+)? [kMGT]?B", "[size]");

@@ -5,7 +5,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::apply_support::{Bench, shop};
+use crate::apply_support::{Bench, files, shop};
 use crate::servers::ports;
 use crate::servers::postgres::{Options, TestServer};
 use crate::servers::small_disk::SmallDisk;
@@ -20,6 +20,10 @@ const STEPS: &str = "steps:
 const WAITS: &str = "case \"$*\" in *--list*) exec \"$REAL\" \"$@\";; esac
 \"$REAL\" --section=pre-data \"$@\" || exit $?
 : > @/half; while [ ! -e @/go ]; do sleep 0.05; done; exec \"$REAL\" --section=data --section=post-data \"$@\"";
+
+/// A `pg_restore` that waits before it begins.
+const WAITS_FIRST: &str = "case \"$*\" in *--list*) exec \"$REAL\" \"$@\";; esac
+: > @/half; while [ ! -e @/go ]; do sleep 0.05; done; exec \"$REAL\" \"$@\"";
 
 fn backed_up(mib: u32) -> (TestServer, Bench) {
     let (server, bench) = (shop(mib), Bench::new());
@@ -41,7 +45,11 @@ fn live(server: &TestServer) -> String {
 
 /// A restore in place of what is there, stopped half-way by the program above.
 fn begin(bench: &Bench) -> Child {
-    let mut command = bench.command(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--yes"]);
+    begin_with(bench, &[])
+}
+
+fn begin_with(bench: &Bench, more: &[&str]) -> Child {
+    let mut command = bench.command(&[&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--yes"], more].concat());
     let out = |name: &str| std::fs::File::create(bench.path(name)).unwrap();
     let mut child = command.stdin(Stdio::null()).stdout(out("out")).stderr(out("err")).spawn().unwrap();
     let until = Instant::now() + Duration::from_mins(1);
@@ -91,8 +99,18 @@ fn restore_into_a_place_where_another_is_at_work_is_refused_and_names_it() {
     let mut child = begin(&bench);
     // Its safety dump goes elsewhere: in the store of the first one's, its lease would be what is in the way.
     let elsewhere = bench.path("safety");
-    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--safety", elsewhere.to_str().unwrap(), "--yes"]);
-    ran.is(14, &["another restore into database \"shop\" is at work (process ", "since "]);
+    let base = ["restore", "pipeline.yaml", "--to", "shop", "--yes", "--safety", elsewhere.to_str().unwrap()];
+    for mode in [&["--replace"][..], &["--replace", "--drop-old"], &["--replace", "--clean"], &["--tables", "lines", "--as", "replace"]] {
+        let ran = bench.run(&[&base[..], mode].concat());
+        ran.is(14, &["another restore into database \"shop\" is at work (process ", "since "]);
+        assert!(!files(&elsewhere).iter().any(|path| path.to_string_lossy().contains("-before.dump")), "{mode:?} dumped for nothing");
+    }
+    // In the same store its lease says so, and at once: a plan must not outlive what it was made from.
+    let began = Instant::now();
+    bench.run(&base[..5]).is(10, &["--replace"]);
+    let ran = bench.run(&[&base[..5], &["--replace"]].concat());
+    ran.is(14, &["is held by run ", "--wait 10m"]);
+    assert!(began.elapsed() < Duration::from_secs(15) && !ran.stderr.contains("waiting"), "{:?}\n{}", began.elapsed(), ran.stderr);
     assert!(names(&server).contains("shop_restoring"), "the first one is not disturbed");
     bench.file("go", "");
     // Another place is free.
@@ -100,6 +118,40 @@ fn restore_into_a_place_where_another_is_at_work_is_refused_and_names_it() {
     let ended = child.wait().unwrap();
     assert!(ended.success(), "{}", std::fs::read_to_string(bench.path("err")).unwrap());
     assert!(names(&server).starts_with("other shop shop_before_"), "{}", names(&server));
+}
+
+/// How many safety dumps there are.
+fn dumps(bench: &Bench) -> usize {
+    files(&bench.path("store")).iter().filter(|path| path.to_string_lossy().ends_with("-before.dump.zst")).count()
+}
+
+#[test]
+fn restore_that_waited_for_another_does_not_replace_what_that_one_has_made() {
+    for mode in [&["--replace"][..], &["--replace", "--clean"]] {
+        let (server, bench) = backed_up(1);
+        server.psql("shop", "delete from lines where id > 42");
+        // In place it is one transaction, which the other must not see the half of.
+        bench.program("pg_restore", if mode.len() == 1 { WAITS } else { WAITS_FIRST });
+        let mut first = begin_with(&bench, if mode.len() == 1 { &[] } else { &["--clean"] });
+        let waiting = bench.path("second");
+        let mut second = bench.command(&[&["restore", "pipeline.yaml", "--to", "shop", "--yes", "--wait", "2m"], mode].concat());
+        let mut second = second.stderr(std::fs::File::create(&waiting).unwrap()).stdout(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_mins(1);
+        while !std::fs::read_to_string(&waiting).unwrap().contains("; waiting") {
+            assert!(second.try_wait().unwrap().is_none() && Instant::now() < until, "{}", std::fs::read_to_string(&waiting).unwrap());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bench.file("go", "");
+        assert!(first.wait().unwrap().success(), "{}", std::fs::read_to_string(bench.path("err")).unwrap());
+        let (ended, said) = (second.wait().unwrap(), std::fs::read_to_string(&waiting).unwrap());
+        assert_eq!(ended.code(), Some(13), "{mode:?}: {said}");
+        assert!(said.contains("the plan is stale") && said.contains("nothing was replaced"), "{said}");
+        assert_eq!((live(&server).as_str(), dumps(&bench)), ("100|1|100", 1), "{mode:?}");
+        // A plan of now replaces.
+        bench.run(&[&["restore", "pipeline.yaml", "--to", "shop", "--yes"], mode].concat()).is(0, &[]);
+        assert_eq!(dumps(&bench), 2);
+        bench.is_clean();
+    }
 }
 
 #[test]

@@ -7,12 +7,14 @@
 
 mod apply;
 mod diff;
+mod header;
 mod literal;
 mod orphans;
 mod rows;
 mod script;
 mod split;
 mod spool;
+mod tried;
 mod write;
 
 use std::io::Write;
@@ -27,6 +29,8 @@ use super::tables::shape::Table;
 use super::tables::{open, pair};
 
 pub use self::apply::{Touched, apply_patch};
+pub use self::header::{Header, header};
+pub use self::tried::refused;
 pub use super::tables::{Sides, TablesError};
 
 /// Rows to bring back.

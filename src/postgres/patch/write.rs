@@ -8,6 +8,7 @@
 use std::io::Write;
 
 use super::diff::Changes;
+use super::header::BACK_INTO;
 use super::literal::{one_line, text};
 use super::script::block;
 use super::spool::{Spool, failed};
@@ -128,7 +129,7 @@ fn advance(table: &Table, sequence: &Sequence) -> String {
 
 fn head(report: &PatchReport, options: &PatchOptions) -> String {
     let mut lines = vec![
-        format!("Rows of {}, back into database {}.", options.restore_point, report.database),
+        format!("Rows of {}{BACK_INTO}{}.", options.restore_point, report.database),
         "Found by comparing them with the live rows by primary key. Read it before you apply it:".to_owned(),
         String::new(),
     ];

@@ -4,6 +4,8 @@
 //! Owns how a user names a table, what a table is made of, whether both sides agree on that, and which tables lean on
 //! which. This module does not read or write rows.
 
+mod agree;
+pub mod leaning;
 pub(crate) mod links;
 pub(crate) mod name;
 pub mod now;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+pub use agree::agree;
 pub use name::TableNameError;
 pub use now::TableNow;
 

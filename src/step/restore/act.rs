@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::super::load::{note, one_a_core};
-use super::super::prove::{Looked, Place, differences_in_words, look, prove};
+use super::super::prove::{Looked, Place, UNKNOWN, differences_in_words, look, prove};
 use super::super::scratch::locale;
 use super::super::way_back::{Keys, fingerprint};
 use super::super::work::{RestorePart, RestoreWork};
@@ -15,7 +15,7 @@ use crate::ids::NodeId;
 use crate::postgres::quote::identifier;
 use crate::postgres::target::{Target, derived};
 use crate::postgres::{Client, ConnInfo, Facts};
-use crate::runtime::{Landed, NodeRecord};
+use crate::runtime::{Landed, Ledger, NodeRecord};
 use crate::store::manifest::Level;
 use crate::words::count;
 
@@ -28,11 +28,13 @@ pub(super) fn target(cx: &Cx<'_>) -> Result<Arc<Target>, StepError> {
 impl PerformEffect for RestoreWork {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         match self.part {
+            RestorePart::Hold => self.hold(cx).map(drop),
             RestorePart::Prepare => self.prepare(cx),
             RestorePart::Prove => self.prove(cx),
             RestorePart::Swap => self.swap(cx),
             RestorePart::Finish => self.finish(cx),
             RestorePart::Globals => self.globals(cx),
+            RestorePart::Agree => self.agree(cx),
             RestorePart::Transfer => self.transfer(cx),
             RestorePart::Patch => self.patch(cx),
             RestorePart::Apply => self.apply(cx),
@@ -42,27 +44,44 @@ impl PerformEffect for RestoreWork {
 }
 
 impl RestoreWork {
-    /// Takes the place against other restores, and makes an empty database beside the final name.
-    fn prepare(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+    /// Takes the place against other restores until the end, unless it is held already; what has the name must be what the plan was made from.
+    pub(super) fn hold(&self, cx: &Cx<'_>) -> Result<Arc<Target>, StepError> {
+        if let Some(held) = cx.runtime.target(cx.step).filter(|held| held.is_held()) {
+            return Ok(held);
+        }
         cx.runtime.remove_target(cx.step);
         let connection = cx.runtime.connection(&self.with.connection)?;
         let database = self.with.database.clone().unwrap_or_else(|| connection.info().database.clone());
         let target = Target::take(connection.info(), &database, cx.runtime.handle())?;
-        if self.with.in_place() {
-            if !target.is_there()? {
-                return Err(absent(&target.conninfo().describe()));
-            }
-            cx.runtime.keep_target(cx.step, Arc::new(target));
-            return Ok(());
+        self.still_as_planned(&target)?;
+        if target.found().is_none() && (self.with.in_place() || self.with.by_scratch()) {
+            return Err(absent(&target.conninfo().describe()));
         }
-        // Looked at again: the plan may be old.
+        let target = Arc::new(target);
+        cx.runtime.keep_target(cx.step, Arc::clone(&target));
+        Ok(target)
+    }
+
+    /// A plan may be old by now: somebody typed an answer, a lease was waited for.
+    fn still_as_planned(&self, target: &Target) -> Result<(), StepError> {
+        let Some(seen) = self.seen else { return Ok(()) };
+        if seen.database != target.found() {
+            return Err(stale(target, if target.found().is_some() { "another database has its name" } else { "it is gone" }));
+        }
+        if seen.oldest_table.is_some() && target.oldest_table()? != seen.oldest_table {
+            return Err(stale(target, "its tables were made anew"));
+        }
+        Ok(())
+    }
+
+    /// Makes an empty database beside the final name.
+    fn prepare(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let target = self.hold(cx)?;
         if self.with.replace.is_none() && target.is_there()? {
-            return Err(StepError::new(Class::Failed, format!("database {database:?} exists already, and is left alone"))
+            return Err(StepError::new(Class::Failed, format!("database {:?} exists already, and is left alone", target.database()))
                 .hint("restore into another name, or replace it: `replace` in YAML, --replace on the command line"));
         }
-        let remarks = target.create(self.origin.as_deref().and_then(locale).as_ref());
-        cx.runtime.keep_target(cx.step, Arc::new(target));
-        cx.reports.note_all(remarks?);
+        cx.reports.note_all(target.create(self.origin.as_deref().and_then(locale).as_ref())?);
         Ok(())
     }
 
@@ -75,10 +94,10 @@ impl RestoreWork {
         }
         let jobs = NonZeroUsize::new(self.with.jobs.unwrap_or_else(one_a_core).into()).unwrap_or(NonZeroUsize::MIN);
         let facts = Facts::read(&info, cx.runtime.handle())?;
-        let how = self.depth(cx);
-        let dumped = self.dumped(how, cx);
+        let depth = self.with.depth();
+        let dumped = self.dumped(depth.how, cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
-        let looked = look(how, known, &Place { info: &info, major: facts.major(), jobs }, cx)?;
+        let looked = look(depth.how, known, &Place { info: &info, major: facts.major(), jobs }, cx)?;
         let rows: u64 = looked.tables.iter().map(|table| table.rows).sum();
         cx.reports.note(format!("{}, {}", count(looked.tables.len(), "table"), count(rows, "row")));
         note(cx, &self.artifact, |verification| {
@@ -86,21 +105,9 @@ impl RestoreWork {
             verification.server_version = Some(facts.server_version_num);
             verification.database_bytes = Some(facts.database_bytes);
             verification.tables.clone_from(&looked.tables);
+            verification.short.clone_from(&depth.short);
         });
         dumped?.map_or(Ok(()), |dumped| self.compare(&dumped, &looked, cx))
-    }
-
-    /// How much can be compared of what was asked for.
-    fn depth(&self, cx: &Cx<'_>) -> Prove {
-        let how = match self.with.prove {
-            _ if self.with.schema_only || self.with.data_only || !self.with.sections.is_empty() => Prove::Off,
-            Prove::Full if self.with.is_partial() => Prove::Counts,
-            asked => asked,
-        };
-        if how != self.with.prove {
-            cx.reports.note("something was left out on purpose, so not all can be compared with what was dumped");
-        }
-        how
     }
 
     /// What was dumped, if it is to be compared and known.
@@ -111,17 +118,19 @@ impl RestoreWork {
         let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
         let dumped = fingerprint(&self.artifact, keys, cx)?;
         if dumped.is_none() {
-            cx.reports.note("the dump was not fingerprinted, so there is nothing to compare with");
+            cx.reports.note(UNKNOWN);
+            note(cx, &self.artifact, |verification| verification.short = Some(UNKNOWN.to_owned()));
         }
         Ok(dumped)
     }
 
     fn compare(&self, dumped: &Fingerprint, looked: &Looked, cx: &Cx<'_>) -> Result<(), StepError> {
-        let proof = prove(dumped, looked, self.with.in_place());
+        let depth = self.with.depth();
+        let proof = prove(dumped, looked, depth.leeway());
         let difference = differences_in_words(&proof);
         cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
         note(cx, &self.artifact, |verification| {
-            if proof.whole && difference.is_none() {
+            if proof.whole && difference.is_none() && depth.short.is_none() {
                 verification.level = Level::Proven;
             }
             verification.proof = Some(proof);
@@ -142,6 +151,10 @@ impl RestoreWork {
                 Class::Failed,
                 format!("database {:?} was made by somebody meanwhile, and is left alone", target.database()),
             ));
+        }
+        // What goes is what the safety dump was made of.
+        if self.with.replace.is_some() && !target.is_same()? {
+            return Err(stale(&target, "somebody made, dropped or renamed it meanwhile"));
         }
         let kept = kept_name(target.database(), cx);
         let ended = target.swap(&kept)?;
@@ -170,13 +183,20 @@ impl RestoreWork {
 impl RestoreWork {
     /// Runs a program once the database is there, or where others ran before it should have been.
     fn after(&self, index: usize, cx: &Cx<'_>) -> Result<(), StepError> {
-        let due = if self.with.before.is_empty() { cx.runtime.ledger(|ledger| ledger.landed.is_some()) } else { has_begun(cx) };
+        let done = |ledger: &mut Ledger| ledger.landed.is_some() || ledger.brought.as_ref().is_some_and(|brought| brought.done);
+        let due = if self.with.before.is_empty() { cx.runtime.ledger(done) } else { has_begun(cx) };
         if !due {
-            cx.reports.note("not needed: nothing was stopped, and no database was made");
+            cx.reports.note("not needed: nothing was stopped, and no database was made or changed");
             return Ok(());
         }
         self.with.hooks(&self.with.after).nth(index).map_or(Ok(()), |command| command.perform(cx))
     }
+}
+
+/// The place is not what was looked at.
+fn stale(target: &Target, why: &str) -> StepError {
+    let message = format!("the plan is stale: {} is not what it was when the plan was made: {why}", target.conninfo().describe());
+    StepError::new(Class::Stale, message).hint("nothing was replaced; plan again, and look at what is there now")
 }
 
 /// Whether a program that was to run before has run, well or not.

@@ -18,9 +18,8 @@ use super::{Rows, Tables, TablesAs};
 use crate::diagnostic::Class;
 use crate::ids::RunId;
 use crate::postgres::ConnInfo;
-use crate::postgres::patch::{PatchOptions, PatchReport, RowsWanted, patch};
-use crate::postgres::tables::Sides;
-use crate::postgres::target::Target;
+use crate::postgres::patch::{PatchOptions, PatchReport, patch};
+use crate::postgres::tables::{Sides, agree, leaning};
 use crate::postgres::transfer::{How, TransferReport, transfer};
 use crate::runtime::{Brought, BroughtTable};
 
@@ -44,13 +43,13 @@ pub fn schema_of(run: &RunId) -> String {
 }
 
 impl RestoreWork {
-    /// The database that is there, held against other restores while the guard lives.
-    fn live(&self, cx: &Cx<'_>) -> Result<(ConnInfo, Target), StepError> {
+    /// The database that is there, held against other restores.
+    fn live(&self, cx: &Cx<'_>) -> Result<ConnInfo, StepError> {
+        let held = self.hold(cx)?;
         let connection = cx.runtime.connection(&self.with.connection)?;
-        let database = self.with.database.as_ref().unwrap_or(&connection.info().database);
-        let held = Target::take(connection.info(), database, cx.runtime.handle())?;
-        let live = connection.info().with_database(database);
-        if held.is_there()? { Ok((live, held)) } else { Err(absent(&live.describe())) }
+        let live = connection.info().with_database(held.database());
+        // The server may have dropped it in spite of the lock.
+        if held.is_same()? { Ok(live) } else { Err(absent(&live.describe())) }
     }
 
     /// Where the restore point was restored.
@@ -59,10 +58,18 @@ impl RestoreWork {
         Ok(place(&*cx.runtime.scratch(&self.artifact).ok_or_else(nothing)?))
     }
 
+    /// Whether the tables can be brought at all: nobody dumps or stops anything for those that can not.
+    pub(super) fn agree(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let Some(Tables { names, mode, .. }) = &self.with.tables else { return Ok(()) };
+        let (scratch, live) = (self.restored(cx)?, self.live(cx)?);
+        let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
+        Ok(agree(&sides, &names.iter().map(String::as_str).collect::<Vec<_>>(), *mode == TablesAs::Merge)?)
+    }
+
     /// Brings whole tables.
     pub(super) fn transfer(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let Some(Tables { names, mode, .. }) = &self.with.tables else { return Ok(()) };
-        let (scratch, (live, _held)) = (self.restored(cx)?, self.live(cx)?);
+        let (scratch, live) = (self.restored(cx)?, self.live(cx)?);
         let run = cx.runtime.ledger(|ledger| ledger.recalled.get(&self.artifact).map(|recalled| recalled.run.clone()));
         let how = match mode {
             TablesAs::Copy => How::Copy { schema: schema_of(run.as_ref().unwrap_or(&cx.runtime.facts.run)) },
@@ -73,6 +80,7 @@ impl RestoreWork {
         let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
         let report = transfer(&sides, &names, &how)?;
         reviewed::tell(moved(&live, report), cx);
+        self.settle(&live, cx);
         Ok(())
     }
 
@@ -86,16 +94,23 @@ impl RestoreWork {
         let path = rows.patch.clone().unwrap_or_else(|| file_name(&live.database, &cx.runtime.facts.run));
         let file = create(&path)?;
         let written = self.write(rows, &sides, file, cx);
-        if written.is_err() {
-            // It is this attempt's own, and of no use. The error counts.
+        let nothing = written.as_ref().is_ok_and(PatchReport::empty);
+        if written.is_err() || nothing {
+            // It is this attempt's own, and of no use. An error counts.
             let _removed = std::fs::remove_file(&path);
         }
-        reviewed::tell(planned(&live, written.map_err(|error| at(&path, error))?, path), cx);
+        let report = written.map_err(|error| at(&path, error))?;
+        if nothing {
+            cx.reports.note("nothing differs, so there is no patch");
+            reviewed::tell(Brought { place: live.describe(), ..Brought::default() }, cx);
+        } else {
+            reviewed::tell(planned(&live, report, path), cx);
+        }
         Ok(())
     }
 
     fn write(&self, rows: &Rows, sides: &Sides<'_>, file: File, cx: &Cx<'_>) -> Result<PatchReport, StepError> {
-        let wanted: Vec<RowsWanted> = rows.of.iter().map(|of| RowsWanted { table: of.table.clone(), filter: of.filter.clone() }).collect();
+        let wanted = self.with.wanted_rows();
         let point =
             cx.runtime.ledger(|ledger| ledger.recalled.get(&self.artifact).map(|found| format!("{} of {}", found.run, found.pipeline)));
         let options = PatchOptions {
@@ -113,10 +128,41 @@ impl RestoreWork {
 
     /// Applies the patch that was just written.
     pub(super) fn apply(&self, cx: &Cx<'_>) -> Result<(), StepError> {
-        let written = cx.runtime.ledger(|ledger| ledger.brought.as_ref().and_then(|brought| brought.patch.clone()));
-        let path = written.ok_or_else(|| StepError::new(Class::Failed, "no patch was written that could be applied"))?;
-        let (live, _held) = self.live(cx)?;
-        reviewed::apply(&path, &live, cx)
+        let written = cx.runtime.ledger(|ledger| ledger.brought.as_ref().map(|brought| brought.patch.clone()));
+        let Some(path) = written.ok_or_else(|| StepError::new(Class::Failed, "no patch was written that could be applied"))? else {
+            cx.reports.note("nothing differs, so nothing was changed");
+            return Ok(());
+        };
+        let live = self.live(cx)?;
+        reviewed::apply(&path, &live, cx)?;
+        self.settle(&live, cx);
+        Ok(())
+    }
+
+    /// What leans on the changed tables: their statistics are gathered, and materialized views named. The change itself is done, so that
+    /// nothing here makes it fail.
+    fn settle(&self, live: &ConnInfo, cx: &Cx<'_>) {
+        let changed: Vec<String> = cx.runtime.ledger(|ledger| {
+            let brought = ledger.brought.iter().flat_map(|brought| &brought.tables);
+            brought.map(|table| table.table.clone()).collect()
+        });
+        let changed: Vec<&str> = changed.iter().map(String::as_str).collect();
+        if changed.is_empty() {
+            return;
+        }
+        let handle = cx.runtime.handle();
+        let gathered = if self.with.analyze { leaning::analyze(live, handle, &changed) } else { Ok(()) };
+        if let Err(error) = gathered {
+            cx.reports.note(format!("statistics were not gathered: {error}"));
+        }
+        let views = leaning::materialized_views(live, handle, &changed).unwrap_or_else(|error| {
+            cx.reports.note(format!("materialized views of these tables could not be looked for: {error}"));
+            Vec::new()
+        });
+        let note = |view: &String| format!("materialized view {view} holds what was there before: refresh materialized view {view};");
+        let notes: Vec<String> = views.iter().map(note).collect();
+        cx.reports.note_all(notes.iter().cloned());
+        cx.runtime.ledger(|ledger| ledger.brought.iter_mut().for_each(|brought| brought.notes.extend(notes.iter().cloned())));
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod act;
 mod bring;
+mod depth;
 mod globals;
 mod load;
 mod part;
@@ -20,6 +21,7 @@ use crate::diagnostic::Class;
 use crate::ids::RefName;
 
 pub use bring::schema_of;
+pub use depth::Depth;
 pub use part::{Rows, RowsOf, Safety, Tables, TablesAs};
 
 /// Restores what a `fetch` reads into a new database; an existing one is refused unless `replace` says what becomes of it. With
@@ -71,11 +73,11 @@ pub struct Restore {
     #[serde(default)]
     pub prove: Prove,
     /// Programs that run just before the database gets its name, each a list of program and arguments: what stops the applications. With
-    /// `drop_old` they run before the safety dump, which is then all that is left. One that fails leaves everything as it is.
+    /// `drop_old`, `tables` and `rows` they run before the safety dump and the change. One that fails leaves everything as it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(min = 1)))]
     pub before: Vec<Vec<String>>,
-    /// Programs that run once the database has its name: what starts the applications. Where programs of `before` have run, these run
+    /// Programs that run once the database has its name or its rows: what starts the applications. Where programs of `before` have run, these run
     /// whatever happened since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(min = 1)))]
@@ -163,12 +165,16 @@ impl StepKind for Restore {
             let message = "`data_only` needs tables to fill, and a new database has none";
             Problem::error("nothing-to-restore", "/data_only", message).help("restore definitions too")
         });
+        let unfilled = (!self.sections.is_empty() && !self.sections.contains(&Section::PreData) && !self.by_scratch()).then(|| {
+            let message = "without `pre-data` this needs tables to fill, and a new database has none";
+            Problem::error("nothing-to-restore", "/sections", message).help("add `pre-data` (--section pre-data)")
+        });
         let encrypted = self.encryptions().flat_map(|(pointer, encrypt)| {
             let at = move |problem: Problem| Problem { pointer: format!("{pointer}{}", problem.pointer), ..problem };
             encrypt.problems().into_iter().map(at)
         });
         let hooks = [("before", &self.before), ("after", &self.after)].map(|(field, commands)| self.problems_of(field, commands));
-        nothing.or(empty).into_iter().chain(encrypted).chain(self.mismatches()).chain(hooks.into_iter().flatten()).collect()
+        nothing.or(empty).or(unfilled).into_iter().chain(encrypted).chain(self.mismatches()).chain(hooks.into_iter().flatten()).collect()
     }
 
     fn troubles(&self) -> Vec<Trouble> {
@@ -197,11 +203,6 @@ impl Restore {
             command.problems().into_iter().map(moved).collect::<Vec<_>>()
         };
         self.hooks(of).enumerate().flat_map(named).collect()
-    }
-
-    /// Whether something of the archive is left out on purpose, so that what is restored can not equal what was dumped.
-    pub fn is_partial(&self) -> bool {
-        self.no_owner || self.no_privileges || self.schema_only || self.data_only || !self.sections.is_empty()
     }
 
     fn words_of_parts(&self) -> String {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{Encrypt, Problem};
 use super::{How, Restore};
 use crate::ids::RefName;
+use crate::postgres::patch::RowsWanted;
 
 /// Whole tables of a restore point, brought into the database that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -99,10 +100,21 @@ impl Restore {
         self.tables.is_some() || self.rows.is_some()
     }
 
+    /// Whether it changes a database, and does not only write a patch.
+    pub fn changes(&self) -> bool {
+        self.rows.as_ref().is_none_or(|rows| rows.apply)
+    }
+
     /// The tables that it names in the database that is there.
     pub fn named_tables(&self) -> Vec<&str> {
         let tables = self.tables.iter().flat_map(|tables| &tables.names);
         tables.chain(self.rows.iter().flat_map(|rows| rows.of.iter().map(|of| &of.table))).map(String::as_str).collect()
+    }
+
+    /// The rows that it is to bring.
+    pub fn wanted_rows(&self) -> Vec<RowsWanted> {
+        let of = self.rows.iter().flat_map(|rows| &rows.of);
+        of.map(|of| RowsWanted { table: of.table.clone(), filter: of.filter.clone() }).collect()
     }
 
     /// What can not go together.
@@ -131,6 +143,11 @@ impl Restore {
         if self.in_place() && self.replace.as_ref().is_some_and(|replace| replace.drop_old) {
             let message = "a replacement in place keeps no old database that could be dropped";
             found.push(bad("/replace/drop_old", message, "remove it: the safety dump holds what was there"));
+        }
+        let hooks = [(!self.before.is_empty(), "/before"), (!self.after.is_empty(), "/after")];
+        if let Some((_, pointer)) = hooks.iter().find(|(on, _)| *on && self.rows.as_ref().is_some_and(|rows| !rows.apply)) {
+            let message = "a patch that is only written changes nothing, so there is nothing to stop or start a service for";
+            found.push(bad(pointer, message, "apply it at once (`apply: true`, --apply), or remove this"));
         }
         if self.in_place() && (self.schema_only || !self.sections.is_empty()) {
             let message = "a replacement in place drops what is there, so leaving something out would lose it";

@@ -40,7 +40,7 @@ pub fn acquire(store: &Arc<dyn ObjectStore>, terms: &Terms, me: &Holder, cancel:
             None => (Record::first(me, ttl), Expect::Absent),
             // The answer to an earlier request of ours was lost.
             Some((record, tag)) if record.is_held_by(me) => return Held::begin(store, &terms.group, record.clone(), tag.clone(), began),
-            Some((record, tag)) => match watch.judge(record, tag, terms.wait) {
+            Some((record, tag)) => match watch.judge(record, tag, terms) {
                 Judged::Free => (record.clone().next(me, ttl), Expect::Matches(tag)),
                 Judged::Dead(why) => {
                     tell(&format!("{}: taking over the lease `{}` of {}: {why}", store.describe(), terms.group, record.holder));
@@ -95,7 +95,7 @@ enum Judged {
 }
 
 impl Watch {
-    fn judge(&mut self, record: &Record, tag: &Tag, wait: Duration) -> Judged {
+    fn judge(&mut self, record: &Record, tag: &Tag, terms: &Terms) -> Judged {
         if record.state == State::Free {
             return Judged::Free;
         }
@@ -114,8 +114,9 @@ impl Watch {
         if since.elapsed() > record.ttl() + record.ttl() / MARGIN {
             return Judged::Dead("it was not renewed for longer than it holds");
         }
+        self.alive |= terms.at_once && record.holder.process.as_ref().is_some_and(|process| process.is_alive(record.holder.pid));
         // Who shows no life yet may be dead: only waiting tells.
-        if self.alive && self.began.elapsed() >= wait { Judged::Taken } else { Judged::Wait }
+        if self.alive && self.began.elapsed() >= terms.wait { Judged::Taken } else { Judged::Wait }
     }
 }
 

@@ -153,12 +153,14 @@ pub struct Terms {
     pub ttl: Duration,
     /// How long another holder's end is waited for. A holder that gives no sign of life is waited out whatever this says.
     pub wait: Duration,
+    /// Whether a holder whose process is seen to live on this very host counts as alive at once, and not only when it renews.
+    pub at_once: bool,
 }
 
 impl Terms {
     /// The terms of a group on its own: nobody is waited for.
     pub const fn of(group: PipelineName) -> Self {
-        Self { group, ttl: TTL, wait: Duration::ZERO }
+        Self { group, ttl: TTL, wait: Duration::ZERO, at_once: false }
     }
 }
 

@@ -24,6 +24,11 @@ impl Process {
         Some(Self { boot, ids, started: start_time(std::process::id())? })
     }
 
+    /// Whether this process, which had this id, is certainly there. One that can not be seen from here may live all the same.
+    pub(super) fn is_alive(&self, pid: u32) -> bool {
+        place().is_some_and(|(boot, ids)| boot == self.boot && ids == self.ids) && start_time(pid) == Some(self.started)
+    }
+
     /// Whether this process, which had this id, is certainly dead. One that can not be seen from here may live.
     pub(super) fn is_dead(&self, pid: u32) -> bool {
         let here = place().is_some_and(|(boot, ids)| boot == self.boot && ids == self.ids);
@@ -47,14 +52,14 @@ mod tests {
     #[test]
     fn only_a_process_of_this_very_place_is_known_to_be_dead() {
         let this = Process::this().unwrap();
-        assert!(!this.is_dead(std::process::id()));
+        assert!(!this.is_dead(std::process::id()) && this.is_alive(std::process::id()));
         let earlier = Process { started: this.started - 1, ..this.clone() };
-        assert!(earlier.is_dead(std::process::id()), "the id was used again");
+        assert!(earlier.is_dead(std::process::id()) && !earlier.is_alive(std::process::id()), "the id was used again");
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
         assert!(this.is_dead(child.id()));
         for elsewhere in [Process { boot: "another".to_owned(), ..this.clone() }, Process { ids: "pid:[1]".to_owned(), ..this }] {
-            assert!(!elsewhere.is_dead(child.id()), "{elsewhere:?}");
+            assert!(!elsewhere.is_dead(child.id()) && !elsewhere.is_alive(std::process::id()), "{elsewhere:?}");
         }
     }
 }
