@@ -103,6 +103,7 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
                 left: None,
                 may_create: true,
                 superuser: true,
+                may_be: Vec::new(),
                 tables: Vec::new(),
             })
         }
