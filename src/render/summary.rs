@@ -16,6 +16,7 @@ use crate::ids::RunId;
 use crate::plan::{Action, Plan};
 use crate::postgres::quote::identifier;
 use crate::quantity::{brief, bytes};
+use crate::step::counted;
 use crate::step::recovery::{in_words, warning};
 use crate::store::manifest::{Artifact, Level, Recovery, TableCount};
 use crate::words::count;
@@ -123,8 +124,7 @@ pub fn human(summary: &Summary, plan: &Plan, paint: Paint) -> String {
         out.push_str(&human_artifact(artifact, plan, summary.level.is_some()));
     }
     if !summary.tables.is_empty() {
-        let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
-        let _ok = writeln!(out, "  restored       {}, {}", count(summary.tables.len(), "table"), count(rows, "row"));
+        let _ok = writeln!(out, "  restored       {}", counted(&summary.tables));
         out.push_str(&largest(&summary.tables));
     }
     for (major, level) in &summary.others {
@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn tables_line_up_whatever_their_script_and_many_are_cut() {
-        let table = |schema: &str, table: &str, rows| TableCount { schema: schema.to_owned(), table: table.to_owned(), rows };
+        let table =
+            |schema: &str, table: &str, rows| TableCount { schema: schema.to_owned(), table: table.to_owned(), rows, materialized: false };
         let few = [table("public", "lines", 7), table("물류", "배송", 12_000)];
         assert_eq!(largest(&few), "                 물류.배송     12000\n                 public.lines      7\n");
         let many: Vec<TableCount> = (0..23).map(|n| table("s", &format!("t{n:02}"), n)).collect();

@@ -41,6 +41,7 @@ mod way_back;
 mod web;
 pub mod work;
 
+pub use check::counted;
 pub use checksum::{Checksum, word as checksum_word};
 pub use command::Command;
 pub use complete::{Verdict, excluded_tables};

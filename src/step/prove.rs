@@ -39,7 +39,10 @@ pub(super) fn look(how: Prove, dumped: Option<&Fingerprint>, place: &Place<'_>, 
     };
     let known = seen.as_ref().map(|seen| seen.rows.as_slice()).unwrap_or_default();
     let counted = row_counts_beyond(known, place.info, cx.runtime.handle(), place.jobs)?;
-    let tables = counted.into_iter().map(|TableRows { schema, table, rows }| TableCount { schema, table, rows }).collect();
+    let tables = counted
+        .into_iter()
+        .map(|TableRows { schema, table, rows, materialized }| TableCount { schema, table, rows, materialized })
+        .collect();
     Ok(Looked { tables, found: seen.map(|seen| seen.fingerprint) })
 }
 

@@ -246,6 +246,9 @@ pub struct TableCount {
     pub table: String,
     /// Its rows.
     pub rows: u64,
+    /// Whether it is a materialized view, whose rows are computed and not dumped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub materialized: bool,
 }
 
 /// The outcome of one check.
@@ -257,6 +260,23 @@ pub struct CheckOutcome {
     pub passed: bool,
     /// What was found.
     pub found: String,
+}
+
+/// How what was found begins where nobody could ask.
+const UNASKED: &str = "could not be asked: ";
+
+impl CheckOutcome {
+    /// A check that failed because it could not be asked.
+    pub fn unasked(check: String, why: &str) -> Self {
+        Self { check, passed: false, found: format!("{UNASKED}{why}") }
+    }
+}
+
+impl std::fmt::Display for CheckOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let found = if self.found.starts_with(UNASKED) { "" } else { "found " };
+        write!(f, "{}: {found}{}", self.check, self.found)
+    }
 }
 
 /// How what was restored compares with what was dumped.

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::super::check::counted;
 use super::super::load::{note, one_a_core};
 use super::super::prove::{Looked, Place, differences_in_words, look, prove};
 use super::super::scratch::locale;
@@ -79,8 +80,7 @@ impl RestoreWork {
         let dumped = self.dumped(how, cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
         let looked = look(how, known, &Place { info: &info, major: facts.major(), jobs }, cx)?;
-        let rows: u64 = looked.tables.iter().map(|table| table.rows).sum();
-        cx.reports.note(format!("{}, {}", count(looked.tables.len(), "table"), count(rows, "row")));
+        cx.reports.note(counted(&looked.tables));
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Restored;
             verification.server_version = Some(facts.server_version_num);
