@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use super::verify_restore::Prove;
 use super::{Cx, StepError};
-use crate::archive::{Comparison, Difference, Fingerprint, compare};
+use crate::archive::{Comparison, Difference, Fingerprint, compare, of_database};
 use crate::postgres::fingerprint::{Live, SLICE, Seen, see};
 use crate::postgres::restored::{TableRows, row_counts_beyond};
 use crate::postgres::{ConnInfo, Installed, PgError};
@@ -57,7 +57,9 @@ pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, more: bool) -> Proof 
     let Some(found) = &looked.found else { return counts(dumped, &looked.tables) };
     let Comparison { differences, incomparable } = compare(dumped, found);
     let (stays, differences): (Vec<_>, Vec<_>) = differences.iter().partition(|difference| more && is_more(difference));
-    let incomparable = incomparable.into_iter().map(|left| format!("{}: {}", left.what, left.why));
+    // What is restored over itself keeps its own.
+    let of_database = of_database(dumped).filter(|_| !more);
+    let incomparable = incomparable.into_iter().chain(of_database).map(|left| format!("{}: {}", left.what, left.why));
     Proof {
         whole: true,
         differences: differences.iter().map(ToString::to_string).collect(),
