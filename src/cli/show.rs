@@ -113,7 +113,7 @@ impl<'a> View<'a> {
         };
         for artifact in artifacts.iter().filter(|_| args.tables).filter(wanted) {
             let found = match self.fingerprint(artifact)? {
-                Opened::Whole(whole) => Tables::Known(whole.tables),
+                Opened::Whole(whole) => Tables::Known(whole.tables, whole.incomparable),
                 Opened::NoneKept => Tables::NoneKept,
                 Opened::Closed(error) => {
                     let why = told(&error);
