@@ -154,7 +154,7 @@ impl<'a> View<'a> {
         match read_fingerprint(artifact, &*store, keys, &secrets, &Cancel::new()) {
             Ok(Some(whole)) => Ok(Opened::Whole(whole)),
             Ok(None) => Ok(Opened::NoneKept),
-            Err(error) if matches!(error.class, Class::Denied | Class::Verification) => Ok(Opened::Closed(error)),
+            Err(error) if matches!(error.class, Class::Denied | Class::Key | Class::Verification) => Ok(Opened::Closed(error)),
             Err(error) => Err(of_step(error)),
         }
     }

@@ -14,8 +14,9 @@ use jiff::Timestamp;
 use crate::archive::Fingerprint;
 use crate::ids::{NodeId, StepId};
 use crate::store::Stored;
-use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Origin, Proof, Recovery, TableCount, overall};
+use crate::store::manifest::{Artifact, CheckOutcome, Fault, Level, Manifest, Origin, Proof, Recovery, TableCount, overall};
 use crate::store::recall::Recalled;
+use crate::stream::crypt::OpenedBy;
 
 /// What a run has done so far.
 #[derive(Debug, Default)]
@@ -104,6 +105,8 @@ pub struct NodeRecord {
     pub took: Duration,
     /// Why it failed.
     pub error: Option<String>,
+    /// What that says of what it was to verify.
+    pub fault: Option<Fault>,
 }
 
 /// What a verification has found out so far.
@@ -129,6 +132,8 @@ pub struct Verification {
     pub checks: Vec<CheckOutcome>,
     /// How it compares with what was dumped.
     pub proof: Option<Proof>,
+    /// Where it appears which key opened the artifact; `None` until something encrypted is opened.
+    pub opened_by: Option<OpenedBy>,
 }
 
 impl Verification {
@@ -145,6 +150,7 @@ impl Verification {
             tables: Vec::new(),
             checks: Vec::new(),
             proof: None,
+            opened_by: None,
         }
     }
 

@@ -176,7 +176,7 @@ impl OpenSource for FileBack {
         cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), verification));
         let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
         let found = peeled(opened(&self.path, self.bytes)?, &self.path, |scheme, input| {
-            decrypted(scheme, input, keys, cx.runtime.secrets(), cx.cancel).map(Some)
+            decrypted(scheme, input, keys, cx.runtime.secrets(), cx.cancel).map(|(stream, _)| Some(stream))
         })?;
         let format = found.format.unwrap_or_default();
         let origin = origin(format, found.written.as_ref())?;

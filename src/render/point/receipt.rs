@@ -31,6 +31,9 @@ fn one(out: &mut String, receipt: &Receipt, paint: Paint) {
     if let Some(restored) = restored(receipt) {
         let _ok = writeln!(out, "      {restored}");
     }
+    if let Some(whose) = &receipt.opened_by {
+        let _ok = writeln!(out, "      opened by {whose}");
+    }
     for check in &receipt.checks {
         let (style, word) = if check.passed { (GOOD, "passed") } else { (BAD, "failed") };
         let _ok = writeln!(out, "      check {}: {check}", paint.on(style, word));
