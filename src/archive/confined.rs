@@ -120,6 +120,7 @@ impl Confined {
 
     /// Judges each statement of a whole line, and commands of psql within it; answers whether rows follow the line.
     fn statements(&mut self, line: &[u8]) -> Result<bool, StreamError> {
+        let line = if self.line == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         let (mut at, mut rows) = (0, false);
         // A command of psql takes the rest of its line.
         if self.quoting == Quoting::None && line.trim_ascii_start().starts_with(b"\\") {
@@ -131,7 +132,7 @@ impl Confined {
             match (&self.quoting, line[at]) {
                 _ if !was_sql => {}
                 (Quoting::None, b';') => rows |= self.statement_ends(line)?,
-                (Quoting::None, b'\\') => self.judge_command(&line[at + 1..])?,
+                (Quoting::None, b'\\') => judge_command(&line[at + 1..]).map_err(|why| refused(line, self.line, why))?,
                 (Quoting::None, byte) => self.note(byte.to_ascii_lowercase()),
                 (Quoting::Comment(_), _) => self.note(b' '),
                 (Quoting::Identifier, _) => self.note(b'"'),
@@ -178,25 +179,26 @@ impl Confined {
         let line = self.kept.trim_ascii_start();
         let line = if self.line == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         match line.strip_prefix(b"\\") {
-            Some(command) => self.judge_command(command),
+            Some(command) => judge_command(command).map_err(|why| self.refuse(why)),
             None if self.statement.is_empty() && reaches_out(line) => Err(self.refuse("reaches beyond the one database that is restored")),
             None => Ok(()),
         }
     }
 
-    fn judge_command(&self, command: &[u8]) -> Result<(), StreamError> {
-        let word: String = command.iter().take_while(|byte| byte.is_ascii_alphabetic()).map(|byte| char::from(*byte)).collect();
-        let whole = word.len() < command.len();
-        match word.as_str() {
-            word if HARMLESS.contains(&word) || (!whole && HARMLESS.iter().any(|known| known.starts_with(word))) => Ok(()),
-            "" if command.first() == Some(&b'.') => Ok(()),
-            "connect" | "c" => Err(self.refuse("connects to another database")),
-            _ => Err(self.refuse("is a command of psql that may go anywhere")),
-        }
-    }
-
     fn refuse(&self, why: &str) -> StreamError {
         refused(&self.kept, self.line, why)
+    }
+}
+
+/// Why a command of psql is not run, if it is not.
+fn judge_command(command: &[u8]) -> Result<(), &'static str> {
+    let word: String = command.iter().take_while(|byte| byte.is_ascii_alphabetic()).map(|byte| char::from(*byte)).collect();
+    let whole = word.len() < command.len();
+    match word.as_str() {
+        word if HARMLESS.contains(&word) || (!whole && HARMLESS.iter().any(|known| known.starts_with(word))) => Ok(()),
+        "" if command.first() == Some(&b'.') => Ok(()),
+        "connect" | "c" => Err("connects to another database"),
+        _ => Err("is a command of psql that may go anywhere"),
     }
 }
 
@@ -301,6 +303,7 @@ mod tests {
             ("create database orders", "reaches beyond"),
             ("  alter role a superuser;", "reaches beyond"),
             ("\u{feff}drop database orders;", "reaches beyond"),
+            ("\u{feff}drop database orders;\n", "reaches beyond"),
             ("grant connect, temporary on database orders to a;", "reaches beyond"),
             ("copy t from stdin;\n1\n\\.\ncreate tablespace x location '/';", "reaches beyond"),
             ("create table a(i int); create role zzz;\n", "reaches beyond"),
