@@ -14,7 +14,7 @@ const TAIL: &str = "  - { id: upload, uses: upload, with: { store: vault, key: \
 /// A pipeline that dumps in this form and verifies with these parameters.
 fn verified(dump: &str, verify: &str) -> String {
     format!(
-        "defaults: {{ stall: 2s, retry: {{ attempts: 1 }} }}
+        "defaults: {{ stall: 4s, retry: {{ attempts: 3, backoff: 1s }} }}
 steps:
   - {{ id: dump, uses: dump, with: {{ connection: shop, {dump} }} }}
 {TAIL}  - {{ id: verify, uses: verify-restore, with: {{ {verify} }} }}
@@ -25,7 +25,7 @@ steps:
 #[test]
 fn verify_waits_for_a_server_that_works_longer_than_a_stream_may_stand_still() {
     let server = shop(1);
-    server.psql("shop", "create materialized view 느림 as select 1 as a, pg_sleep(5)::text as b");
+    server.psql("shop", "create materialized view 느림 as select 1 as a, pg_sleep(9)::text as b");
     for dump in ["format: plain", "format: tar", "format: custom"] {
         let bench = Bench::new();
         bench.pipeline(&server, &verified(dump, "jobs: 1"));
