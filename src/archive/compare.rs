@@ -84,6 +84,24 @@ fn is_definition(entry: &Entry) -> bool {
     !NOT_DEFINITIONS.contains(&entry.kind.as_str()) && !entry.is_of_database() && !of_large_object
 }
 
+/// What a dump holds of its database itself, which no restore into another one takes over, for the reader; `None` if it holds nothing.
+pub fn of_database(dumped: &Fingerprint) -> Option<Incomparable> {
+    let word = |entry: &Entry| match entry.kind.as_str() {
+        "DATABASE PROPERTIES" => Some("settings"),
+        "ACL" => Some("rights"),
+        "COMMENT" => Some("comment"),
+        "SECURITY LABEL" => Some("security labels"),
+        _ => None,
+    };
+    let mut words: Vec<&str> = dumped.inventory.iter().filter(|entry| entry.is_of_database()).filter_map(word).collect();
+    words.sort_unstable();
+    words.dedup();
+    let (last, others) = words.split_last()?;
+    let words = if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
+    let why = "they are of the database itself, and a restore into another name leaves them out";
+    Some(Incomparable { what: format!("{words} of database {}", dumped.facts.database), why: why.to_owned() })
+}
+
 fn objects(dumped: &Fingerprint, restored: &Fingerprint, same_words: bool, found: &mut Vec<Difference>) {
     let (dumped, restored) = (definitions(dumped), definitions(restored));
     for (object, was) in &dumped {
@@ -98,7 +116,9 @@ fn objects(dumped: &Fingerprint, restored: &Fingerprint, same_words: bool, found
             found.push(Difference::Additional { object: object.clone() });
         } else if same_words && texts(was) != texts(is) {
             found.push(Difference::Definition { object: object.clone() });
-        } else if let Some((was, is)) = was.iter().zip(is).find(|(was, is)| was.owner.is_some() && was.owner != is.owner) {
+        } else if let Some((was, is)) = was.iter().zip(is).find(|(was, is)| was.owner.is_some() && was.owner != is.owner)
+            && !object.is_about_another()
+        {
             let (dumped, restored) = (was.owner.clone(), is.owner.clone());
             found.push(Difference::Owner { object: object.clone(), dumped, restored });
         }

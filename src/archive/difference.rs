@@ -35,12 +35,41 @@ impl Object {
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Abbreviations stay as they are; a word of SQL reads better in lower case.
-        let kind = if self.kind.starts_with("ACL") { self.kind.clone() } else { self.kind.to_lowercase() };
-        match &self.schema {
-            Some(schema) => write!(f, "{kind} {schema}.{}", self.name),
-            None => write!(f, "{kind} {}", self.name),
+        let word = match self.kind.as_str() {
+            "ACL" => "rights",
+            "COMMENT" => "comment",
+            "SECURITY LABEL" => "security label",
+            "DEFAULT ACL" => return self.defaults(f),
+            kind => return named(f, &kind.to_lowercase(), self.schema.as_deref(), &self.name),
+        };
+        // The name begins with the kind of what it is about.
+        let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        let kind: Vec<&str> = self.name.split(' ').take_while(is_word).collect();
+        let name = self.name.get(kind.iter().map(|word| word.len() + 1).sum()..).unwrap_or_default();
+        if kind.is_empty() || name.is_empty() {
+            return named(f, &format!("{word} of"), self.schema.as_deref(), &self.name);
         }
+        named(f, &format!("{word} of {}", kind.join(" ").to_lowercase()), self.schema.as_deref(), name)
+    }
+}
+
+fn named(f: &mut fmt::Formatter<'_>, kind: &str, schema: Option<&str>, name: &str) -> fmt::Result {
+    match schema {
+        Some(schema) => write!(f, "{kind} {schema}.{name}"),
+        None => write!(f, "{kind} {name}"),
+    }
+}
+
+impl Object {
+    /// `default privileges for tables in schema sales`.
+    fn defaults(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.schema.as_ref().map(|schema| format!(" in schema {schema}")).unwrap_or_default();
+        write!(f, "{}{place}", self.name.to_lowercase())
+    }
+
+    /// Whether it belongs to another object, and to no role of its own.
+    pub(super) fn is_about_another(&self) -> bool {
+        matches!(self.kind.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL")
     }
 }
 
@@ -175,4 +204,22 @@ fn owner(name: Option<&str>) -> &str {
 
 fn counted(number: u64, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_another_object_is_told_with_that_object() {
+        let told = |kind: &str, schema: Option<&str>, name: &str| {
+            Object { kind: kind.to_owned(), schema: schema.map(str::to_owned), name: name.to_owned() }.to_string()
+        };
+        assert_eq!(told("ACL", Some("sales"), "TABLE 주문"), "rights of table sales.주문");
+        assert_eq!(told("COMMENT", Some("sales"), "MATERIALIZED VIEW daily"), "comment of materialized view sales.daily");
+        assert_eq!(told("COMMENT", None, "SCHEMA sales"), "comment of schema sales");
+        assert_eq!(told("ACL", Some("public"), "orders"), "rights of public.orders");
+        assert_eq!(told("DEFAULT ACL", Some("sales"), "DEFAULT PRIVILEGES FOR TABLES"), "default privileges for tables in schema sales");
+        assert_eq!(told("FK CONSTRAINT", Some("sales"), "a b"), "fk constraint sales.a b");
+    }
 }

@@ -52,6 +52,8 @@ pub struct Written {
     pub server: String,
     /// The version of `pg_dump`.
     pub tool: String,
+    /// Whether its data is compressed inside, so that it can not be read as it flows.
+    pub packed: bool,
 }
 
 /// Who wrote the archive that begins so, however it is compressed inside; `None` when that can not be read.
@@ -64,10 +66,10 @@ fn read_written(cursor: &mut Cursor<'_>) -> Result<Written, Stop> {
     let minor = opening(cursor)?;
     cursor.widths = widths(cursor)?;
     let _format = cursor.byte()?;
-    let _compression = if minor >= 15 { i64::from(cursor.byte()?) } else { cursor.int()? };
+    let compression = if minor >= 15 { i64::from(cursor.byte()?) } else { cursor.int()? };
     created(cursor)?;
     let mut text = || cursor.text().map(|text| text.map(words).unwrap_or_default());
-    Ok(Written { database: text()?, server: text()?, tool: text()? })
+    Ok(Written { database: text()?, server: text()?, tool: text()?, packed: compression != 0 })
 }
 
 /// The magic and the version, whose last part (a revision) has always been 0.

@@ -28,7 +28,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 pub use changes::{Changes, changes};
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, compare, of_database};
 pub use confined::confined;
 pub use cursor::words;
 pub use difference::{Difference, Object};

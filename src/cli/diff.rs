@@ -83,7 +83,7 @@ fn end(args: &DiffArgs, drift: &Drift, closed: Option<StepError>) -> Exit {
         problem.exit
     };
     match closed {
-        Some(error) if error.class == Class::Verification => told(&of_step(error)),
+        Some(error) if matches!(error.class, Class::Verification | Class::Key) => told(&of_step(error)),
         _ if !args.fail_on_anomaly => Exit::Done,
         _ if !drift.anomalies.is_empty() => told(&Problem::new(Exit::Verification, "something is suspicious: see above")),
         Some(error) if error.class == Class::Denied => told(&of_step(error)),

@@ -72,7 +72,7 @@ impl Exit {
     pub const fn of_class(class: Class) -> Self {
         match class {
             Class::Failed => Self::StepFailed,
-            Class::Verification => Self::Verification,
+            Class::Verification | Class::Key => Self::Verification,
             Class::Unreachable => Self::Unreachable,
             Class::Denied => Self::Denied,
             Class::Locked => Self::Locked,

@@ -113,7 +113,7 @@ impl<'a> View<'a> {
         };
         for artifact in artifacts.iter().filter(|_| args.tables).filter(wanted) {
             let found = match self.fingerprint(artifact)? {
-                Opened::Whole(whole) => Tables::Known(whole.tables),
+                Opened::Whole(whole) => Tables::Known(whole.tables, whole.incomparable),
                 Opened::NoneKept => Tables::NoneKept,
                 Opened::Closed(error) => {
                     let why = told(&error);
@@ -154,7 +154,7 @@ impl<'a> View<'a> {
         match read_fingerprint(artifact, &*store, keys, &secrets, &Cancel::new()) {
             Ok(Some(whole)) => Ok(Opened::Whole(whole)),
             Ok(None) => Ok(Opened::NoneKept),
-            Err(error) if matches!(error.class, Class::Denied | Class::Verification) => Ok(Opened::Closed(error)),
+            Err(error) if matches!(error.class, Class::Denied | Class::Key | Class::Verification) => Ok(Opened::Closed(error)),
             Err(error) => Err(of_step(error)),
         }
     }

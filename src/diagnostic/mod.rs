@@ -139,6 +139,8 @@ pub enum Class {
     Failed,
     /// Data is not what it should be: a digest, a decryption, a restore or a check (exit 11).
     Verification,
+    /// A key or passphrase does not open what it was given for, which says nothing of the data (exit 11).
+    Key,
     /// A server, a tool or a store is not there (exit 69).
     Unreachable,
     /// A secret is missing or permission is refused (exit 77).

@@ -17,7 +17,7 @@ use crate::event::{Event, Outcome, State, Subscriber, What};
 use crate::pipeline::{OnFailure, When};
 use crate::plan::{Action, Node, Plan};
 use crate::runtime::{NodeRecord, Runtime};
-use crate::step::StepError;
+use crate::step::{StepError, fault};
 
 /// How often limits and requests to stop are looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -257,6 +257,7 @@ impl<'a> Dispatch<'a, '_> {
             warn_only: state == State::Warned,
             took,
             error: error.as_ref().filter(|_| real).map(|failure| failure.message.clone()),
+            fault: error.as_ref().filter(|_| real).map(|failure| fault(failure.class)),
         };
         self.runtime.ledger(|ledger| ledger.nodes.push(record));
         // Before its end is told: what was told to have ended never runs again.

@@ -49,6 +49,11 @@ impl Upstream for Before<'_> {
 
 /// Runs a flow to its end.
 pub(super) fn run(flow: &Flow, base: &Cx<'_>, meters: &Meters) -> Result<(), StepError> {
+    let source = &flow.source;
+    through(flow, base, meters).map_err(|error| source.part.opener().explain(error, &Cx { step: &source.step, ..*base }))
+}
+
+fn through(flow: &Flow, base: &Cx<'_>, meters: &Meters) -> Result<(), StepError> {
     let cx = |step| Cx { step, ..*base };
     let Opened { stream, origin, contents, complete } = flow.source.part.opener().open(&cx(&flow.source.step))?;
     let mut stream: Stream = metered(stream, &meters.source);

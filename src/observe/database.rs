@@ -107,6 +107,7 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
                 left: None,
                 may_create: true,
                 superuser: true,
+                may_be: Vec::new(),
                 tables: Vec::new(),
                 refused: Vec::new(),
             })

@@ -44,7 +44,7 @@ pub fn offline() -> Observed {
 /// Looks at everything that a pipeline names, all of it at once.
 pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observed {
     let secrets = Secrets::new(pipeline.secrets.clone());
-    let looked = pipeline.connections.iter().filter(|(name, _)| !only_restored(pipeline, name));
+    let looked = pipeline.connections.iter().filter(|(name, _)| is_needed(pipeline, name));
     let (connections, stores, left_out) = std::thread::scope(|scope| {
         let connections: Vec<_> = looked.map(|(name, spec)| (name.clone(), scope.spawn(|| connection(spec, &secrets, handle)))).collect();
         let stores: Vec<_> =
@@ -190,13 +190,13 @@ fn targets(pipeline: &Pipeline, secrets: &Secrets, handle: &Handle) -> BTreeMap<
     looked.collect()
 }
 
-/// Whether a connection only says where to restore to, or is used in what was restored there: then its database need not be there yet.
-fn only_restored(pipeline: &Pipeline, name: &RefName) -> bool {
+/// Whether a run needs a connection as it is now: not one that no step uses, and not one that only says where to restore to, or is used in
+/// what was restored there, whose database need not be there yet.
+fn is_needed(pipeline: &Pipeline, name: &RefName) -> bool {
     let uses = |step: &&Step| step.params.facts().references().connections.contains(&name);
     let makes = |step: &Step| uses(&step) && step.params.facts().makes_database();
     let after = |step: &Step| ancestors(&pipeline.steps, step).iter().filter_map(|id| pipeline.step(id)).any(makes);
-    let mut using = pipeline.steps.iter().filter(uses).peekable();
-    using.peek().is_some() && using.all(|step| makes(step) || after(step))
+    pipeline.steps.iter().filter(uses).any(|step| !makes(step) && !after(step))
 }
 
 /// What the filters of a dump leave out. A database that does not answer is told of by its connection.

@@ -217,6 +217,9 @@ fn target(restore: &Restore, facts: &TargetFacts, recalled: Option<&Recalled>) -
     if !restore.by_scratch() && !restore.globals {
         found.extend(origin.and_then(|origin| strangers(restore, facts, origin)));
     }
+    if !restore.by_scratch() {
+        found.extend(origin.and_then(|origin| ungiven(restore, facts, origin)));
+    }
     found
 }
 
@@ -298,6 +301,21 @@ fn strangers(restore: &Restore, facts: &TargetFacts, origin: &Origin) -> Option<
         finding
             .help("if they own anything in the dump, restore `globals` first (--globals), or leave owners and privileges out: `no_owner`, `no_privileges`"),
     )
+}
+
+/// Roles of the dumped cluster that the restoring role can give nothing to: what they own ends the restore.
+fn ungiven(restore: &Restore, facts: &TargetFacts, origin: &Origin) -> Option<Finding> {
+    if facts.superuser || facts.may_be.is_empty() || restore.no_owner {
+        return None;
+    }
+    let others = origin.roles.iter().filter(|role| facts.roles.contains(role) && !facts.may_be.contains(role));
+    let others: Vec<&str> = others.map(String::as_str).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let message = format!("the role of {} is no superuser, and can give nothing to {}", restore.connection, others.join(", "));
+    let help = "if they own anything in the dump, connect as a superuser, or give all to the role that restores: `no_owner` (--no-owner)";
+    Some(Finding::new(Severity::Warning, Class::Denied, String::new(), message).help(help))
 }
 
 /// Room for what is staged on scratch disk (a directory dump, and what a verification fetches and restores) and for what is stored. How large

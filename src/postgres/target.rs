@@ -56,6 +56,9 @@ pub struct TargetFacts {
     pub may_create: bool,
     /// Whether the role is a superuser.
     pub superuser: bool,
+    /// The roles that it may give things to, itself included; empty for a superuser, who may give to any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_be: Vec<String>,
     /// The tables that a restore changes, as they are now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<TableNow>,
@@ -135,6 +138,7 @@ pub fn look(server: &ConnInfo, database: &str, handle: &Handle) -> Result<Target
         roles: roles(&client)?,
         may_create: superuser || role("rolcreatedb")?.as_deref() == Some("t"),
         superuser,
+        may_be: if superuser { Vec::new() } else { may_be(&client)? },
         tables: Vec::new(),
         refused: Vec::new(),
     };
@@ -144,6 +148,11 @@ pub fn look(server: &ConnInfo, database: &str, handle: &Handle) -> Result<Target
 
 fn roles(client: &Client) -> Result<Vec<String>, PgError> {
     let found = client.query("select rolname from pg_catalog.pg_roles where rolname !~ '^pg_' order by 1")?;
+    Ok(found.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}
+
+fn may_be(client: &Client) -> Result<Vec<String>, PgError> {
+    let found = client.query("select rolname from pg_catalog.pg_roles where pg_catalog.pg_has_role(oid, 'member') order by 1")?;
     Ok(found.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
 }
 

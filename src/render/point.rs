@@ -17,7 +17,7 @@ pub use json::json;
 use super::points::level_style;
 use super::recover::{place, quoted};
 use super::style::{BAD, BOLD, DIM, Paint, columns, padded};
-use crate::archive::TableDigest;
+use crate::archive::{Incomparable, TableDigest};
 use crate::ids::{PipelineName, RefName, StepId};
 use crate::quantity::{brief, bytes};
 use crate::store::catalog::Point;
@@ -56,8 +56,8 @@ pub struct Looked {
 /// The tables of a dump, as far as they can be told.
 #[derive(Debug, Clone)]
 pub enum Tables {
-    /// All of them.
-    Known(Vec<TableDigest>),
+    /// All of them, and what nobody can tell.
+    Known(Vec<TableDigest>, Vec<Incomparable>),
     /// No fingerprint was kept.
     NoneKept,
     /// The fingerprint could not be opened: why, and what to do.

@@ -18,8 +18,8 @@ use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::plan::{Action, Plan};
 use crate::postgres::quote::identifier;
 use crate::quantity::{brief, bytes};
-use crate::step::Restore;
 use crate::step::copy::too_few;
+use crate::step::{Restore, counted};
 use crate::step::recovery::{in_words, warning};
 use crate::store::manifest::{Artifact, Level, Recovery, TableCount};
 use crate::words::count;
@@ -220,8 +220,7 @@ fn restored(summary: &Summary, plan: &Plan) -> String {
     if summary.tables.is_empty() {
         return String::new();
     }
-    let rows: u64 = summary.tables.iter().map(|table| table.rows).sum();
-    let all = format!("{}, {}", count(summary.tables.len(), "table"), count(rows, "row"));
+    let all = counted(&summary.tables);
     if back::restore(plan).is_some_and(Restore::by_scratch) {
         return format!("  looked at      {all} of the restore point, in a scratch server\n");
     }
@@ -383,7 +382,8 @@ mod tests {
 
     #[test]
     fn tables_line_up_whatever_their_script_and_many_are_cut() {
-        let table = |schema: &str, table: &str, rows| TableCount { schema: schema.to_owned(), table: table.to_owned(), rows };
+        let table =
+            |schema: &str, table: &str, rows| TableCount { schema: schema.to_owned(), table: table.to_owned(), rows, materialized: false };
         let few = [table("public", "lines", 7), table("물류", "배송", 12_000)];
         assert_eq!(largest(&few), "                 물류.배송     12000\n                 public.lines      7\n");
         let many: Vec<TableCount> = (0..23).map(|n| table("s", &format!("t{n:02}"), n)).collect();

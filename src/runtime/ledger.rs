@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::archive::Fingerprint;
 use crate::ids::{NodeId, RefName, RunId, StepId};
 use crate::store::Stored;
-use crate::store::manifest::{Artifact, CheckOutcome, Level, Manifest, Origin, Proof, Recovery, TableCount, overall};
+use crate::store::manifest::{Artifact, CheckOutcome, Fault, Level, Manifest, Origin, Proof, Recovery, TableCount, overall};
 use crate::store::recall::Recalled;
+use crate::stream::crypt::OpenedBy;
 
 /// What a run has done so far.
 #[derive(Debug, Default)]
@@ -132,6 +133,8 @@ pub struct NodeRecord {
     pub took: Duration,
     /// Why it failed.
     pub error: Option<String>,
+    /// What that says of what it was to verify.
+    pub fault: Option<Fault>,
 }
 
 /// What a verification has found out so far.
@@ -160,6 +163,8 @@ pub struct Verification {
     pub proof: Option<Proof>,
     /// Why it can not earn the highest level, where that is known.
     pub short: Option<String>,
+    /// Where it appears which key opened the artifact; `None` until something encrypted is opened.
+    pub opened_by: Option<OpenedBy>,
 }
 
 impl Verification {
@@ -177,6 +182,7 @@ impl Verification {
             checks: Vec::new(),
             proof: None,
             short: None,
+            opened_by: None,
         }
     }
 

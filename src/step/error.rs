@@ -7,6 +7,7 @@ use crate::postgres::PgError;
 use crate::postgres::tables::TablesError;
 use crate::runtime::OpenError;
 use crate::secret::SecretError;
+use crate::store::manifest::Fault;
 use crate::store::recall::RecallError;
 use crate::store::{Refusal, StoreError};
 use crate::stream::StreamError;
@@ -60,7 +61,8 @@ impl From<StreamError> for StepError {
     fn from(error: StreamError) -> Self {
         let transient = error.transient();
         let class = match &error {
-            StreamError::Corrupt { .. } | StreamError::Key { .. } => Class::Verification,
+            StreamError::Corrupt { .. } => Class::Verification,
+            StreamError::Key { .. } => Class::Key,
             StreamError::Spawn { .. } => Class::Unreachable,
             StreamError::Cancelled { transient: false, .. } => Class::Cancelled,
             StreamError::Io { denied: true, .. } => Class::Denied,
@@ -72,6 +74,15 @@ impl From<StreamError> for StepError {
         let hint =
             waited.then(|| "another session holds a lock on a table (see pg_locks); try again later, or let `lock_timeout` be longer");
         Self { class, transient, message: error.to_string(), hint: hint.map(str::to_owned) }
+    }
+}
+
+/// What a failure of this class says of what was being verified.
+pub const fn fault(class: Class) -> Fault {
+    match class {
+        Class::Verification => Fault::Content,
+        Class::Key => Fault::Key,
+        _ => Fault::Elsewhere,
     }
 }
 

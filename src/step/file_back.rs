@@ -1,7 +1,8 @@
 //! A dump that `runner` did not make: its file is read, and what was done to it is found out and undone, layer by layer.
 //!
-//! There is no manifest, so there is no digest to hold the bytes against and nothing to compare the result with: what is restored from
-//! it is `restored` at best. Nothing is restored here.
+//! There is no manifest, so there is no digest to hold the bytes against. An archive in custom format that is not compressed inside is read as
+//! it flows, so that one that is cut or malformed fails and the result can be compared with it; what is restored from any other dump is
+//! `restored` at best. Nothing is restored here.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::way_back::{Keys, decrypted};
 use super::{Cx, OpenSource, Opened, StepError};
-use crate::archive::{Written, confined, written};
+use crate::archive::{self, Form, Written, confined, written};
 use crate::diagnostic::Class;
 use crate::ids::RefName;
 use crate::runtime::Verification;
@@ -159,7 +160,7 @@ fn written_in_script(first: &[u8]) -> Option<Written> {
     let text = String::from_utf8_lossy(first);
     let after = |words: &str| text.lines().find_map(|line| line.strip_prefix(words)).map(|rest| rest.trim().to_owned());
     let tool = after("-- Dumped by pg_dump version ")?;
-    Some(Written { database: "a database".to_owned(), server: after("-- Dumped from database version ")?, tool })
+    Some(Written { database: "a database".to_owned(), server: after("-- Dumped from database version ")?, tool, packed: false })
 }
 
 /// A version such as `16.3 (Debian 16.3-1)` as `server_version_num` has it; its minor does not matter here.
@@ -175,15 +176,32 @@ impl OpenSource for FileBack {
         cx.runtime.ledger(|ledger| ledger.verifications.insert(cx.step.clone(), verification));
         let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
         let found = peeled(opened(&self.path, self.bytes)?, &self.path, |scheme, input| {
-            decrypted(scheme, input, keys, cx.runtime.secrets(), cx.cancel).map(Some)
+            decrypted(scheme, input, keys, cx.runtime.secrets(), cx.cancel).map(|(stream, _)| Some(stream))
         })?;
         let format = found.format.unwrap_or_default();
         let origin = origin(format, found.written.as_ref())?;
         cx.reports.note_all((!found.layers.is_empty()).then(|| format!("found {}, then {format}", found.layers.join(", then "))));
         cx.runtime.ledger(|ledger| ledger.foreign.insert(cx.step.clone(), origin.clone()));
-        let stream = if format == "plain" { confined(found.stream) } else { found.stream };
+        let (stream, contents) = match (format, &found.written) {
+            ("custom", Some(Written { packed: false, .. })) => {
+                let (stream, contents) = archive::fingerprint(found.stream, Form::Custom);
+                (stream, Some(contents))
+            }
+            ("plain", _) => (confined(found.stream), None),
+            _ => (found.stream, None),
+        };
+        cx.reports.note_all(contents.is_none().then(|| unread(format).to_owned()));
         let stream = if found.layers.is_empty() { stream } else { prefetch(stream, DEPTH, "file") };
-        Ok(Opened { stream, origin, contents: None, complete: None })
+        Ok(Opened { stream, origin, contents, complete: None })
+    }
+}
+
+/// Why the rows of a dump are not read as they flow.
+fn unread(format: &str) -> &'static str {
+    match format {
+        "plain" => "nothing is compared: a script may do anything, and only a server knows what it will have done",
+        "custom" => "nothing is compared: the archive is compressed inside, so its rows can not be read as they flow",
+        _ => "nothing is compared: only archives in custom format that are not compressed inside are read as they flow",
     }
 }
 

@@ -10,7 +10,7 @@ use super::work::Finish;
 use super::{Cx, PerformEffect, StepError};
 use crate::runtime::Verification;
 use crate::store::commit::add_receipt;
-use crate::store::manifest::{Level, Receipt, VERSION};
+use crate::store::manifest::{Fault, Level, Receipt, VERSION};
 
 impl PerformEffect for Finish {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
@@ -35,6 +35,10 @@ impl Finish {
         let recalled =
             cx.runtime.ledger(|ledger| ledger.recalled.get(&self.artifact).map(|point| (point.run.clone(), point.pipeline.clone())));
         let (run, pipeline) = recalled.unwrap_or_else(|| (facts.run.clone(), facts.pipeline.clone()));
+        let stopped = || ("it was stopped before it was done".to_owned(), Fault::Elsewhere);
+        let failed = failure(cx).or_else(|| (found.level < Level::Restored).then(stopped));
+        // That another version does not take it is no fault of what is stored.
+        let fault = |(_, fault): &(String, Fault)| if cx.step.other_major().is_some() { Fault::Elsewhere } else { *fault };
         Ok(Receipt {
             version: VERSION,
             run,
@@ -42,9 +46,9 @@ impl Finish {
             step: cx.step.clone(),
             key: artifact(&self.artifact, cx)?.object.key,
             level: found.level,
-            failure: failure(cx)
-                .or_else(|| (found.level < Level::Restored).then(|| "it was stopped before it was done".to_owned()))
-                .map(|why| on_major(cx.step, why)),
+            fault: failed.as_ref().map(fault),
+            failure: failed.map(|(why, _)| on_major(cx.step, why)),
+            opened_by: found.opened_by.and_then(|opened| opened.get()),
             started: found.started,
             finished: Timestamp::now(),
             server_version: found.server_version,
@@ -58,9 +62,11 @@ impl Finish {
     }
 }
 
-/// Why this verification went no further, as the executor recorded it.
-fn failure(cx: &Cx<'_>) -> Option<String> {
+/// Why this verification went no further, as the executor recorded it, and what that says of the content.
+fn failure(cx: &Cx<'_>) -> Option<(String, Fault)> {
     let prefix = format!("{}:", cx.step);
     let own = |node: &crate::ids::NodeId| node.as_str() == cx.step.as_str() || node.as_str().starts_with(&prefix);
-    cx.runtime.ledger(|ledger| ledger.nodes.iter().filter(|record| own(&record.node)).find_map(|record| record.error.clone()))
+    cx.runtime.ledger(|ledger| {
+        ledger.nodes.iter().filter(|record| own(&record.node)).find_map(|record| Some((record.error.clone()?, record.fault?)))
+    })
 }

@@ -3,6 +3,7 @@
 //! One error of `pg_restore` or psql fails it. An archive that can be restored in parallel is staged on scratch disk first,
 //! so by then every digest and tag before it has agreed. This file makes no database and drops none.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use super::{Cx, StepError, origin};
@@ -21,6 +22,17 @@ const MISSING: [(&str, &str, &str); 3] = [
     ("extension \"", "is not available", "install the extension's package on that server"),
     ("could not open extension control file", "", "install the extension's package on that server"),
 ];
+
+/// What a server says to a role that lacks a right, which is no fault of the archive either.
+const REFUSED: [&str; 5] =
+    ["must be able to SET ROLE", "must be member of role", "must be superuser", "permission denied", "must be owner of"];
+
+/// What to do about that.
+const RIGHTS: &str = "the archive is whole, the role that restores lacks a right: connect as a superuser, or leave owners and privileges out: \
+                      `no_owner`, `no_privileges` (--no-owner, --no-privileges)";
+
+/// What `pg_restore` says of its own workers, whose reason stands above it.
+const NOISE: [&str; 2] = ["a worker process died unexpectedly", "worker process failed: exit code"];
 
 /// Changes what the ledger knows of a verification.
 pub(super) fn note(cx: &Cx<'_>, step: &StepId, change: impl FnOnce(&mut Verification)) {
@@ -156,12 +168,19 @@ impl<'a> Load<'a> {
             "--output=/dev/null",
             "--file=-",
         ]);
-        psql.sink(input, self.cx.cancel).map_err(unrestorable)?;
-        Ok(())
+        self.fed(psql, input)
     }
 
     fn streamed(&self, input: Stream) -> Result<(), StepError> {
-        self.pg_restore().arg(format!("--format={}", self.origin.format)).sink(input, self.cx.cancel).map_err(unrestorable)?;
+        self.fed(self.pg_restore().arg(format!("--format={}", self.origin.format)), input)
+    }
+
+    /// Feeds a program that loads. While it takes no more, or all was given to it, the server works: one index or materialized view may take
+    /// longer than any stall limit. A server that is gone ends the program, and one that hangs the node's timeout.
+    fn fed(&self, program: Program, input: Stream) -> Result<(), StepError> {
+        let quiet = Cell::new(None);
+        let waits = |waits: bool| drop(quiet.replace(waits.then(|| self.cx.reports.quiet())));
+        program.sink_at_leisure(input, self.cx.cancel, &waits).map_err(unrestorable)?;
         Ok(())
     }
 
@@ -193,8 +212,43 @@ fn contents_of(unpacked: &Path) -> Result<PathBuf, StepError> {
 
 /// What a restoring program complains of is the archive's fault until shown otherwise.
 fn unrestorable(error: StreamError) -> StepError {
-    let StreamError::Child { stderr, .. } = &error else { return error.into() };
+    let StreamError::Child { program, status, bytes, stderr, transient } = error else { return error.into() };
+    let telling: Vec<&str> = stderr.lines().filter(|line| !NOISE.iter().any(|noise| line.contains(noise))).collect();
+    let refused = telling.iter().any(|line| line.contains("ERROR:") && REFUSED.iter().any(|words| line.contains(words)));
+    let stderr = telling.join("\n");
     let missing = MISSING.iter().find(|(kind, end, _)| stderr.contains(kind) && stderr.contains(end)).map(|(_, _, hint)| *hint);
-    let error = StepError::from(error);
-    missing.map_or_else(|| error.clone().verification(), |hint| error.clone().hint(hint))
+    let error = StepError::from(StreamError::Child { program, status, bytes, stderr, transient });
+    match missing {
+        Some(hint) => error.hint(hint),
+        None if refused => StepError { class: Class::Denied, transient: false, ..error }.hint(RIGHTS),
+        None => error.verification(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(stderr: &str) -> StepError {
+        let (program, status) = ("pg_restore".to_owned(), "exited with status 1".to_owned());
+        unrestorable(StreamError::Child { program, status, bytes: 0, stderr: stderr.to_owned(), transient: false })
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_no_damage_and_comes_with_what_to_do() {
+        let refused =
+            said("pg_restore: error: could not execute query: ERROR:  must be able to SET ROLE \"주인\"\nCommand was: ALTER TABLE");
+        assert!(refused.class == Class::Denied && refused.hint.as_deref().is_some_and(|hint| hint.contains("--no-owner")), "{refused:?}");
+        // What a row holds is not what a server says.
+        let damaged =
+            said("psql:<stdin>:7: ERROR:  invalid input syntax for type integer: \"x\"\nCONTEXT:  COPY t, line 1: must be owner of");
+        assert_eq!(damaged.class, Class::Verification);
+    }
+
+    #[test]
+    fn only_what_tells_something_is_told() {
+        let error =
+            said("pg_restore: error: could not execute query: ERROR:  out of range\npg_restore: error: a worker process died unexpectedly");
+        assert_eq!(error.message, "pg_restore exited with status 1: pg_restore: error: could not execute query: ERROR:  out of range");
+    }
 }

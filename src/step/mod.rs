@@ -4,6 +4,7 @@
 //! kind by name. A new kind is one file here and one row in `kinds!`. Steps see live handles through [`Cx`] and
 //! answer with values; this module does not schedule, retry, print, or let one step know another.
 
+mod blame;
 mod check;
 mod checksum;
 mod command;
@@ -44,6 +45,7 @@ mod way_back;
 mod web;
 pub mod work;
 
+pub use check::counted;
 pub use checksum::{Checksum, word as checksum_word};
 pub use command::Command;
 pub use complete::{Verdict, excluded_tables};
@@ -51,7 +53,7 @@ pub use compress::{CodecChoice, Compress};
 pub use copy::CopyTo;
 pub use dump::{Dump, Format, Section};
 pub use encrypt::{AgeParams, Encrypt, OpenPgpParams};
-pub use error::StepError;
+pub use error::{StepError, fault};
 pub use fetch::Fetch;
 pub use file_back::{FileBack, FileFacts, look as look_at_file};
 pub use globals::{Globals, Only};

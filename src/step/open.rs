@@ -107,6 +107,11 @@ pub struct Opened {
 pub trait OpenSource {
     /// Opens it.
     fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError>;
+
+    /// What a failure of the flow it begins means, as far as it can tell by looking at where the bytes came from.
+    fn explain(&self, error: StepError, _cx: &Cx<'_>) -> StepError {
+        error
+    }
 }
 
 /// What passes a stream on.

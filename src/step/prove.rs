@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use super::verify_restore::Prove;
 use super::{Cx, StepError};
-use crate::archive::{Comparison, Difference, Fingerprint, compare};
+use crate::archive::{Comparison, Difference, Fingerprint, compare, of_database};
 use crate::postgres::fingerprint::{Live, SLICE, Seen, see};
 use crate::postgres::restored::{TableRows, row_counts_beyond};
 use crate::postgres::{ConnInfo, Installed, PgError};
@@ -53,7 +53,10 @@ pub(super) fn look(how: Prove, dumped: Option<&Fingerprint>, place: &Place<'_>, 
     };
     let known = seen.as_ref().map(|seen| seen.rows.as_slice()).unwrap_or_default();
     let counted = row_counts_beyond(known, place.info, cx.runtime.handle(), place.jobs)?;
-    let tables = counted.into_iter().map(|TableRows { schema, table, rows }| TableCount { schema, table, rows }).collect();
+    let tables = counted
+        .into_iter()
+        .map(|TableRows { schema, table, rows, materialized }| TableCount { schema, table, rows, materialized })
+        .collect();
     Ok(Looked { tables, found: seen.map(|seen| seen.fingerprint) })
 }
 
@@ -69,7 +72,9 @@ pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway) -> Pr
     let Comparison { differences, incomparable } = compare(dumped, found);
     let differences = differences.iter().filter(|difference| !leeway.covers(difference));
     let (stays, differences): (Vec<_>, Vec<_>) = differences.partition(|difference| leeway.more && is_more(difference));
-    let incomparable = incomparable.into_iter().map(|left| format!("{}: {}", left.what, left.why));
+    // What is restored over itself keeps its own.
+    let of_database = of_database(dumped).filter(|_| !leeway.more);
+    let incomparable = incomparable.into_iter().chain(of_database).map(|left| format!("{}: {}", left.what, left.why));
     let stays = stays.iter().map(|more| format!("{more}; it stays"));
     Proof {
         whole: true,

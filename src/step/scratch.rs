@@ -79,7 +79,11 @@ impl RestoreScratch {
         let given_up = Arc::new(AtomicBool::new(false));
         let input = fused(Until { input, given_up: Arc::clone(&given_up) });
         std::thread::scope(|scope| {
-            let place = scope.spawn(|| self.scratch(origin, cx).inspect_err(|_| given_up.store(true, Ordering::Relaxed)));
+            let place = scope.spawn(|| {
+                // A script that flows waits for its server.
+                let _quiet = cx.reports.quiet();
+                self.scratch(origin, cx).inspect_err(|_| given_up.store(true, Ordering::Relaxed))
+            });
             let archive = stage(origin, in_parallel(origin, self.jobs()), input, cx);
             let died = |_| StepError::new(Class::Internal, "a defect in runner stopped the making of a scratch server");
             Ok((place.join().map_err(died)??, archive?))

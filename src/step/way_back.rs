@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::blame::{Fetched, as_stored, named, place};
+use super::load::note;
 use super::work::{ReadBack, Undo};
 use super::{AfterFilter, ApplyFilter, Cx, OpenSource, Opened, StepError};
 use crate::archive::Fingerprint;
@@ -13,12 +15,12 @@ use crate::diagnostic::Class;
 use crate::ids::StepId;
 use crate::runtime::Verification;
 use crate::secret::{SecretRef, Secrets};
-use crate::store::manifest::{Applied, Artifact, Origin};
+use crate::store::manifest::{Applied, Artifact, Level, Origin};
 use crate::store::{ObjectStore, Stored};
 use crate::stream::bytes::collect;
 use crate::stream::crypt::openpgp::Unlock;
-use crate::stream::crypt::{Scheme, age, openpgp};
-use crate::stream::digest::{Algorithm, Digest, verified};
+use crate::stream::crypt::{OpenedBy, Scheme, age, openpgp};
+use crate::stream::digest::{Digest, verified};
 use crate::stream::{Cancel, Stream, codec};
 
 /// The largest fingerprint in bytes: some million objects.
@@ -54,12 +56,20 @@ impl OpenSource for ReadBack {
         let stream = read(&artifact.object, &*cx.runtime.store(&self.store)?, cx.cancel)?;
         Ok(Opened { stream, origin: artifact.origin, contents: None, complete: None })
     }
+
+    fn explain(&self, error: StepError, cx: &Cx<'_>) -> StepError {
+        let (Ok(artifact), Ok(store)) = (artifact(&self.artifact, cx), cx.runtime.store(&self.store)) else { return error };
+        let level = cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).map(|found| found.level));
+        let _quiet = cx.reports.quiet();
+        let from = Fetched { object: &artifact.object, stages: &artifact.stages, store: &*store, cancel: cx.cancel };
+        // Once everything was read and every digest has agreed, what fails is the load.
+        from.blamed(error, level.is_some_and(|level| level >= Level::ReadBack))
+    }
 }
 
 /// An object's bytes, held against the digest that was confirmed when it was stored.
 fn read(object: &Stored, store: &dyn ObjectStore, cancel: &Cancel) -> Result<Stream, StepError> {
-    let expected = Digest { algorithm: Algorithm::Sha256, hex: object.sha256.clone(), bytes: object.bytes };
-    Ok(verified(store.get(&object.key, cancel)?, expected))
+    Ok(as_stored(object, store.get(&object.key, cancel)?, store))
 }
 
 /// What opens what is encrypted: what a step or a command was lent for that.
@@ -70,6 +80,9 @@ pub struct Keys<'a> {
     /// The passphrase.
     pub passphrase: Option<&'a SecretRef>,
 }
+
+/// What to do where only the fingerprint is lost. Whoever asks for it has loaded the dump already.
+const WITHOUT: &str = "the dump itself is whole, only its fingerprint is lost: `prove: off` (--prove off) restores without comparing";
 
 /// The whole fingerprint of an artifact: this run's own, or the one that its run kept beside it. `None` if it left none.
 pub(super) fn fingerprint(step: &StepId, keys: Keys<'_>, cx: &Cx<'_>) -> Result<Option<Arc<Fingerprint>>, StepError> {
@@ -84,7 +97,8 @@ pub(super) fn fingerprint(step: &StepId, keys: Keys<'_>, cx: &Cx<'_>) -> Result<
         return Ok(None);
     }
     let store = cx.runtime.store(&artifact.store)?;
-    let whole = read_fingerprint(&artifact, &*store, keys, cx.runtime.secrets(), cx.cancel)?.map(Arc::new);
+    let whole = read_fingerprint(&artifact, &*store, keys, cx.runtime.secrets(), cx.cancel);
+    let whole = whole.map_err(|error| if error.class == Class::Verification { error.hint(WITHOUT) } else { error })?.map(Arc::new);
     if let Some(whole) = &whole {
         cx.runtime.ledger(|ledger| ledger.fingerprints.insert(step.clone(), Arc::clone(whole)));
     }
@@ -104,11 +118,8 @@ pub fn read_fingerprint(
     cancel: &Cancel,
 ) -> Result<Option<Fingerprint>, StepError> {
     let (Some(sidecar), Some(summary)) = (&artifact.fingerprint, &artifact.contents) else { return Ok(None) };
-    let mut stream = read(&sidecar.object, store, cancel)?;
-    for stage in sidecar.stages.iter().rev() {
-        stream = undone(stage, stream, keys, secrets, cancel)?;
-    }
-    let json = collect(stream, FINGERPRINT_LIMIT)?;
+    let from = Fetched { object: &sidecar.object, stages: &sidecar.stages, store, cancel };
+    let json = from.text(keys, secrets, FINGERPRINT_LIMIT).map_err(|error| from.blamed(error, false))?;
     let bad = |detail: String| StepError::new(Class::Verification, format!("{}: {detail}", sidecar.object.key));
     let whole: Fingerprint = serde_json::from_slice(&json).map_err(|error| bad(format!("this is no fingerprint: {error}")))?;
     if whole.summary() != *summary {
@@ -119,32 +130,56 @@ pub fn read_fingerprint(
 
 /// The text of a small artifact with every stage undone.
 pub(super) fn text(artifact: &Artifact, keys: Keys<'_>, limit: usize, cx: &Cx<'_>) -> Result<Vec<u8>, StepError> {
-    let mut stream = read(&artifact.object, &*cx.runtime.store(&artifact.store)?, cx.cancel)?;
-    for stage in artifact.stages.iter().rev() {
-        stream = undone(stage, stream, keys, cx.runtime.secrets(), cx.cancel)?;
-    }
-    Ok(collect(stream, limit)?)
+    let store = cx.runtime.store(&artifact.store)?;
+    let from = Fetched { object: &artifact.object, stages: &artifact.stages, store: &*store, cancel: cx.cancel };
+    from.text(keys, cx.runtime.secrets(), limit).map_err(|error| from.blamed(error, false))
 }
 
-/// A stream with one stage undone.
-fn undone(stage: &Applied, input: Stream, keys: Keys<'_>, secrets: &Secrets, cancel: &Cancel) -> Result<Stream, StepError> {
-    Ok(match stage {
-        Applied::Compress { codec, .. } => codec::decompress(input, *codec)?,
-        Applied::Checksum { algorithm, digest, bytes, .. } => {
-            verified(input, Digest { algorithm: *algorithm, hex: digest.clone(), bytes: *bytes })
+impl Fetched<'_> {
+    /// All of a small object with every stage undone.
+    fn text(&self, keys: Keys<'_>, secrets: &Secrets, limit: usize) -> Result<Vec<u8>, StepError> {
+        let mut stream = read(self.object, self.store, self.cancel)?;
+        for stage in self.stages.iter().rev() {
+            stream = named(undone(stage, stream, keys, secrets, self.cancel)?.0, place(self.object, self.store));
         }
-        Applied::Encrypt { scheme, .. } => decrypted(*scheme, input, keys, secrets, cancel)?,
+        Ok(collect(stream, limit)?)
+    }
+}
+
+/// A stream with one stage undone, and where it appears whose key did that.
+fn undone(
+    stage: &Applied,
+    input: Stream,
+    keys: Keys<'_>,
+    secrets: &Secrets,
+    cancel: &Cancel,
+) -> Result<(Stream, Option<OpenedBy>), StepError> {
+    Ok(match stage {
+        Applied::Compress { codec, .. } => (codec::decompress(input, *codec)?, None),
+        Applied::Checksum { algorithm, digest, bytes, .. } => {
+            (verified(input, Digest { algorithm: *algorithm, hex: digest.clone(), bytes: *bytes }), None)
+        }
+        Applied::Encrypt { scheme, .. } => {
+            let (stream, opened) = decrypted(*scheme, input, keys, secrets, cancel)?;
+            (stream, Some(opened))
+        }
     })
 }
 
-pub(super) fn decrypted(scheme: Scheme, input: Stream, keys: Keys<'_>, secrets: &Secrets, cancel: &Cancel) -> Result<Stream, StepError> {
+pub(super) fn decrypted(
+    scheme: Scheme,
+    input: Stream,
+    keys: Keys<'_>,
+    secrets: &Secrets,
+    cancel: &Cancel,
+) -> Result<(Stream, OpenedBy), StepError> {
     let passphrase = keys.passphrase.map(|reference| secrets.open(reference)).transpose()?;
     let identity = keys.identity.map(|reference| secrets.open(reference)).transpose()?;
     match (scheme, identity, passphrase) {
         (Scheme::Age, Some(identity), _) => Ok(age::decrypt(input, age::Identities::parse(&identity)?)),
         (Scheme::Age, None, Some(passphrase)) => Ok(age::decrypt_with_passphrase(input, &passphrase)),
-        (Scheme::OpenPgp, Some(key), passphrase) => Ok(openpgp::decrypt(input, &Unlock::Key { key, passphrase }, cancel)?),
-        (Scheme::OpenPgp, None, Some(passphrase)) => Ok(openpgp::decrypt(input, &Unlock::Passphrase(passphrase), cancel)?),
+        (Scheme::OpenPgp, Some(key), passphrase) => Ok(openpgp::decrypt_and_tell(input, &Unlock::Key { key, passphrase }, cancel)?),
+        (Scheme::OpenPgp, None, Some(passphrase)) => Ok(openpgp::decrypt_and_tell(input, &Unlock::Passphrase(passphrase), cancel)?),
         (_, None, None) => Err(StepError::new(Class::Denied, "the artifact is encrypted, and no key was lent")
             .hint("give the private key as `identity`, or the `passphrase`")),
     }
@@ -157,7 +192,12 @@ impl ApplyFilter for Undo {
             StepError::new(Class::Verification, format!("the manifest has no stage {} of `{}`", self.stage, self.artifact))
         })?;
         let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
-        Ok((undone(stage, input, keys, cx.runtime.secrets(), cx.cancel)?, Box::new(|_| Ok(None))))
+        let (stream, opened) = undone(stage, input, keys, cx.runtime.secrets(), cx.cancel)?;
+        if let Some(opened) = opened {
+            note(cx, cx.step, |verification| verification.opened_by = Some(opened));
+        }
+        let store = cx.runtime.store(&artifact.store)?;
+        Ok((named(stream, place(&artifact.object, &*store)), Box::new(|_| Ok(None))))
     }
 
     fn is_heavy(&self) -> bool {

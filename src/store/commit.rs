@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::manifest::{Applied, Artifact, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, overall, receipt_key};
+use super::manifest::{Applied, Artifact, Fault, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, overall, receipt_key};
 use super::{ObjectMeta, ObjectStore, PutOptions, Refusal, StoreError, Stored, Tag, key, sealed};
 use crate::ids::{PipelineName, RunId};
 
@@ -192,24 +192,34 @@ pub(super) fn receipts_of(
     Ok(found)
 }
 
-/// The level that a restore point has earned ([`overall`]). A later failure does not lower it: see [`last_failure`].
+/// The level that verifications of one artifact have earned: the newest that judged its content counts. One that found the content wrong
+/// takes the level back to what it earned itself, a later success raises it again, and a failure that says nothing of the content (a
+/// key that does not fit, a missing tool, another major version, a receipt of a version that did not tell) takes nothing back.
+pub fn earned<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Option<Level> {
+    let mut receipts: Vec<&Receipt> = receipts.into_iter().collect();
+    receipts.sort_by_key(|receipt| receipt.finished);
+    receipts.into_iter().fold(None, |level, receipt| match receipt.fault {
+        Some(Fault::Content) => Some(receipt.level),
+        _ => level.max(Some(receipt.level)),
+    })
+}
+
+/// The level that a restore point has ([`overall`] of what each artifact has [`earned`]).
 pub fn level(manifest: &Manifest, receipts: &[Receipt]) -> Level {
-    let about = |artifact: &Artifact| {
-        receipts
-            .iter()
-            .filter(|receipt| receipt.run == manifest.run && receipt.key == artifact.object.key)
-            .map(|receipt| receipt.level)
-            .max()
-    };
+    let about =
+        |artifact: &Artifact| earned(receipts.iter().filter(|receipt| receipt.run == manifest.run && receipt.key == artifact.object.key));
     overall(&manifest.artifacts, about)
 }
 
 /// The newest receipt that tells of a failure which no later one has answered, so that a level earned once does not hide that it would
-/// not be earned again. What was found on another major version, or of another object, answers nothing.
+/// not be earned again. What was found on another major version, or of another object, answers nothing, and what says nothing of the
+/// content does not answer what does. That a key did not fit is told by its receipt, and is no failure of the restore point.
 pub fn last_failure(receipts: &[Receipt]) -> Option<&Receipt> {
     let same = |a: &Receipt, b: &Receipt| a.key == b.key && a.step.other_major() == b.step.other_major();
-    let answered = |old: &Receipt| receipts.iter().any(|new| new.finished > old.finished && same(new, old));
-    receipts.iter().filter(|receipt| receipt.failure.is_some() && !answered(receipt)).max_by_key(|receipt| receipt.finished)
+    let told: Vec<&Receipt> = receipts.iter().filter(|receipt| receipt.fault != Some(Fault::Key)).collect();
+    let answers = |new: &Receipt, old: &Receipt| new.finished > old.finished && same(new, old) && (new.judges() || !old.judges());
+    let open = told.iter().filter(|old| old.failure.is_some() && !told.iter().any(|new| answers(new, old)));
+    open.max_by_key(|receipt| (receipt.judges(), receipt.finished)).copied()
 }
 
 /// The restore point whose manifest has this key, if a manifest's key it is.

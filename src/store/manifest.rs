@@ -262,6 +262,9 @@ pub struct TableCount {
     pub table: String,
     /// Its rows.
     pub rows: u64,
+    /// Whether it is a materialized view, whose rows are computed and not dumped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub materialized: bool,
 }
 
 /// The outcome of one check.
@@ -271,8 +274,25 @@ pub struct CheckOutcome {
     pub check: String,
     /// Whether it held.
     pub passed: bool,
-    /// What was found.
+    /// What was found, or [why](Self::unasked) nothing was.
     pub found: String,
+}
+
+/// How what was found begins where nobody could ask.
+const UNASKED: &str = "could not be asked: ";
+
+impl CheckOutcome {
+    /// A check that failed because it could not be asked.
+    pub fn unasked(check: String, why: &str) -> Self {
+        Self { check, passed: false, found: format!("{UNASKED}{why}") }
+    }
+}
+
+impl std::fmt::Display for CheckOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let found = if self.found.starts_with(UNASKED) { "" } else { "found " };
+        write!(f, "{}: {found}{}", self.check, self.found)
+    }
 }
 
 /// How what was restored compares with what was dumped.
@@ -313,6 +333,18 @@ impl Recovery {
     }
 }
 
+/// What a failed verification says of the content that it was to verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// It is wrong: what the store gave back, or what was restored from it, is not what was stored.
+    Content,
+    /// Nothing: the key that was lent does not open it.
+    Key,
+    /// Nothing: a tool, a right or a server was missing, the run was stopped, or it was tried on another major version.
+    Elsewhere,
+}
+
 /// What a verification found out about a committed restore point: a further immutable object beside its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -330,6 +362,12 @@ pub struct Receipt {
     pub level: Level,
     /// Why it earned no more, when something failed.
     pub failure: Option<String>,
+    /// What that failure says of the content; `None` without a failure, and in receipts of versions that did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// Whose key opened the artifact, as public text; `None` where nothing was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<String>,
     /// When it began.
     pub started: Timestamp,
     /// When it ended.
@@ -352,7 +390,14 @@ pub struct Receipt {
     pub recovery: Option<Recovery>,
 }
 
-/// The level of a restore point: the lowest among its dumps, each at the highest that a verification of it earned. Globals can
+impl Receipt {
+    /// Whether it says something of the content: that it is good, or that it is wrong.
+    pub fn judges(&self) -> bool {
+        self.failure.is_none() || matches!(self.fault, None | Some(Fault::Content))
+    }
+}
+
+/// The level of a restore point: the lowest among its dumps, each at what verifications of it earned. Globals can
 /// not be tried out alone and count only where there is nothing else.
 pub fn overall<'a>(artifacts: impl IntoIterator<Item = &'a Artifact>, earned: impl Fn(&Artifact) -> Option<Level>) -> Level {
     let (dumps, others): (Vec<&Artifact>, Vec<&Artifact>) = artifacts.into_iter().partition(|artifact| artifact.origin.kind == "dump");

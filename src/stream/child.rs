@@ -179,7 +179,13 @@ impl Program {
     ///
     /// Standard output is thrown away.
     pub fn sink(self, input: Stream, cancel: &Cancel) -> Result<Finished, StreamError> {
-        pipe::sink(&self, input, cancel)
+        pipe::sink(&self, input, cancel, &|_| {})
+    }
+
+    /// The same for a program that may work long before it takes more or ends: `waits` is told when nothing moves because of that
+    /// (true), and when the stream is asked for more (false).
+    pub fn sink_at_leisure(self, input: Stream, cancel: &Cancel, waits: &dyn Fn(bool)) -> Result<Finished, StreamError> {
+        pipe::sink(&self, input, cancel, waits)
     }
 
     /// Runs a short program to its end and keeps what it wrote, which must be UTF-8.

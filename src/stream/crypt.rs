@@ -6,6 +6,8 @@
 pub mod age;
 pub mod openpgp;
 
+use std::sync::{Arc, OnceLock};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,4 +19,20 @@ pub enum Scheme {
     Age,
     /// OpenPGP (RFC 9580), through the installed `gpg`.
     OpenPgp,
+}
+
+/// Where it appears which key opened an encrypted stream: the recipient as public text, or that it was a passphrase.
+#[derive(Debug, Clone, Default)]
+pub struct OpenedBy(Arc<OnceLock<String>>);
+
+impl OpenedBy {
+    /// Whose key it was; `None` as long as the stream is not open.
+    pub fn get(&self) -> Option<String> {
+        self.0.get().cloned()
+    }
+
+    fn tell(&self, whose: impl Into<String>) {
+        // The first key that opened it is the one.
+        let _first = self.0.set(whose.into());
+    }
 }

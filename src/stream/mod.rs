@@ -82,7 +82,7 @@ pub enum StreamError {
         detail: String,
     },
     /// A program ended with anything but success.
-    #[error("{program} {status} after {bytes} bytes{}", said(stderr))]
+    #[error("{program} {status}{}{}", after(*bytes), said(stderr))]
     Child {
         /// The program.
         program: String,
@@ -157,6 +157,11 @@ impl StreamError {
             _ => false,
         }
     }
+}
+
+/// Of a program that moved none, such as one that reads a file itself, nothing is to be said.
+fn after(bytes: u64) -> String {
+    if bytes == 0 { String::new() } else { format!(" after {bytes} bytes") }
 }
 
 fn said(stderr: &str) -> String {

@@ -110,3 +110,4 @@ mod validate_formats;
 mod validate_samples;
 mod validate_secrets;
 mod verify_majors;
+mod verify_trust;

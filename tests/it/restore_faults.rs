@@ -58,6 +58,13 @@ impl Rig {
         bench.apply().is(0, &[]);
         let key = bench.path("keys/key").display().to_string();
         let rig = Self { server, bench, key };
+        // Both are proven before anything happens to them.
+        for point in rig.bench.points() {
+            let lent: &[&str] = if Path::new(&rig.key).is_file() { &["--identity", &rig.key] } else { &[] };
+            let ran = rig.bench.run(&[&["verify", "pipeline.yaml", "--at", point.run.as_str()][..], lent].concat());
+            assert!(ran.code == 0 && ran.stdout.contains("proven"), "{}\n{}", ran.stdout, ran.stderr);
+        }
+        assert_eq!(rig.levels(), ["proven", "proven"]);
         copy(&rig.bench.path("store"), &rig.bench.path("pristine"));
         rig
     }
@@ -101,27 +108,45 @@ impl Rig {
         assert_eq!(self.server.psql("shop", "select md5(string_agg(t::text, '|' order by id)) from lines t"), before, "{fault}");
     }
 
+    /// The levels in the listing, the newest point's first.
+    fn levels(&self) -> Vec<String> {
+        let listed = self.bench.run(&["list", "pipeline.yaml", "--format", "json"]);
+        let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+        let points = listed["listings"][0]["points"].as_array().unwrap();
+        points.iter().map(|point| point["level"].as_str().unwrap_or("unreadable").to_owned()).collect()
+    }
+
     fn databases(&self) -> String {
         let names = "select string_agg(datname, ' ' order by datname) from pg_database where not datistemplate and datname <> 'postgres'";
         self.server.psql("postgres", names)
     }
 
-    /// Demands that a fault is noticed by one of these layers whoever reads the newest point, and that nothing is left of the attempts.
+    /// Demands that a fault is noticed by one of these layers whoever reads the newest point, that it takes the level of that point back
+    /// to this and of no other, and that nothing is left of the attempts.
     #[track_caller]
-    fn is_noticed(&self, fault: &str, key: &str, layers: &[&str]) {
+    fn is_noticed(&self, fault: &str, key: &str, layers: &[&str], left: &str) {
         for how in ["verify", "restore"] {
             let ran = if how == "verify" { self.verify(key) } else { self.restore(key, &["--database", "copy"]) };
             assert_eq!(ran.code, 11, "{fault}, {how}:\n{}\n{}", ran.stdout, ran.stderr);
-            let noticed = layers.iter().any(|layer| ran.stderr.contains(layer));
-            assert!(noticed, "{fault}, {how}: none of {layers:?} is named in\n{}", ran.stderr);
+            let told = told(&ran);
+            assert!(layers.iter().any(|layer| told.contains(layer)), "{fault}, {how}: none of {layers:?} is named in\n{told}");
+            assert!(told.contains("help: "), "{fault}, {how}: nothing says what to do\n{told}");
             assert!(!ran.stdout.contains("proven"), "{fault}, {how}:\n{}", ran.stdout);
         }
         assert_eq!(self.databases(), "shop", "{fault}");
-        let listed = self.bench.run(&["list", "pipeline.yaml"]);
-        assert!(!listed.stdout.contains("proven"), "{fault}: {}", listed.stdout);
+        assert_eq!(self.levels().first().map(String::as_str), Some(left), "{fault}");
+        let listed = self.bench.run(&["list", "pipeline.yaml"]).stdout;
+        assert_eq!(listed.contains('!'), left != "proven", "{fault}:\n{listed}");
         self.bench.is_clean();
         self.mend();
     }
+}
+
+/// What a run says of its failure, and not what its plan says.
+fn told(ran: &Ran) -> String {
+    let is_failure = |line: &&str| line.contains('✗') || line.trim_start().starts_with("error");
+    let told = |text: &str| text.lines().skip_while(|line| !is_failure(line)).collect::<Vec<_>>().join("\n");
+    told(&ran.stderr)
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -165,22 +190,23 @@ fn restore_and_verify_notice_whatever_is_wrong_with_a_sealed_object() {
         if place == "middle" {
             rig.replaces_nothing("a bit flipped", &key);
         }
-        // What decrypts is authenticated too, and is asked first.
-        rig.is_noticed(&format!("a bit flipped at the {place}"), &key, &["age: ", "sha256: "]);
+        // What decrypts notices it first, and is not believed before the object itself was looked at.
+        let object = newest.object.file_name().unwrap().to_str().unwrap();
+        rig.is_noticed(&format!("a bit flipped at the {place}"), &key, &[&format!("{object} is not what was stored: sha256: ")], "stored");
     }
     for (fault, length) in [("cut to nothing", 0), ("cut in the middle", 60_000), ("cut at the end", usize::MAX)] {
         let [_, newest] = rig.points();
         change(&newest.object, |bytes| bytes.truncate(length.min(bytes.len() - 1)));
-        rig.is_noticed(fault, &key, &[newest.object.file_name().unwrap().to_str().unwrap()]);
+        rig.is_noticed(fault, &key, &[newest.object.file_name().unwrap().to_str().unwrap()], "stored");
     }
     let [_, newest] = rig.points();
     change(&newest.object, |bytes| bytes.push(0));
-    rig.is_noticed("a byte more", &key, &[newest.object.file_name().unwrap().to_str().unwrap()]);
+    rig.is_noticed("a byte more", &key, &[newest.object.file_name().unwrap().to_str().unwrap()], "stored");
     std::fs::remove_file(&newest.object).unwrap();
-    rig.is_noticed("no object", &key, &[newest.object.file_name().unwrap().to_str().unwrap()]);
+    rig.is_noticed("no object", &key, &[newest.object.file_name().unwrap().to_str().unwrap()], "stored");
     let other = rig.bench.path("keys/other");
     assert!(Command::new("age-keygen").arg("-o").arg(&other).output().unwrap().status.success());
-    rig.is_noticed("a wrong key", other.to_str().unwrap(), &["age: none of the given identities is a recipient"]);
+    rig.is_noticed("a wrong key", other.to_str().unwrap(), &["age: none of the given identities is a recipient"], "proven");
     // Untouched, it is what it was.
     let ran = rig.verify(&key);
     assert!(ran.code == 0 && ran.stdout.contains("proven"), "{}\n{}", ran.stdout, ran.stderr);
@@ -193,14 +219,14 @@ fn restore_and_verify_notice_an_object_of_another_run_of_the_same_size() {
     let [older, newest] = rig.points();
     assert_eq!(std::fs::metadata(&older.object).unwrap().len(), std::fs::metadata(&newest.object).unwrap().len(), "of the same size");
     swap(&older.object, &newest.object);
-    rig.is_noticed("an object of another run", &key, &["sha256: "]);
+    rig.is_noticed("an object of another run", &key, &["is not what was stored: sha256: "], "stored");
     // Both swapped, a whole restore point under another's manifest.
     swap(&older.object, &newest.object);
     swap(&older.fingerprint, &newest.fingerprint);
-    rig.is_noticed("object and fingerprint of another run", &key, &["sha256: "]);
+    rig.is_noticed("object and fingerprint of another run", &key, &["is not what was stored: sha256: "], "stored");
     // A manifest under the name of another: it is whole, and not the one that is asked for.
     swap(&older.manifest, &newest.manifest);
-    rig.is_noticed("the manifests of two runs swapped", &key, &["manifest"]);
+    rig.is_noticed("the manifests of two runs swapped", &key, &["manifest"], "unreadable");
 }
 
 #[test]
@@ -220,10 +246,10 @@ fn restore_and_verify_notice_a_manifest_or_a_fingerprint_that_was_changed() {
             assert!(text.contains(from), "{from} is not in {text}");
             *bytes = text.replacen(from, to, 1).into_bytes();
         });
-        rig.is_noticed(fault, &key, &["manifest"]);
+        rig.is_noticed(fault, &key, &["manifest"], "unreadable");
     }
     change(&newest.manifest, |bytes| bytes.truncate(bytes.len() / 2));
-    rig.is_noticed("half a manifest", &key, &["manifest"]);
+    rig.is_noticed("half a manifest", &key, &["manifest"], "unreadable");
     for fault in ["flipped", "swapped", "cut", "missing"] {
         let path = &newest.fingerprint;
         match fault {
@@ -238,6 +264,7 @@ fn restore_and_verify_notice_a_manifest_or_a_fingerprint_that_was_changed() {
         if fault == "swapped" {
             rig.replaces_nothing("a fingerprint swapped", &key);
         }
-        rig.is_noticed(&format!("the fingerprint {fault}"), &key, &["age: ", "sha256: ", path.file_name().unwrap().to_str().unwrap()]);
+        // What was loaded is whole, and only what it would be compared with is not.
+        rig.is_noticed(&format!("the fingerprint {fault}"), &key, &[path.file_name().unwrap().to_str().unwrap()], "restored");
     }
 }

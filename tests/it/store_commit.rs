@@ -5,7 +5,7 @@
 use runner::ids::{PipelineName, RunId};
 use runner::store::commit::{ManifestError, add_receipt, commit, last_failure, level, points, read_manifest, receipts};
 use runner::store::local::LocalStore;
-use runner::store::manifest::{Level, Manifest, Receipt, manifest_key};
+use runner::store::manifest::{Fault, Level, Manifest, Receipt, manifest_key};
 use runner::store::sealed::seal;
 use runner::store::{ObjectStore, PutOptions, StoreError};
 use tempfile::TempDir;
@@ -203,6 +203,30 @@ fn receipts_raise_the_level_and_a_failure_stays_visible() {
     second.origin.kind = "globals".to_owned();
     two.artifacts[1] = second;
     assert_eq!(level(&two, &found.read), Level::Restored, "globals can not be tried out alone");
+}
+
+#[test]
+fn damage_takes_a_level_back_and_what_says_nothing_of_the_content_does_not() {
+    let manifest = manifest(AT);
+    let found = |hour: u32, level: Level, failure: Option<Fault>| {
+        let made = receipt(AT, &format!("2026-11-20T{hour:02}:00:00Z"), level, failure.map(|_| "why"));
+        Receipt { fault: failure, ..made }
+    };
+    let proven = found(3, Level::Proven, None);
+    let damaged = found(4, Level::Stored, Some(Fault::Content));
+    let (locked, stopped) = (found(5, Level::Stored, Some(Fault::Key)), found(6, Level::ReadBack, Some(Fault::Elsewhere)));
+    let told = |receipts: &[&Receipt]| {
+        let receipts: Vec<Receipt> = receipts.iter().copied().cloned().collect();
+        (level(&manifest, &receipts), last_failure(&receipts).and_then(|receipt| receipt.fault))
+    };
+    assert_eq!(told(&[&proven, &damaged]), (Level::Stored, Some(Fault::Content)));
+    assert_eq!(told(&[&damaged, &proven]), (Level::Stored, Some(Fault::Content)), "the order is that of time");
+    assert_eq!(told(&[&proven, &locked]), (Level::Proven, None), "a key that was mistyped");
+    assert_eq!(told(&[&proven, &stopped]), (Level::Proven, Some(Fault::Elsewhere)));
+    // What says nothing hides nothing.
+    assert_eq!(told(&[&proven, &damaged, &locked, &stopped]), (Level::ReadBack, Some(Fault::Content)));
+    let healed = found(7, Level::Proven, None);
+    assert_eq!(told(&[&proven, &damaged, &locked, &stopped, &healed]), (Level::Proven, None));
 }
 
 #[test]

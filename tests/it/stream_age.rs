@@ -53,7 +53,7 @@ fn lock(whole: &[u8], recipients: &[Recipient]) -> Vec<u8> {
 }
 
 fn unlock(locked: &[u8], pair: &Pair) -> Result<Vec<u8>, StreamError> {
-    read(decrypt(parts(locked, &[70_000, 1]), pair.identities()))
+    read(decrypt(parts(locked, &[70_000, 1]), pair.identities()).0)
 }
 
 fn age_d(key: &Path, locked: &[u8]) -> Result<Vec<u8>, String> {
@@ -125,8 +125,8 @@ fn a_passphrase_opens_what_it_closed_and_another_does_not() {
     let whole = dump(100_000);
     let locked = read(encrypt_with_passphrase(parts(&whole, &[999]), &right).unwrap()).unwrap();
     assert!(locked.starts_with(b"age-encryption.org/v1\n-> scrypt "));
-    assert!(read(decrypt_with_passphrase(parts(&locked, &[9999]), &right)).unwrap() == whole);
-    let error = read(decrypt_with_passphrase(parts(&locked, &[9999]), &wrong)).unwrap_err();
+    assert!(read(decrypt_with_passphrase(parts(&locked, &[9999]), &right).0).unwrap() == whole);
+    let error = read(decrypt_with_passphrase(parts(&locked, &[9999]), &wrong).0).unwrap_err();
     assert!(matches!(error, StreamError::Key { .. }), "{error}");
     let pair = age_keygen();
     assert!(matches!(unlock(&locked, &pair), Err(StreamError::Key { .. })));
@@ -165,7 +165,7 @@ fn an_error_of_the_input_comes_through_both_ways() {
     assert_eq!(error.to_string(), "test: the source broke");
     let locked = lock(&dump(300_000), &recipients);
     for cut in [10, 100_000] {
-        let error = read(decrypt(broken_after(&locked[..cut]), pair.identities())).unwrap_err();
+        let error = read(decrypt(broken_after(&locked[..cut]), pair.identities()).0).unwrap_err();
         assert_eq!(error.to_string(), "test: the source broke");
     }
 }
@@ -185,7 +185,7 @@ proptest! {
         let whole = dump(size);
         let locked = read(encrypt(parts(&whole, &there), &recipients).unwrap()).unwrap();
         let identities = Identities::parse(&Secret::new(key.into())).unwrap();
-        let again = read(decrypt(parts(&locked, &back), identities)).unwrap();
+        let again = read(decrypt(parts(&locked, &back), identities).0).unwrap();
         prop_assert!(again == whole);
     }
 }

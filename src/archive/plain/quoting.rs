@@ -7,7 +7,7 @@ use memchr::memchr;
 use memchr::memmem::find;
 
 /// What the next byte is in.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::archive) enum Quoting {
     /// Nothing: it is SQL.
     #[default]
@@ -27,40 +27,45 @@ impl Quoting {
     pub(in crate::archive) fn line(&mut self, line: &[u8]) {
         let mut at = 0;
         while at < line.len() {
-            at += match self {
-                Self::None => match self.sql(line, at) {
-                    Some(length) => length,
-                    None => return,
-                },
-                Self::String { escapes } => match string(&line[at..], *escapes) {
-                    (length, true) => {
-                        *self = Self::None;
-                        length
-                    }
-                    (length, false) => length,
-                },
-                Self::Identifier => self.close(&line[at..], b"\""),
-                Self::Dollar(tag) => {
-                    let tag = tag.clone();
-                    self.close(&line[at..], &tag)
-                }
-                Self::Comment(depth) => match (line[at], line.get(at + 1)) {
-                    (b'*', Some(b'/')) if *depth == 1 => {
-                        *self = Self::None;
-                        2
-                    }
-                    (b'*', Some(b'/')) => {
-                        *depth -= 1;
-                        2
-                    }
-                    (b'/', Some(b'*')) => {
-                        *depth += 1;
-                        2
-                    }
-                    _ => 1,
-                },
-            };
+            match self.step(line, at) {
+                Some(length) => at += length,
+                None => return,
+            }
         }
+    }
+
+    /// Steps over what begins here; `None` when the rest of the line is a comment.
+    pub(in crate::archive) fn step(&mut self, line: &[u8], at: usize) -> Option<usize> {
+        Some(match self {
+            Self::None => return self.sql(line, at),
+            Self::String { escapes } => match string(&line[at..], *escapes) {
+                (length, true) => {
+                    *self = Self::None;
+                    length
+                }
+                (length, false) => length,
+            },
+            Self::Identifier => self.close(&line[at..], b"\""),
+            Self::Dollar(tag) => {
+                let tag = tag.clone();
+                self.close(&line[at..], &tag)
+            }
+            Self::Comment(depth) => match (line[at], line.get(at + 1)) {
+                (b'*', Some(b'/')) if *depth == 1 => {
+                    *self = Self::None;
+                    2
+                }
+                (b'*', Some(b'/')) => {
+                    *depth -= 1;
+                    2
+                }
+                (b'/', Some(b'*')) => {
+                    *depth += 1;
+                    2
+                }
+                _ => 1,
+            },
+        })
     }
 
     /// Steps over some SQL; nothing is left of a line behind `--`.

@@ -102,6 +102,7 @@ fn summed(tables: &[Table], found: Vec<(usize, Counted)>) -> Vec<TableDigest> {
 pub(super) fn whole(tables: &[Table], found: &[TableDigest]) -> Vec<TableRows> {
     let read = tables.iter().zip(found).filter(|(table, _)| !table.with_partitions && table.condition.is_none());
     let rows = |(table, found): (&Table, &TableDigest)| TableRows {
+        materialized: false,
         schema: table.schema.plain().to_owned(),
         table: table.name.plain().to_owned(),
         rows: found.rows,

@@ -31,7 +31,12 @@ pub(super) fn human(shown: &Shown, artifact: &Artifact, paint: Paint) -> String 
     }
     if let Some((_, found)) = shown.tables.iter().flatten().find(|(step, _)| *step == artifact.step) {
         match found {
-            Tables::Known(known) => tables(&mut out, known, paint),
+            Tables::Known(known, incomparable) => {
+                tables(&mut out, known, paint);
+                for left in incomparable {
+                    let _ok = writeln!(out, "      {} {}: {}", paint.on(WARN, "not compared:"), left.what, left.why);
+                }
+            }
             Tables::NoneKept => fact(&mut out, "tables", "no fingerprint was kept, so nothing tells"),
             Tables::Closed(why) => fact(&mut out, "tables", &paint.on(WARN, why)),
         }
@@ -56,7 +61,8 @@ fn facts(artifact: &Artifact) -> Vec<(&'static str, String)> {
         let (sequences, large) = (count(held.sequences, "sequence"), count(held.large_objects, "large object"));
         found.push(("holds", format!("{}, {}, {rows}, {sequences}, {large}", count(held.objects, "object"), count(held.tables, "table"))));
         if held.incomparable > 0 {
-            found.push(("", format!("{} that its fingerprint says nothing about", count(held.incomparable, "thing"))));
+            let nothing = format!("{} that its fingerprint says nothing about: `--tables` names them", count(held.incomparable, "thing"));
+            found.push(("", nothing));
         }
         found.push(("content", held.digest.to_string()));
     }

@@ -11,7 +11,9 @@ use crate::store::manifest::{Artifact, Manifest};
 pub fn json(shown: &Shown) -> Value {
     let point = &shown.point;
     let tables = |(step, found): &(crate::ids::StepId, Tables)| match found {
-        Tables::Known(known) => json!({ "step": step, "tables": known.iter().map(table).collect::<Vec<_>>() }),
+        Tables::Known(known, left) => {
+            json!({ "step": step, "tables": known.iter().map(table).collect::<Vec<_>>(), "incomparable": left })
+        }
         Tables::NoneKept => json!({ "step": step, "tables": null, "why": "no fingerprint was kept" }),
         Tables::Closed(why) => json!({ "step": step, "tables": null, "why": why }),
     };

@@ -6,6 +6,7 @@ use super::heading;
 use crate::quantity::{brief, bytes};
 use crate::render::points::level_style;
 use crate::render::style::{BAD, GOOD, Paint, WARN};
+use crate::step::counted;
 use crate::store::catalog::Point;
 use crate::store::manifest::{Proof, Receipt};
 use crate::words::count;
@@ -30,9 +31,12 @@ fn one(out: &mut String, receipt: &Receipt, paint: Paint) {
     if let Some(restored) = restored(receipt) {
         let _ok = writeln!(out, "      {restored}");
     }
+    if let Some(whose) = &receipt.opened_by {
+        let _ok = writeln!(out, "      opened by {whose}");
+    }
     for check in &receipt.checks {
         let (style, word) = if check.passed { (GOOD, "passed") } else { (BAD, "failed") };
-        let _ok = writeln!(out, "      check {}: {}, found {}", paint.on(style, word), check.check, check.found);
+        let _ok = writeln!(out, "      check {}: {check}", paint.on(style, word));
     }
     out.extend(receipt.proof.as_ref().map(|proof| compared(proof, paint)));
     if let Some(why) = &receipt.failure {
@@ -45,8 +49,7 @@ fn restored(receipt: &Receipt) -> Option<String> {
     let took = brief(receipt.restore_took?);
     let server = receipt.server_version.map(|version| format!(" into PostgreSQL {}.{}", version / 10_000, version % 10_000));
     let size = receipt.database_bytes.map(|size| format!(", a database of {}", bytes(size)));
-    let rows: u64 = receipt.tables.iter().map(|table| table.rows).sum();
-    let tables = (!receipt.tables.is_empty()).then(|| format!(", {} with {}", count(receipt.tables.len(), "table"), count(rows, "row")));
+    let tables = (!receipt.tables.is_empty()).then(|| format!(", {}", counted(&receipt.tables)));
     Some(
         ["fetched and restored in ".to_owned(), took, server.unwrap_or_default(), size.unwrap_or_default(), tables.unwrap_or_default()]
             .concat(),

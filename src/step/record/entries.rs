@@ -11,6 +11,7 @@ use crate::runtime::{Ledger, Verification};
 use crate::step::Cx;
 use crate::step::notify::{Facts, Outcome};
 use crate::step::tell::facts;
+use crate::store::commit::earned;
 use crate::store::manifest::{Artifact, Level, Manifest, Receipt};
 
 /// What a run has to record.
@@ -123,7 +124,7 @@ pub fn of_point(manifest: &Manifest, receipts: &[Receipt]) -> Vec<Entry> {
         let about = receipts.iter().filter(|receipt| receipt.run == manifest.run && receipt.key == artifact.object.key);
         let newest = about.clone().max_by_key(|receipt| receipt.finished);
         let error = newest.and_then(|receipt| receipt.failure.clone());
-        let level = about.clone().map(|receipt| receipt.level).max().unwrap_or(Level::Stored);
+        let level = earned(about.clone()).unwrap_or(Level::Stored);
         let run = Entry {
             run: manifest.run.to_string(),
             pipeline: manifest.pipeline.to_string(),

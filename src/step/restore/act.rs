@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use super::super::check::counted;
 use super::super::load::{note, one_a_core};
 use super::super::prove::{Looked, Place, UNKNOWN, differences_in_words, look, prove};
 use super::super::scratch::locale;
@@ -98,8 +99,7 @@ impl RestoreWork {
         let dumped = self.dumped(depth.how, cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
         let looked = look(depth.how, known, &Place { info: &info, major: facts.major(), jobs }, cx)?;
-        let rows: u64 = looked.tables.iter().map(|table| table.rows).sum();
-        cx.reports.note(format!("{}, {}", count(looked.tables.len(), "table"), count(rows, "row")));
+        cx.reports.note(counted(&looked.tables));
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Restored;
             verification.server_version = Some(facts.server_version_num);
@@ -117,7 +117,8 @@ impl RestoreWork {
         }
         let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
         let dumped = fingerprint(&self.artifact, keys, cx)?;
-        if dumped.is_none() {
+        let foreign = cx.runtime.ledger(|ledger| ledger.foreign.contains_key(&self.artifact));
+        if dumped.is_none() && !foreign {
             cx.reports.note(UNKNOWN);
             note(cx, &self.artifact, |verification| verification.short = Some(UNKNOWN.to_owned()));
         }

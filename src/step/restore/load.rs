@@ -30,7 +30,12 @@ impl AcceptSink for LoadTarget {
         } else {
             load.load(input)?;
         }
-        let bytes = upstream.settle()?.origin.bytes;
+        let settled = upstream.settle()?;
+        // What was read of a dump that has no manifest.
+        if let Some(contents) = settled.contents {
+            cx.runtime.ledger(|ledger| ledger.fingerprints.insert(self.artifact.clone(), contents));
+        }
+        let bytes = settled.origin.bytes;
         sent(bytes);
         if in_place {
             landed(&target, cx);

@@ -25,16 +25,22 @@ pub(super) struct Fed {
     pub(super) outcome: Result<(), Broken>,
 }
 
-/// Feeds on this thread until the verified end or a break on either side.
-pub(super) fn pour(input: &mut Stream, stdin: &mut ChildStdin) -> Fed {
+/// Feeds on this thread until the verified end or a break on either side. `waits` is told before and after each time that the program
+/// may take to take more.
+pub(super) fn pour(input: &mut Stream, stdin: &mut ChildStdin, waits: &dyn Fn(bool)) -> Fed {
     let mut bytes = 0;
     let outcome = loop {
         match input.pull() {
             Ok(None) => break Ok(()),
-            Ok(Some(chunk)) => match stdin.write_all(&chunk) {
-                Ok(()) => bytes += chunk.len() as u64,
-                Err(error) => break Err(Broken::Output(error)),
-            },
+            Ok(Some(chunk)) => {
+                waits(true);
+                let taken = stdin.write_all(&chunk);
+                waits(false);
+                match taken {
+                    Ok(()) => bytes += chunk.len() as u64,
+                    Err(error) => break Err(Broken::Output(error)),
+                }
+            }
             Err(error) => break Err(Broken::Input(error)),
         }
     };
@@ -48,7 +54,7 @@ pub(super) fn pour(input: &mut Stream, stdin: &mut ChildStdin) -> Fed {
 pub(super) fn pour_beside(mut input: Stream, mut stdin: ChildStdin, process: Arc<Process>) -> io::Result<Receiver<Fed>> {
     let (send, fed) = bounded(1);
     std::thread::Builder::new().name("feed".into()).spawn(move || {
-        let done = pour(&mut input, &mut stdin);
+        let done = pour(&mut input, &mut stdin, &|_| {});
         let cut = matches!(done.outcome, Err(Broken::Input(_)));
         // Nobody is left to hear it when the stream was dropped.
         let _dropped = send.send(done);

@@ -139,17 +139,19 @@ pub(super) fn start(program: &Program, input: Option<Stream>, cancel: &Cancel) -
     Ok(Piped { started, stdout, feeding, pool: Pool::new(CHUNK), bytes: 0, ended: false })
 }
 
-/// Feeds a program to the verified end of the stream and waits for it.
-pub(super) fn sink(program: &Program, mut input: Stream, cancel: &Cancel) -> Result<Finished, StreamError> {
+/// Feeds a program to the verified end of the stream and waits for it; `waits` is told when it waits for the program, and not for
+/// the stream.
+pub(super) fn sink(program: &Program, mut input: Stream, cancel: &Cancel, waits: &dyn Fn(bool)) -> Result<Finished, StreamError> {
     let (started, stdin, _) = Started::launch(program, true, false, cancel)?;
     let mut stdin = stdin.ok_or(StreamError::Vanished { stage: "child input" })?;
-    let fed = pour(&mut input, &mut stdin);
+    let fed = pour(&mut input, &mut stdin, waits);
     if let Err(Broken::Input(error)) = fed.outcome {
         // Ended before its input closes, so that it can not take the cut for an end and commit.
         started.process.end(HASTE);
         return Err(error);
     }
     drop(stdin);
+    waits(true);
     if let Err(Broken::Output(error)) = fed.outcome {
         return Err(started.refused(&error, fed.bytes));
     }

@@ -5,12 +5,14 @@
 
 mod keys;
 
+use std::cell::Cell;
 use std::io;
 
 use ::age::stream::StreamReader;
 use ::age::{DecryptError, Decryptor, Encryptor};
 
 pub use self::keys::{Identities, Recipient, RecipientError, parse_recipients};
+use super::OpenedBy;
 use crate::secret::Secret;
 use crate::stream::reader::{Reader, Spill, Written, fill, unwrap_read};
 use crate::stream::{CHUNK, Chunk, Pool, Pull, Stopper, Stream, StreamError, fused};
@@ -43,19 +45,26 @@ fn encrypted(input: Stream, encryptor: Encryptor) -> Result<Stream, StreamError>
     Ok(fused(Written { layer: "age", input, writer: Some(writer), finish: |writer| writer.finish().map(drop), spill, pool }))
 }
 
-/// Decrypts with whichever of the identities fits.
-pub fn decrypt(input: Stream, identities: Identities) -> Stream {
-    fused(Decrypt { state: State::Before(Box::new(Reader::new(input)), identities.into_age()), pool: Pool::new(CHUNK) })
+/// Decrypts with whichever of the identities fits, and tells which did.
+pub fn decrypt(input: Stream, identities: Identities) -> (Stream, OpenedBy) {
+    opened(input, identities.into_age())
+}
+
+fn opened(input: Stream, keys: Keys) -> (Stream, OpenedBy) {
+    let opened = OpenedBy::default();
+    let state = State::Before(Box::new(Reader::new(input)), keys);
+    (fused(Decrypt { state, opened: opened.clone(), pool: Pool::new(CHUNK) }), opened)
 }
 
 /// Decrypts with a passphrase.
-pub fn decrypt_with_passphrase(input: Stream, passphrase: &Secret) -> Stream {
+pub fn decrypt_with_passphrase(input: Stream, passphrase: &Secret) -> (Stream, OpenedBy) {
     let mut identity = ::age::scrypt::Identity::new(passphrase.expose().into());
     identity.set_max_work_factor(WORK_FACTOR_MAX);
-    fused(Decrypt { state: State::Before(Box::new(Reader::new(input)), vec![Box::new(identity)]), pool: Pool::new(CHUNK) })
+    opened(input, vec![(Box::new(identity), "a passphrase".to_owned())])
 }
 
-type Keys = Vec<Box<dyn ::age::Identity + Send + Sync>>;
+/// Private keys, each with what it is publicly known by.
+type Keys = Vec<(Box<dyn ::age::Identity + Send + Sync>, String)>;
 
 enum State {
     Before(Box<Reader>, Keys),
@@ -65,16 +74,20 @@ enum State {
 
 struct Decrypt {
     state: State,
+    opened: OpenedBy,
     pool: Pool,
 }
 
 impl Decrypt {
     /// Reads the header and finds the key; on the thread that pulls, because it waits for the input.
-    fn open(reader: Reader, keys: &Keys) -> Result<State, StreamError> {
+    fn open(reader: Reader, keys: &Keys, opened: &OpenedBy) -> Result<State, StreamError> {
         let stopper = reader.stopper();
         let decryptor = Decryptor::new_buffered(reader).map_err(|error| refused(&error))?;
-        let identities = keys.iter().map(|key| -> &dyn ::age::Identity { key.as_ref() });
+        // They are tried one after the other, and no further than to the first that fits: the last one asked for is that.
+        let asked = Cell::new("");
+        let identities = keys.iter().inspect(|(_, public)| asked.set(public)).map(|(key, _)| -> &dyn ::age::Identity { key.as_ref() });
         let stream = decryptor.decrypt(identities).map_err(|error| refused(&error))?;
+        opened.tell(asked.get());
         Ok(State::Within(Box::new(stream), stopper))
     }
 }
@@ -84,7 +97,7 @@ impl Pull for Decrypt {
         if let State::Before(..) = &self.state
             && let State::Before(reader, keys) = std::mem::replace(&mut self.state, State::After)
         {
-            self.state = Self::open(*reader, &keys)?;
+            self.state = Self::open(*reader, &keys, &self.opened)?;
         }
         let State::Within(stream, _) = &mut self.state else { return Ok(None) };
         let (chunk, over) = fill(stream, &self.pool).map_err(|error| unwrap_read("age", &error))?;

@@ -13,6 +13,7 @@ pub use self::keys::{KeyInfo, keys};
 
 use self::home::{Handed, Home};
 use self::status::Wanted;
+use super::OpenedBy;
 use crate::secret::Secret;
 use crate::stream::child::{Piped, Program};
 use crate::stream::{Cancel, Chunk, Pull, Stopper, Stream, StreamError, fused};
@@ -41,7 +42,7 @@ pub fn encrypt(input: Stream, public_keys: &[u8], cancel: &Cancel) -> Result<Str
     home.import(public_keys.to_vec(), cancel)?;
     let recipients = keys.iter().flat_map(|key| ["--recipient", key.fingerprint.as_str()]);
     let program = home.gpg().args(["--trust-model", "always", "--encrypt"]).args(CIPHER).args(recipients);
-    start(program, input, home, (Wanted::Encrypted, None), cancel)
+    start(program, input, home, (Wanted::Encrypted, None, OpenedBy::default()), cancel)
 }
 
 /// Encrypts with a passphrase and AES-256.
@@ -50,11 +51,16 @@ pub fn encrypt_with_passphrase(input: Stream, passphrase: &Secret, cancel: &Canc
     // The highest iteration count there is (RFC 9580, 3.7.1.3).
     let stretch = ["--s2k-mode", "3", "--s2k-digest-algo", "SHA512", "--s2k-count", "65011712"];
     let program = handed.to(home.gpg()).arg("--symmetric").args(CIPHER).args(stretch);
-    start(program, input, home, (Wanted::Encrypted, Some(handed)), cancel)
+    start(program, input, home, (Wanted::Encrypted, Some(handed), OpenedBy::default()), cancel)
 }
 
 /// Decrypts. The stream ends only if `gpg` vouches for the integrity of all of it.
 pub fn decrypt(input: Stream, with: &Unlock, cancel: &Cancel) -> Result<Stream, StreamError> {
+    Ok(decrypt_and_tell(input, with, cancel)?.0)
+}
+
+/// The same, and tells whose key opened it.
+pub fn decrypt_and_tell(input: Stream, with: &Unlock, cancel: &Cancel) -> Result<(Stream, OpenedBy), StreamError> {
     let home = Home::new()?;
     let passphrase = match with {
         Unlock::Passphrase(passphrase) => Some(passphrase),
@@ -66,7 +72,8 @@ pub fn decrypt(input: Stream, with: &Unlock, cancel: &Cancel) -> Result<Stream, 
     // Without a passphrase an empty one is handed over: gpg would otherwise look for somebody to ask.
     let handed = Handed::new(passphrase.map_or("", Secret::expose))?;
     let program = handed.to(home.gpg()).args(["--trust-model", "always", "--decrypt"]);
-    start(program, input, home, (Wanted::Decrypted, Some(handed)), cancel)
+    let opened = OpenedBy::default();
+    Ok((start(program, input, home, (Wanted::Decrypted, Some(handed), opened.clone()), cancel)?, opened))
 }
 
 /// `-z 0`: compression is a step of its own.
@@ -76,6 +83,7 @@ const CIPHER: [&str; 4] = ["-z", "0", "--cipher-algo", "AES256"];
 struct Gpg {
     piped: Piped,
     wanted: Wanted,
+    opened: OpenedBy,
     _handed: Option<Handed>,
     _home: Home,
 }
@@ -84,18 +92,25 @@ fn start(
     program: Program,
     input: Stream,
     home: Home,
-    (wanted, handed): (Wanted, Option<Handed>),
+    (wanted, handed, opened): (Wanted, Option<Handed>, OpenedBy),
     cancel: &Cancel,
 ) -> Result<Stream, StreamError> {
     let piped = program.args(["--output", "-"]).piped(Some(input), cancel).map_err(home::missing)?;
-    Ok(fused(Gpg { piped, wanted, _handed: handed, _home: home }))
+    Ok(fused(Gpg { piped, wanted, opened, _handed: handed, _home: home }))
 }
 
 impl Pull for Gpg {
     fn pull(&mut self) -> Result<Option<Chunk>, StreamError> {
         match self.piped.pull() {
             Ok(Some(chunk)) => Ok(Some(chunk)),
-            Ok(None) => status::accept(self.wanted, &self.piped.stderr()).map(|()| None),
+            Ok(None) => {
+                let said = self.piped.stderr();
+                status::accept(self.wanted, &said)?;
+                if self.wanted == Wanted::Decrypted {
+                    self.opened.tell(status::opener(&said).unwrap_or("a passphrase"));
+                }
+                Ok(None)
+            }
             Err(error) => Err(status::explain(error, || self.piped.stderr())),
         }
     }

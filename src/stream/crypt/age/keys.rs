@@ -129,22 +129,31 @@ impl Identities {
     }
 }
 
+/// A private key, and what it is publicly known by.
+type Known = (Box<dyn ::age::Identity + Send + Sync>, String);
+
 fn native(text: &str) -> Result<Keys, StreamError> {
     let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let read = |(number, line): (usize, &str)| -> Result<Box<dyn ::age::Identity + Send + Sync>, StreamError> {
+    let read = |(number, line): (usize, &str)| -> Result<Known, StreamError> {
         match x25519::Identity::from_str(line) {
-            Ok(identity) => Ok(Box::new(identity)),
+            Ok(identity) => {
+                let public = identity.to_public().to_string();
+                Ok((Box::new(identity), public))
+            }
             Err(_) => Err(super::key(format!("line {} of the identity file is no AGE-SECRET-KEY-1…", number + 1))),
         }
     };
     lines.map(read).collect()
 }
 
-fn ssh_identity(text: &str) -> Result<Box<dyn ::age::Identity + Send + Sync>, StreamError> {
+fn ssh_identity(text: &str) -> Result<Known, StreamError> {
     // OpenSSH ends the block with a newline, which a secret may have lost on its way.
     let block = zeroize::Zeroizing::new(format!("{}\n", text.trim()));
     match SshIdentity::from_buffer(block.as_bytes(), None) {
-        Ok(identity @ SshIdentity::Unencrypted(_)) => Ok(Box::new(identity)),
+        Ok(identity @ SshIdentity::Unencrypted(_)) => {
+            let public = SshRecipient::try_from(identity.clone()).map_or_else(|_| "an SSH key".to_owned(), |public| public.to_string());
+            Ok((Box::new(identity), public))
+        }
         Ok(SshIdentity::Encrypted(_)) => {
             Err(super::key("the SSH private key has a passphrase; store a copy without one (ssh-keygen -p -N '' -f COPY)"))
         }

@@ -38,6 +38,12 @@ pub(super) fn accept(wanted: Wanted, said: &str) -> Result<(), StreamError> {
     }
 }
 
+/// The fingerprint of the key that opened a message; `None` when it was a passphrase.
+pub(super) fn opener(said: &str) -> Option<&str> {
+    let mark = format!("{MARK}DECRYPTION_KEY ");
+    said.lines().find_map(|line| line.strip_prefix(&mark)?.split_whitespace().next())
+}
+
 /// Tells keys from damage in a failure of `gpg`; other errors stay what they are.
 pub(super) fn explain(error: StreamError, said: impl FnOnce() -> String) -> StreamError {
     let StreamError::Child { program, status, bytes, .. } = error else { return error };
