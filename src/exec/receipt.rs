@@ -46,6 +46,7 @@ impl Receipt {
             warn_only: self.state == State::Warned,
             took: self.took,
             error: self.error.clone(),
+            fault: None,
         }
     }
 }

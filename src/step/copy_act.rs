@@ -196,6 +196,8 @@ fn receipt(manifest: &Manifest, artifact: &Artifact, (started, finished): (Times
         key: artifact.object.key.clone(),
         level: Level::ReadBack,
         failure: None,
+        fault: None,
+        opened_by: None,
         started,
         finished,
         server_version: None,

@@ -22,7 +22,8 @@ pub enum Scheme {
 }
 
 /// Where it appears which key opened an encrypted stream: the recipient as public text, or that it was a passphrase.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Option<String>", into = "Option<String>")]
 pub struct OpenedBy(Arc<OnceLock<String>>);
 
 impl OpenedBy {
@@ -34,5 +35,21 @@ impl OpenedBy {
     fn tell(&self, whose: impl Into<String>) {
         // The first key that opened it is the one.
         let _first = self.0.set(whose.into());
+    }
+}
+
+impl From<OpenedBy> for Option<String> {
+    fn from(opened: OpenedBy) -> Self {
+        opened.get()
+    }
+}
+
+impl From<Option<String>> for OpenedBy {
+    fn from(whose: Option<String>) -> Self {
+        let opened = Self::default();
+        if let Some(whose) = whose {
+            opened.tell(whose);
+        }
+        opened
     }
 }
