@@ -139,7 +139,7 @@ fn restore_of_a_file_that_is_no_dump_or_a_broken_one_says_which_layer_noticed() 
         ("elf.gz", &[], 10, "behind gzip this is nothing known here"),
         ("empty", &[], 10, "it is empty"),
         ("folder", &[], 10, "it has no toc.dat"),
-        ("nowhere", &[], 10, "No such file"),
+        ("nowhere", &[], 66, "there is no file"),
         ("a.sql", &[], 10, "packed once more"),
         ("cut.gz", &[], 11, "gzip: the data ends too early"),
         ("cut.zst", &[], 11, "zstd: "),
