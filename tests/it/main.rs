@@ -55,6 +55,7 @@ mod restore_command;
 mod restore_faults;
 mod restore_file;
 mod restore_hooks;
+mod restore_in_place;
 mod restore_kit;
 mod restore_kit_faults;
 mod restore_kit_rig;

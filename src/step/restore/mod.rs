@@ -223,8 +223,7 @@ impl Restore {
             (self.schema_only, "--schema-only"),
             (self.data_only, "--data-only"),
         ];
-        let in_place: &[&str] = if self.in_place() { &["--clean", "--if-exists", "--single-transaction"] } else { &[] };
-        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag).chain(in_place.iter().copied()).map(str::to_owned);
+        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned());
         flags.chain(self.sections.iter().map(|section| format!("--section={}", section.word()))).collect()
     }
 }
