@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 use crate::plan::{ConnectionFacts, LeftOutTables, ToolFacts};
 use crate::postgres::inventory::left_out_tables;
 use crate::postgres::spec::{EmbeddedSpec, PostgresSpec};
-use crate::postgres::tables::now::now;
+use crate::postgres::tables::now::{all, now};
 use crate::postgres::target::{self, Existing, TargetFacts};
 use crate::postgres::{ConnInfo, ConnectionSpec, Facts, Installed, PgError};
 use crate::secret::Secrets;
@@ -84,7 +84,8 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
             if facts.existing.is_none() {
                 return Ok(facts);
             }
-            let tables = now(&info.with_database(database), handle, &restore.named_tables())?;
+            let live = info.with_database(database);
+            let tables = if restore.data_only { all(&live, handle)? } else { now(&live, handle, &restore.named_tables())? };
             Ok(TargetFacts { tables, ..facts })
         }
         // It will be started for the run, and has nothing but its own database.

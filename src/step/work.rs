@@ -257,6 +257,8 @@ pub enum RestorePart {
     Globals,
     /// Tables go from the scratch server into the database.
     Transfer,
+    /// All data goes from the scratch server into the tables of the database.
+    Fill,
     /// The patch of single rows is written.
     Patch,
     /// The patch is applied.

@@ -52,6 +52,7 @@ mod postgres_facts;
 mod postgres_scratch;
 mod prove_mutations;
 mod restore_command;
+mod restore_data;
 mod restore_faults;
 mod restore_file;
 mod restore_hooks;

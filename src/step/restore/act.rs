@@ -36,6 +36,7 @@ impl PerformEffect for RestoreWork {
             RestorePart::Transfer => self.transfer(cx),
             RestorePart::Patch => self.patch(cx),
             RestorePart::Apply => self.apply(cx),
+            RestorePart::Fill => self.fill(cx),
             RestorePart::After(index) => self.after(index, cx),
         }
     }
@@ -93,7 +94,7 @@ impl RestoreWork {
     /// How much can be compared of what was asked for.
     fn depth(&self, cx: &Cx<'_>) -> Prove {
         let how = match self.with.prove {
-            _ if self.with.schema_only || self.with.data_only || !self.with.sections.is_empty() => Prove::Off,
+            _ if self.with.schema_only || !self.with.sections.is_empty() => Prove::Off,
             Prove::Full if self.with.is_partial() => Prove::Counts,
             asked => asked,
         };
@@ -192,7 +193,7 @@ fn kept_name(database: &str, cx: &Cx<'_>) -> String {
     derived(database, &format!("_before_{time}"))
 }
 
-fn analyze(info: &ConnInfo, cx: &Cx<'_>) -> Result<(), StepError> {
+pub(super) fn analyze(info: &ConnInfo, cx: &Cx<'_>) -> Result<(), StepError> {
     let mut client = Client::connect(info, cx.runtime.handle())?;
     client.limit_statements(std::time::Duration::ZERO)?;
     let done = client.batch("analyze");
