@@ -255,8 +255,8 @@ fn filled(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Op
 
 /// A restore point that was made without definitions or without data has not what a restore of data needs.
 fn not_whole(recalled: &Recalled) -> Option<Finding> {
-    let left = recalled.artifact.completeness.as_ref()?.left_out.iter().map(|left| left.why);
-    let why = left.filter(|why| matches!(why, Why::SchemaOnly | Why::DataOnly | Why::Sections)).next()?;
+    let mut left = recalled.artifact.completeness.as_ref()?.left_out.iter().map(|left| left.why);
+    let why = left.find(|why| matches!(why, Why::SchemaOnly | Why::DataOnly | Why::Sections))?;
     let what = if why == Why::SchemaOnly {
         "has no data: it was dumped with `schema_only`"
     } else {

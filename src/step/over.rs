@@ -161,13 +161,13 @@ mod tests {
 
     #[test]
     fn only_drops_of_parts_may_be_refused_and_the_transaction_is_closed_last() {
-        let script = "--\n-- PostgreSQL database dump\n--\n\nSET x = 0;\nDROP INDEX IF EXISTS public.i;\nDROP TABLE IF EXISTS public.\"a\nDROP INDEX IF EXISTS b;\n\";\n\
+        let script = "--\n-- PostgreSQL database dump\n--\n\nSET x = 0;\nDROP INDEX IF EXISTS public.i;\nDROP VIEW IF EXISTS public.\"a\nDROP INDEX IF EXISTS b;\n\";\n\
             --\n-- Name: f(); Type: FUNCTION\n--\nDROP INDEX IF EXISTS public.j;\n";
         assert_eq!(
             whole(script),
             "begin;\n--\n-- PostgreSQL database dump\n--\n\nSET x = 0;\ndo $runner$ begin\nDROP INDEX IF EXISTS public.i;\n\
              exception when invalid_table_definition or dependent_objects_still_exist then null; end $runner$;\n\
-             DROP TABLE IF EXISTS public.\"a\nDROP INDEX IF EXISTS b;\n\";\n\
+             DROP VIEW IF EXISTS public.\"a\nDROP INDEX IF EXISTS b;\n\";\n\
              --\n-- Name: f(); Type: FUNCTION\n--\nDROP INDEX IF EXISTS public.j;\n\ncommit;\n"
         );
         assert_eq!(whole("SET x = 0;\n\"open"), "begin;\nSET x = 0;\n\"open\ncommit;\n");

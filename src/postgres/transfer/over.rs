@@ -1,4 +1,4 @@
-//! Replacing tables to which no other table refers: emptied, then filled.
+//! Replacing tables to which no other table refers, or none with rows: emptied, then filled.
 //!
 //! This module does not lock or look for other tables.
 
