@@ -232,7 +232,7 @@ pub(super) fn follow(work: &Work<'_>) -> Result<Vec<String>, TablesError> {
 
 /// The columns that may hold numbers of large objects: of type `oid`, or `lo` of the extension of that name.
 fn referring(tables: &[Table]) -> impl Iterator<Item = (&Table, String)> {
-    let is_number = |name: &str| name == "oid" || name == "lo" || name.ends_with(".lo");
+    let is_number = |name: &str| name == "oid" || name.rsplit('.').next() == Some("lo");
     tables.iter().flat_map(move |table| {
         let columns = table.columns.iter().filter(move |column| is_number(&column.type_name));
         columns.map(move |column| (table, identifier(&column.name)))
