@@ -83,6 +83,7 @@ pub(super) enum Command {
   runner restore orders --to orders --tables orders,lines --as replace
   runner restore orders --to orders --rows \"orders: customer_id = 7\"
   runner restore orders --to orders --apply-patch orders-….sql
+  runner restore orders --to fresh --data-only   into tables that migrations made
   runner restore --file orders.sql.gz --to postgresql://admin@db2/orders
   runner restore orders --to orders --replace --health http://localhost/health \\
     --before '[\"systemctl\",\"stop\",\"orders\"]' \\
@@ -414,6 +415,9 @@ pub(super) struct RestoreArgs {
     /// Definitions without data
     #[arg(long)]
     pub(super) schema_only: bool,
+    /// Data without definitions, into the tables that are there: all rows, sequence values and large objects; not empty only with --replace
+    #[arg(long, conflicts_with_all = ["clean", "drop_old", "file", "tables", "rows", "apply_patch", "schema_only", "section", "no_owner", "no_privileges"])]
+    pub(super) data_only: bool,
     /// Do not gather statistics at the end
     #[arg(long)]
     pub(super) no_analyze: bool,

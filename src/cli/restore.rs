@@ -63,7 +63,7 @@ fn runbook(args: &RestoreArgs) -> Result<Pipeline, Problem> {
         no_privileges: args.no_privileges,
         sections: args.section.clone(),
         schema_only: args.schema_only,
-        data_only: false,
+        data_only: args.data_only,
         analyze: !args.no_analyze,
         prove: args.prove,
         before: args.before.iter().map(|argv| argv.0.clone()).collect(),

@@ -6,7 +6,7 @@ use crate::plan::{ConnectionFacts, LeftOutTables, ToolFacts};
 use crate::postgres::inventory::left_out_tables;
 use crate::postgres::patch::refused;
 use crate::postgres::spec::{EmbeddedSpec, PostgresSpec};
-use crate::postgres::tables::now::now;
+use crate::postgres::tables::now::{all, now};
 use crate::postgres::target::{self, Existing, TargetFacts};
 use crate::postgres::{ConnInfo, ConnectionSpec, Facts, Installed, PgError};
 use crate::secret::Secrets;
@@ -87,7 +87,7 @@ pub(super) fn target(spec: &ConnectionSpec, restore: &Restore, secrets: &Secrets
             if restore.in_place() {
                 existing.oldest_table = target::oldest_table(&there, handle)?;
             }
-            let tables = now(&there, handle, &restore.named_tables())?;
+            let tables = if restore.data_only { all(&there, handle)? } else { now(&there, handle, &restore.named_tables())? };
             let refused = refused(&there, handle, &restore.wanted_rows())?;
             Ok(TargetFacts { tables, refused, ..facts })
         }

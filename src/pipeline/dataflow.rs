@@ -313,7 +313,12 @@ impl Dataflow<'_> {
         let (Params::Fetch(fetch), Params::Restore(restore)) = (&self.steps[chain.source].params, &self.steps[chain.sink].params) else {
             return;
         };
-        let asked = [("tables", restore.tables.is_some()), ("rows", restore.rows.is_some()), ("globals", restore.globals)];
+        let asked = [
+            ("tables", restore.tables.is_some()),
+            ("rows", restore.rows.is_some()),
+            ("data_only", restore.data_only),
+            ("globals", restore.globals),
+        ];
         let Some((field, _)) = asked.into_iter().find(|(_, asked)| *asked && fetch.file.is_some()) else { return };
         let message = format!("`{field}` takes a restore point, and `{}` reads a file", self.steps[chain.source].id);
         let help = "restore the file into a database of its own first, or `fetch` with `from`";

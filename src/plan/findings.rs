@@ -12,8 +12,11 @@ use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
 use crate::secret::Presence;
 use crate::step::{Format, Params, Restore, TablesAs};
-use crate::store::manifest::Origin;
+use crate::store::manifest::{Origin, Why};
 use crate::store::recall::Recalled;
+
+/// How many tables a message names.
+const NAMED: usize = 5;
 
 /// All findings, errors first.
 pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
@@ -203,6 +206,9 @@ fn target(restore: &Restore, facts: &TargetFacts, recalled: Option<&Recalled>) -
     let origin = recalled.map(|recalled| &recalled.artifact.origin);
     let into_what_is_there = restore.by_scratch() || restore.in_place();
     let mut found = if into_what_is_there { changed(restore, facts, origin) } else { made(restore, facts, origin) };
+    if restore.data_only {
+        found.extend(recalled.and_then(not_whole));
+    }
     if restore.globals {
         found.extend(recalled.and_then(|recalled| without_globals(recalled, restore)));
         let message = format!("the role of {} is no superuser, and only such a one makes roles and tablespaces", restore.connection);
@@ -245,6 +251,9 @@ fn changed(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> V
         found.push(refuse(Class::Failed, message.to_owned()).help("replace by a swap, or restore into a new database"));
     }
     found.extend(facts.refused.iter().map(|why| refuse(Class::Failed, why.clone()).help("it stands after `where` in SQL")));
+    if restore.data_only {
+        found.extend(filled(restore, facts, origin));
+    }
     // A copy goes beside what is there, whatever that is; but a name that nothing has may be misspelt.
     let copied = restore.tables.as_ref().is_some_and(|tables| tables.mode == TablesAs::Copy);
     for table in facts.tables.iter().filter(|table| table.table.is_none()) {
@@ -260,15 +269,50 @@ fn changed(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> V
     found
 }
 
+/// Whether it is the database that was dumped.
+fn is_source(facts: &TargetFacts, origin: Option<&Origin>) -> bool {
+    origin.is_some_and(|origin| {
+        origin.database.as_ref() == Some(&facts.database)
+            && origin.system_identifier.is_some()
+            && origin.system_identifier == facts.system_identifier
+    })
+}
+
+/// What is wrong with tables that are to be filled.
+fn filled(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Option<Finding> {
+    let replace = "say `replace` (--replace on the command line): what is there is dumped first, then those rows go";
+    if restore.replace.is_some() {
+        return None;
+    }
+    if is_source(facts, origin) {
+        return Some(refuse(Class::Failed, format!("{} is the very database that was dumped", facts.place)).help(replace));
+    }
+    let taken: Vec<&str> =
+        facts.tables.iter().filter(|table| table.rows.is_none_or(|rows| rows > 0)).filter_map(|table| table.table.as_deref()).collect();
+    let named = taken.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let more = if taken.len() > NAMED { format!(" and {} more", taken.len() - NAMED) } else { String::new() };
+    let message = format!("{} has rows already, in {named}{more}", facts.place);
+    (!taken.is_empty()).then(|| refuse(Class::Failed, message).help(replace))
+}
+
+/// A restore point that was made without definitions or without data has not what a restore of data needs.
+fn not_whole(recalled: &Recalled) -> Option<Finding> {
+    let mut left = recalled.artifact.completeness.as_ref()?.left_out.iter().map(|left| left.why);
+    let why = left.find(|why| matches!(why, Why::SchemaOnly | Why::DataOnly | Why::Sections))?;
+    let what = if why == Why::SchemaOnly {
+        "has no data: it was dumped with `schema_only`"
+    } else {
+        "has not all definitions: it was dumped with `data_only` or `sections`"
+    };
+    let help = "choose a restore point of a whole dump; `runner list` shows those there are";
+    Some(refuse(Class::Failed, format!("restore point {} {what}", recalled.run)).help(help))
+}
+
 /// What is wrong with a place that a database is made in.
 fn made(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Vec<Finding> {
     let mut found = Vec::new();
     let database = &facts.database;
-    let is_source = origin.is_some_and(|origin| {
-        origin.database.as_ref() == Some(database)
-            && origin.system_identifier.is_some()
-            && origin.system_identifier == facts.system_identifier
-    });
+    let is_source = is_source(facts, origin);
     let replace = "restore into another name, or say `replace` (--replace on the command line): what is there is dumped first, and kept";
     if restore.replace.is_none() && is_source {
         found.push(refuse(Class::Failed, format!("{} is the very database that was dumped", facts.place)).help(replace));

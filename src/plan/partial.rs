@@ -1,4 +1,4 @@
-//! Lowering a restore of tables or rows: a whole restore into a scratch server, its proof, a safety dump, the change, the finish.
+//! Lowering a restore of tables, rows or data alone: a whole restore into a scratch server, its proof, a safety dump, the change, the finish.
 //!
 //! The database that is there is touched last of all and by one node, which says what it takes away. Nothing is looked at here.
 
@@ -14,7 +14,7 @@ use crate::step::{Edge, Effect, Fetch, Flow, Rows, Sink, Source, Stage, Tables, 
 use crate::words::count;
 
 impl Lower<'_> {
-    /// The nodes of a restore of tables or rows.
+    /// The nodes of a restore of tables, rows or data alone.
     pub(super) fn partial(
         &self,
         parts: &Parts<'_>,
@@ -125,7 +125,25 @@ impl Parts<'_> {
             let apply = rows.apply.then(|| self.apply(rows, work(RestorePart::Apply)));
             std::iter::once(self.patch(rows, work(RestorePart::Patch))).chain(apply)
         });
-        tables.chain(rows).collect()
+        let data = self.restore.data_only.then(|| self.fill(work(RestorePart::Fill)));
+        tables.chain(rows).chain(data).collect()
+    }
+
+    fn fill(&self, work: RestoreWork) -> Node {
+        let replaces = self.restore.replace.is_some();
+        let action = if replaces { Action::Replace } else { Action::Restore };
+        let analyze = if self.restore.analyze { ", then gather statistics" } else { "" };
+        let words = "all rows, sequence values and large objects, in one transaction, compared before it counts";
+        let mut made = self.effect("fill", action, work, &format!("{words}{analyze}"));
+        let now = self.facts.map(|facts| facts.tables.as_slice()).unwrap_or_default();
+        if replaces && now.is_empty() {
+            made.destroys.push(format!("all rows of the tables of {} that the restore point has too go", self.database()));
+        } else if replaces {
+            let names: Vec<String> = now.iter().filter(|table| table.rows != Some(0)).map(|table| table.given.clone()).collect();
+            made.destroys = self.each(&names, "if the restore point has it, all rows go, and those of the restore point come");
+        }
+        "the restore point is proven".clone_into(&mut made.reason);
+        made
     }
 
     fn transfer(&self, tables: &Tables, work: RestoreWork) -> Node {

@@ -179,6 +179,8 @@ impl From<TablesError> for StepError {
     fn from(error: TablesError) -> Self {
         match error {
             TablesError::Postgres(error) => error.into(),
+            TablesError::Unproven { .. } => Self::new(Class::Verification, error.to_string())
+                .hint("a trigger that this role can not switch off may have changed rows: restore as the owner of the tables"),
             other => Self::new(Class::Failed, other.to_string()),
         }
     }

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
+use super::over::over;
 use super::{Cx, StepError, origin};
 use crate::diagnostic::Class;
 use crate::ids::StepId;
@@ -196,8 +197,18 @@ impl<'a> Load<'a> {
             .run(self.cx.cancel)
             .map_err(unrestorable)?;
         note(self.cx, self.cx.step, |verification| verification.level = Level::Decoded);
+        if self.whole_first {
+            return self.load_over(archive);
+        }
         self.pg_restore().arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel).map_err(unrestorable)?;
         Ok(())
+    }
+
+    /// As one transaction, whose drops `pg_restore` words and does not make.
+    fn load_over(&self, archive: &Path) -> Result<(), StepError> {
+        let words = ["--clean", "--if-exists", "--file=-"];
+        let script = Program::new(self.tools.tool("pg_restore")).named("pg_restore").args(words).args(&self.options).arg(archive);
+        self.script(over(script.wide_output().source(self.cx.cancel).map_err(unrestorable)?))
     }
 }
 

@@ -26,6 +26,7 @@ mod load;
 pub mod notify;
 mod open;
 mod origin;
+mod over;
 mod patience;
 mod point;
 mod problem;

@@ -278,6 +278,8 @@ pub enum RestorePart {
     Agree,
     /// Tables go from the scratch server into the database.
     Transfer,
+    /// All data goes from the scratch server into the tables of the database.
+    Fill,
     /// The patch of single rows is written.
     Patch,
     /// The patch is applied.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use runner::postgres::ConnInfo;
 use runner::postgres::patch::{PatchOptions, PatchReport, RowsWanted, Touched, apply_patch, patch};
 use runner::postgres::tables::{Sides, TablesError};
-use runner::postgres::transfer::{How, TransferReport, transfer};
+use runner::postgres::transfer::{How, TransferReport, fill, transfer};
 use runner::stream::Cancel;
 
 use crate::servers::postgres::{SUPERUSER, TestServer, runtime};
@@ -100,6 +100,14 @@ impl Rig {
 
     pub(crate) fn transfer(&self, tables: &[&str], how: &How) -> Result<TransferReport, TablesError> {
         self.transfer_as(SUPERUSER, tables, how)
+    }
+
+    pub(crate) fn fill(&self, replace: bool) -> Result<TransferReport, TablesError> {
+        self.fill_as(SUPERUSER, replace)
+    }
+
+    pub(crate) fn fill_as(&self, role: &str, replace: bool) -> Result<TransferReport, TablesError> {
+        self.with_sides(role, |sides| fill(sides, replace))
     }
 
     pub(crate) fn transfer_as(&self, role: &str, tables: &[&str], how: &How) -> Result<TransferReport, TablesError> {

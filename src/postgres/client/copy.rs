@@ -17,10 +17,16 @@ use crate::stream::Cancel;
 const BETWEEN_CHECKS: u64 = 10_000;
 
 impl Client {
-    /// Feeds what a `COPY … TO STDOUT` here sends to a `COPY … FROM STDIN` on another connection, and answers how many rows
-    /// that one took. If either side fails, the other one's `COPY` is aborted; the caller's transaction there is then to be
-    /// rolled back.
-    pub fn copy_across(&self, out: &str, to: &Client, into: &str, cancel: &Cancel) -> Result<u64, PgError> {
+    /// Feeds what a `COPY … TO STDOUT` here sends to a `COPY … FROM STDIN` on another connection, shows it to `seen`, and answers
+    /// how many rows that one took. If either side fails, the other one's `COPY` is aborted; the caller's transaction there
+    /// is then to be rolled back.
+    pub fn copy_across(
+        &self,
+        out: &str,
+        (to, into): (&Client, &str),
+        cancel: &Cancel,
+        seen: &mut dyn FnMut(&[u8]) -> Result<(), PgError>,
+    ) -> Result<u64, PgError> {
         let from_failed = |error: Error| of_statement(&self.info.describe(), &error, out);
         let to_failed = |error: Error| of_statement(&to.info.describe(), &error, into);
         self.handle.block_on(async {
@@ -28,7 +34,9 @@ impl Client {
             let mut sink = std::pin::pin!(to.session.copy_in::<_, Bytes>(into).await.map_err(to_failed)?);
             let mut passed = 0_u64;
             while let Some(row) = next(rows.as_mut()).await {
-                send(sink.as_mut(), row.map_err(from_failed)?).await.map_err(to_failed)?;
+                let row = row.map_err(from_failed)?;
+                seen(&row)?;
+                send(sink.as_mut(), row).await.map_err(to_failed)?;
                 passed += 1;
                 if passed.is_multiple_of(BETWEEN_CHECKS) {
                     cancel.check().map_err(|error| PgError::program("copying rows", error))?;

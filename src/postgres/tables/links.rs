@@ -43,6 +43,19 @@ fn named(numbers: &str, table: &str) -> String {
 /// The foreign keys from and to these tables. Of partitioned tables the one that was declared, not its copies on partitions.
 pub(crate) fn load(client: &Client, tables: &[&Table]) -> Result<Vec<Link>, PgError> {
     let oids = tables.iter().map(|table| table.oid.to_string()).collect::<Vec<_>>().join(", ");
+    let copied = |same: &str| {
+        format!("exists (select from pg_catalog.pg_constraint d where d.oid = k.conparentid and d.conrelid {same} k.conrelid)")
+    };
+    found(client, &format!("(k.conrelid in ({oids}) and not {} or k.confrelid in ({oids}) and not {})", copied("="), copied("<>")))
+}
+
+/// The foreign keys that were declared on these tables and partitions, or on others to them.
+pub(crate) fn declared(client: &Client, oids: &[u32]) -> Result<Vec<Link>, PgError> {
+    let oids = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    found(client, &format!("k.conparentid = 0 and (k.conrelid in ({oids}) or k.confrelid in ({oids}))"))
+}
+
+fn found(client: &Client, which: &str) -> Result<Vec<Link>, PgError> {
     let quoted = |oid: &str| {
         format!(
             "(select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) from pg_catalog.pg_class c \
@@ -53,22 +66,16 @@ pub(crate) fn load(client: &Client, tables: &[&Table]) -> Result<Vec<Link>, PgEr
         else 'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' end order by x.at) \
         from pg_catalog.unnest(k.conpfeqop) with ordinality x(oid, at) join pg_catalog.pg_operator o on o.oid = x.oid \
         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace)";
-    let copied = |same: &str| {
-        format!("exists (select from pg_catalog.pg_constraint d where d.oid = k.conparentid and d.conrelid {same} k.conrelid)")
-    };
     let sql = format!(
         "select pg_catalog.json_build_object('quoted', pg_catalog.quote_ident(k.conname), 'child', k.conrelid::int8, 'child_name', {}, \
          'parent', k.confrelid::int8, 'parent_name', {}, 'columns', {}, 'references', {}, 'equals', {operators}, \
          'deferrable', k.condeferrable, 'on_delete', case k.confdeltype when 'c' then 'on delete cascade' \
          when 'n' then 'on delete set null' when 'd' then 'on delete set default' end) \
-         from pg_catalog.pg_constraint k where k.contype = 'f' and (k.conrelid in ({oids}) and not {} \
-         or k.confrelid in ({oids}) and not {}) order by k.conrelid, k.conname",
+         from pg_catalog.pg_constraint k where k.contype = 'f' and {which} order by k.conrelid, k.conname",
         quoted("conrelid"),
         quoted("confrelid"),
         named("conkey", "conrelid"),
         named("confkey", "confrelid"),
-        copied("="),
-        copied("<>"),
     );
     parsed(client, &sql)
 }

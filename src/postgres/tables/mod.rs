@@ -99,6 +99,12 @@ pub enum TablesError {
         /// Why, and what to do instead.
         detail: String,
     },
+    /// What was put in is not what was dumped.
+    #[error("what was brought is not what was dumped, and nothing was changed: {differences}")]
+    Unproven {
+        /// Tables, sequences and large objects by name.
+        differences: String,
+    },
     /// A file could not be read or written.
     #[error("{doing}: {source}")]
     File {

@@ -1,4 +1,4 @@
-//! What the live database has of the tables that somebody names, for a plan.
+//! What the live database has of the tables that somebody names, or of all, for a plan.
 //!
 //! Rows are counted where that is cheap, and otherwise taken from the server's own estimate. This module changes nothing.
 
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use super::name::resolve_live;
+use super::shape::roots;
 use super::{TableNameError, TablesError, open};
 use crate::postgres::client::Client;
 use crate::postgres::conninfo::ConnInfo;
@@ -45,6 +46,29 @@ pub fn now(live: &ConnInfo, handle: &Handle, names: &[&str]) -> Result<Vec<Table
     found
 }
 
+/// Looks at all tables of users that are no partitions. Of large ones it is at least known whether they have any rows.
+///
+/// # Errors
+/// Whatever the server says.
+pub fn all(live: &ConnInfo, handle: &Handle) -> Result<Vec<TableNow>, PgError> {
+    let client = open(live, handle)?;
+    let found = roots(&client).and_then(|roots| roots.iter().map(|(schema, name)| whole(&client, schema, name)).collect());
+    client.close();
+    found
+}
+
+fn whole(client: &Client, schema: &str, name: &str) -> Result<TableNow, PgError> {
+    let found = rows_of(client, schema, name)?;
+    let quoted = quote::table(schema, name);
+    let may = format!("select pg_catalog.has_table_privilege({}::pg_catalog.regclass, 'select')", literal(&quoted));
+    if !found.about || client.query_one_text(&may)?.as_deref() != Some("t") {
+        return Ok(found);
+    }
+    let any = client.query_one_text(&format!("select exists (select from {quoted})"))?.as_deref() == Some("t");
+    let rows = if any { found.rows.map(|rows| rows.max(1)) } else { Some(0) };
+    Ok(TableNow { rows, about: any, ..found })
+}
+
 fn one(client: &Client, given: &str) -> Result<TableNow, PgError> {
     let unknown = TableNow { given: given.to_owned(), table: None, rows: None, about: false };
     let (schema, name) = match resolve_live(client, given) {
@@ -54,7 +78,11 @@ fn one(client: &Client, given: &str) -> Result<TableNow, PgError> {
         Err(TablesError::Name(TableNameError::Ambiguous { .. })) => return Ok(TableNow { table: Some(given.to_owned()), ..unknown }),
         Err(_) => return Ok(unknown),
     };
-    let quoted = quote::table(&schema, &name);
+    Ok(TableNow { given: given.to_owned(), ..rows_of(client, &schema, &name)? })
+}
+
+fn rows_of(client: &Client, schema: &str, name: &str) -> Result<TableNow, PgError> {
+    let quoted = quote::table(schema, name);
     let tree = format!(
         "(select {0}::pg_catalog.regclass as oid union select relid from pg_catalog.pg_partition_tree({0}::pg_catalog.regclass))",
         literal(&quoted)
@@ -65,8 +93,8 @@ fn one(client: &Client, given: &str) -> Result<TableNow, PgError> {
            pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, 'select')), \
            pg_catalog.quote_ident({}) || '.' || pg_catalog.quote_ident({}) \
          from pg_catalog.pg_class c join {tree} t on t.oid = c.oid where c.relkind = 'r'",
-        literal(&schema),
-        literal(&name)
+        literal(schema),
+        literal(name)
     );
     let facts = client.query(&size)?.into_iter().next().unwrap_or_default();
     let fact = |at: usize| facts.get(at).cloned().flatten();
@@ -77,5 +105,5 @@ fn one(client: &Client, given: &str) -> Result<TableNow, PgError> {
     } else {
         number(1)
     };
-    Ok(TableNow { table: fact(3).or(Some(quoted)), rows, about: !cheap, ..unknown })
+    Ok(TableNow { given: quoted.clone(), table: fact(3).or(Some(quoted)), rows, about: !cheap })
 }

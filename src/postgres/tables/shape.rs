@@ -172,6 +172,20 @@ const TRIGGERS: &str = "select coalesce(pg_catalog.json_agg(pg_catalog.json_buil
     'quoted', pg_catalog.quote_ident(g.tgname), 'kind', g.tgtype, 'always', g.tgenabled = 'A') order by g.tgname), '[]') \
     from pg_catalog.pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')";
 
+/// The condition on `c` (`pg_class`) and `n` (`pg_namespace`) that it belongs to a user and to no extension.
+pub(crate) const OWN: &str = "c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
+    and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = c.oid \
+    and d.deptype = 'e')";
+
+/// The tables of users that are no partitions, by schema and name.
+pub(crate) fn roots(client: &Client) -> Result<Vec<(String, String)>, PgError> {
+    let sql = format!(
+        "select pg_catalog.json_build_array(n.nspname, c.relname) from pg_catalog.pg_class c join pg_catalog.pg_namespace n \
+         on n.oid = c.relnamespace where c.relkind in ('r', 'p') and not c.relispartition and {OWN} order by n.nspname, c.relname"
+    );
+    parsed(client, &sql)
+}
+
 /// Looks a table up; `None` if the database has no table of that schema and name.
 pub(crate) fn load(client: &Client, schema: &str, name: &str) -> Result<Option<Table>, PgError> {
     let sql = format!(

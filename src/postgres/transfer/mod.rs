@@ -5,10 +5,16 @@
 //! anyone, or keep a copy of what it replaces.
 
 mod beside;
+mod compare;
+mod fill;
+mod ground;
 mod knots;
+mod large;
 mod over;
 mod staged;
+mod standing;
 
+pub use self::fill::fill;
 use self::knots::Knots;
 use super::client::Client;
 use super::error::PgError;
@@ -71,18 +77,26 @@ struct Work<'a> {
 
 /// Brings tables, named as a user names them, from the scratch database into the live one.
 pub fn transfer(sides: &Sides<'_>, tables: &[&str], how: &How) -> Result<TransferReport, TablesError> {
+    in_transaction(sides, |work| {
+        work.there = pair::of_scratch(&work.scratch, tables)?;
+        let mut report = match how {
+            How::Copy { schema } => beside::copy(work, schema)?,
+            How::Replace | How::Merge => lock(work, how).and_then(|()| into_live(work, how))?,
+        };
+        report.notes.extend(large::follow(work)?);
+        Ok(report)
+    })
+}
+
+/// Does something inside a transaction on each side. Unless it is done whole, nothing of it stays.
+fn in_transaction<T>(sides: &Sides<'_>, doing: impl FnOnce(&mut Work<'_>) -> Result<T, TablesError>) -> Result<T, TablesError> {
     let (scratch, target) = (open(sides.scratch, sides.handle)?, open(sides.target, sides.handle)?);
     scratch.batch("begin isolation level repeatable read read only")?;
     target.batch(&format!("set lock_timeout = '{LOCK_LIMIT}'; begin"))?;
-    let there = pair::of_scratch(&scratch, tables)?;
-    let mut work = Work { scratch, target, there, here: Vec::new(), sides };
-    let done = match how {
-        How::Copy { schema } => beside::copy(&work, schema),
-        How::Replace | How::Merge => lock(&mut work, how).and_then(|()| into_live(&work, how)),
-    };
-    let done = done.and_then(|report| {
+    let mut work = Work { scratch, target, there: Vec::new(), here: Vec::new(), sides };
+    let done = doing(&mut work).and_then(|done| {
         check(sides.cancel, "bringing tables back")?;
-        work.target.batch("commit").map(|()| report).map_err(TablesError::from)
+        work.target.batch("commit").map(|()| done).map_err(TablesError::from)
     });
     if done.is_err() {
         // The error counts; the connection ends here anyway, and with it the transaction.
@@ -179,6 +193,11 @@ fn advance(work: &Work<'_>) -> Result<Vec<String>, TablesError> {
 fn moved(work: &Work<'_>, source: &Sequence, sequence: &Sequence) -> Result<bool, PgError> {
     let standing = work.scratch.query(&format!("select last_value, is_called from {}", source.quoted))?;
     let Some([Some(value), Some(called)]) = standing.first().map(Vec::as_slice) else { return Ok(false) };
+    moved_on(work, (value, called), sequence)
+}
+
+/// Moves one sequence on to a standing; answers whether it was behind that. No rollback undoes it.
+fn moved_on(work: &Work<'_>, (value, called): (&str, &str), sequence: &Sequence) -> Result<bool, PgError> {
     let beyond = if sequence.ascending { ">" } else { "<" };
     let sql = format!(
         "select pg_catalog.setval({}, {value}, '{called}') from {} now \
@@ -191,11 +210,26 @@ fn moved(work: &Work<'_>, source: &Sequence, sequence: &Sequence) -> Result<bool
 
 /// Sends the rows of a table on the scratch side to a `COPY` on the live one.
 fn pour(work: &Work<'_>, at: usize, into: &str, with_generated: bool) -> Result<u64, PgError> {
+    pour_seen(work, at, (into, with_generated), &mut |_| Ok(()))
+}
+
+/// The same, and shows the rows on their way.
+fn pour_seen(
+    work: &Work<'_>,
+    at: usize,
+    (into, with_generated): (&str, bool),
+    seen: &mut dyn FnMut(&[u8]) -> Result<(), PgError>,
+) -> Result<u64, PgError> {
     let (there, columns) = (&work.there[at], work.here.get(at).unwrap_or(&work.there[at]));
     let listed = names(columns.columns.iter().filter(|column| with_generated || !column.generated), "");
-    let out = format!("copy (select {listed} from {}) to stdout", there.alone());
     let list = if listed.is_empty() { String::new() } else { format!("({listed}) ") };
-    work.scratch.copy_across(&out, &work.target, &format!("copy {into} {list}from stdin"), work.sides.cancel)
+    let into = format!("copy {into} {list}from stdin");
+    work.scratch.copy_across(&rows_out(&listed, there), (&work.target, &into), work.sides.cancel, seen)
+}
+
+/// The statement that sends the rows of a table, with these columns.
+fn rows_out(listed: &str, table: &Table) -> String {
+    format!("copy (select {listed} from {}) to stdout", table.alone())
 }
 
 /// The tables in the order in which rows go in.

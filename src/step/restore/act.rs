@@ -39,6 +39,7 @@ impl PerformEffect for RestoreWork {
             RestorePart::Transfer => self.transfer(cx),
             RestorePart::Patch => self.patch(cx),
             RestorePart::Apply => self.apply(cx),
+            RestorePart::Fill => self.fill(cx),
             RestorePart::After(index) => self.after(index, cx),
         }
     }
@@ -213,7 +214,7 @@ fn kept_name(database: &str, cx: &Cx<'_>) -> String {
     derived(database, &format!("_before_{time}"))
 }
 
-fn analyze(info: &ConnInfo, cx: &Cx<'_>) -> Result<(), StepError> {
+pub(super) fn analyze(info: &ConnInfo, cx: &Cx<'_>) -> Result<(), StepError> {
     let mut client = Client::connect(info, cx.runtime.handle())?;
     client.limit_statements(std::time::Duration::ZERO)?;
     let done = client.batch("analyze");

@@ -1,5 +1,5 @@
-//! From the scratch server, where the restore point was restored and proven, into the database that is there: tables, or a
-//! patch of single rows.
+//! From the scratch server, where the restore point was restored and proven, into the database that is there: tables, all
+//! data, or a patch of single rows.
 //!
 //! Each change is one transaction of the live database. Nothing is restored here, and no file is ever overwritten.
 
@@ -13,14 +13,14 @@ use super::super::reviewed;
 use super::super::scratch::place;
 use super::super::work::RestoreWork;
 use super::super::{Cx, StepError};
-use super::act::absent;
+use super::act::{absent, analyze};
 use super::{Rows, Tables, TablesAs};
 use crate::diagnostic::Class;
 use crate::ids::RunId;
 use crate::postgres::ConnInfo;
 use crate::postgres::patch::{PatchOptions, PatchReport, patch};
 use crate::postgres::tables::{Sides, agree, leaning};
-use crate::postgres::transfer::{How, TransferReport, transfer};
+use crate::postgres::transfer::{How, TransferReport, fill, transfer};
 use crate::runtime::{Brought, BroughtTable};
 
 /// How long one statement of a patch may take.
@@ -82,6 +82,19 @@ impl RestoreWork {
         reviewed::tell(moved(&live, report), cx);
         self.settle(&live, cx);
         Ok(())
+    }
+
+    /// Fills the tables that are there, and gathers statistics.
+    pub(super) fn fill(&self, cx: &Cx<'_>) -> Result<(), StepError> {
+        let (scratch, live) = (self.restored(cx)?, self.live(cx)?);
+        let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
+        let report = fill(&sides, self.with.replace.is_some())?;
+        reviewed::tell(moved(&live, report), cx);
+        if !self.with.analyze {
+            return Ok(());
+        }
+        let kept = "all data is there, and committed; run `analyze` in that database, or its first queries are planned blindly";
+        analyze(&live, cx).map_err(|error| error.hint(kept))
     }
 
     /// Writes the patch; a file that can not be finished is removed.

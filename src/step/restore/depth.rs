@@ -34,11 +34,10 @@ impl Restore {
     /// What is restored, where that is not both definitions and data.
     fn part_only(&self) -> Option<String> {
         let sections = || self.sections.iter().map(|section| section.word()).collect::<Vec<_>>().join(" and ");
-        match (self.schema_only, self.data_only) {
+        match (self.schema_only, self.sections.as_slice()) {
             (true, _) => Some("definitions only".to_owned()),
-            (_, true) => Some("data only".to_owned()),
-            _ if self.sections.is_empty() => None,
-            _ => Some(format!("only {} of the archive", sections())),
+            (false, []) => None,
+            (false, _) => Some(format!("only {} of the archive", sections())),
         }
     }
 }

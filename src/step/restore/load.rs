@@ -5,6 +5,7 @@ use super::super::recovery::in_words;
 use super::super::work::LoadTarget;
 use super::super::{AcceptSink, Cx, StepError, Upstream};
 use super::act::target;
+use crate::diagnostic::Class;
 use crate::postgres::Facts;
 use crate::postgres::target::Target;
 use crate::runtime::Landed;
@@ -55,7 +56,17 @@ fn landed(target: &Target, cx: &Cx<'_>) {
 }
 
 fn untouched(error: StepError) -> StepError {
-    let hint =
-        "it was one transaction: what was there is as it was. Where an object that the dump does not hold is in the way, drop it first";
+    const KEPT: &str = "it was one transaction: what was there is as it was";
+    // The server's words, which pg_restore and psql repeat.
+    let leaned_on = error.message.contains("other objects depend on it") || error.message.contains(super::super::over::LOST);
+    let (class, hint) = match error.class {
+        // Nothing is wrong with the archive.
+        Class::Verification if leaned_on => {
+            let more = "What the dump does not hold is never dropped: drop what depends on it yourself, or move it away, and make it again";
+            (Class::Failed, format!("{KEPT}. {more}"))
+        }
+        class => (class, KEPT.to_owned()),
+    };
+    let error = StepError { class, ..error };
     if error.hint.is_some() { error } else { error.hint(hint) }
 }

@@ -25,7 +25,7 @@ pub use depth::Depth;
 pub use part::{Rows, RowsOf, Safety, Tables, TablesAs};
 
 /// Restores what a `fetch` reads into a new database; an existing one is refused unless `replace` says what becomes of it. With
-/// `tables` or `rows`, only those are brought into the database that is there.
+/// `tables`, `rows` or `data_only`, only those are brought into the database that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of pg_restore under its own name")]
@@ -63,7 +63,8 @@ pub struct Restore {
     /// Definitions without data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub schema_only: bool,
-    /// Data without definitions.
+    /// Data without definitions: all rows, sequence values and large objects, into the tables that are there, as migrations made them. By
+    /// way of a scratch server, in one transaction that is compared before it counts. They must be empty unless `replace` is given.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub data_only: bool,
     /// Whether statistics are gathered at the end (`ANALYZE`), so that the first queries are not planned blindly.
@@ -161,10 +162,6 @@ impl StepKind for Restore {
             let message = "`schema_only` and `data_only` together leave nothing to restore";
             Problem::error("nothing-to-restore", "/data_only", message).help("keep one of the two")
         });
-        let empty = self.data_only.then(|| {
-            let message = "`data_only` needs tables to fill, and a new database has none";
-            Problem::error("nothing-to-restore", "/data_only", message).help("restore definitions too")
-        });
         let unfilled = (!self.sections.is_empty() && !self.sections.contains(&Section::PreData) && !self.by_scratch()).then(|| {
             let message = "without `pre-data` this needs tables to fill, and a new database has none";
             Problem::error("nothing-to-restore", "/sections", message).help("add `pre-data` (--section pre-data)")
@@ -174,7 +171,7 @@ impl StepKind for Restore {
             encrypt.problems().into_iter().map(at)
         });
         let hooks = [("before", &self.before), ("after", &self.after)].map(|(field, commands)| self.problems_of(field, commands));
-        nothing.or(empty).or(unfilled).into_iter().chain(encrypted).chain(self.mismatches()).chain(hooks.into_iter().flatten()).collect()
+        nothing.or(unfilled).into_iter().chain(encrypted).chain(self.mismatches()).chain(hooks.into_iter().flatten()).collect()
     }
 
     fn troubles(&self) -> Vec<Trouble> {
@@ -208,7 +205,6 @@ impl Restore {
     fn words_of_parts(&self) -> String {
         let parts = [
             (self.schema_only, "definitions only"),
-            (self.data_only, "data only"),
             (self.no_owner, "without owners"),
             (self.no_privileges, "without privileges"),
             (!self.sections.is_empty(), "some sections"),
@@ -218,14 +214,8 @@ impl Restore {
 
     /// The options of `pg_restore` for what is left out.
     fn options(&self) -> Vec<String> {
-        let flags = [
-            (self.no_owner, "--no-owner"),
-            (self.no_privileges, "--no-privileges"),
-            (self.schema_only, "--schema-only"),
-            (self.data_only, "--data-only"),
-        ];
-        let in_place: &[&str] = if self.in_place() { &["--clean", "--if-exists", "--single-transaction"] } else { &[] };
-        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag).chain(in_place.iter().copied()).map(str::to_owned);
+        let flags = [(self.no_owner, "--no-owner"), (self.no_privileges, "--no-privileges"), (self.schema_only, "--schema-only")];
+        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned());
         flags.chain(self.sections.iter().map(|section| format!("--section={}", section.word()))).collect()
     }
 }

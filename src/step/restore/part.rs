@@ -95,9 +95,9 @@ impl Restore {
         self.replace.as_ref().is_some_and(|replace| replace.how == How::InPlace)
     }
 
-    /// Whether it brings tables or rows into a database that is there, by way of a scratch server.
+    /// Whether it brings tables, rows or all data into a database that is there, by way of a scratch server.
     pub const fn by_scratch(&self) -> bool {
-        self.tables.is_some() || self.rows.is_some()
+        self.tables.is_some() || self.rows.is_some() || self.data_only
     }
 
     /// Whether it changes a database, and does not only write a patch.
@@ -129,12 +129,13 @@ impl Restore {
             (self.no_owner, "/no_owner"),
             (self.no_privileges, "/no_privileges"),
             (!self.sections.is_empty(), "/sections"),
-            (self.schema_only, "/schema_only"),
+            (self.schema_only && !self.data_only, "/schema_only"),
         ];
         if let Some((_, pointer)) = whole.iter().find(|(on, _)| *on && self.by_scratch()) {
-            let message = "tables and rows are taken from a whole restore in a scratch server, where nothing can be left out";
+            let message = "tables, rows and data are taken from a whole restore in a scratch server, where nothing can be left out";
             found.push(bad(pointer, message, "remove it"));
         }
+        found.extend(self.mismatch_of_data());
         let unsafe_tables = self.tables.as_ref().is_some_and(|tables| tables.mode != TablesAs::Copy && tables.safety.is_none());
         if unsafe_tables {
             let message = "the tables are changed, and no store is named that gets a dump of them first";
@@ -156,8 +157,30 @@ impl Restore {
         found
     }
 
-    /// The same of `tables` and `rows` in words for the plan.
+    /// What `data_only` can not go with: it fills the tables that are there, all of them.
+    fn mismatch_of_data(&self) -> Option<Problem> {
+        let bad = |pointer: &str, message: &str, help: &str| Problem::error("bad-restore", pointer, message).help(help);
+        let replace = self.replace.as_ref().filter(|_| self.data_only);
+        if self.data_only && (self.tables.is_some() || self.rows.is_some()) {
+            let message = "`data_only` brings all rows, and `tables` or `rows` only some";
+            return Some(bad("/data_only", message, "keep one of them"));
+        }
+        if replace.is_some_and(|replace| replace.how == How::InPlace) {
+            let message = "`data_only` leaves definitions as they are, and `how: in-place` makes them again";
+            return Some(bad("/replace/how", message, "remove it: with `data_only` the rows that are there go, in one transaction"));
+        }
+        let message = "`data_only` keeps the database, so there is no old one that could be dropped";
+        replace
+            .filter(|replace| replace.drop_old)
+            .map(|_| bad("/replace/drop_old", message, "remove it: the safety dump holds what was there"))
+    }
+
+    /// The same of `tables`, `rows` and `data_only` in words for the plan.
     pub(super) fn words_of_part(&self) -> Option<String> {
+        if self.data_only {
+            let how = if self.replace.is_some() { "in place of the rows that are there" } else { "into the empty tables that are there" };
+            return Some(format!("all data, {how}"));
+        }
         let tables = self.tables.as_ref().map(|tables| {
             let how = match tables.mode {
                 TablesAs::Copy => "beside what is there",
