@@ -48,8 +48,16 @@ impl Lower<'_> {
     }
 
     fn in_store(&self, name: &RefName, policy: &Policy) -> Option<PruneStore> {
-        let empty =
-            PruneStore { store: name.clone(), acts: Vec::new(), forget: Vec::new(), halts: Vec::new(), unread: None, kept: 0, locked: Vec::new(), waiting: 0 };
+        let empty = PruneStore {
+            store: name.clone(),
+            acts: Vec::new(),
+            forget: Vec::new(),
+            halts: Vec::new(),
+            unread: None,
+            kept: 0,
+            locked: Vec::new(),
+            waiting: 0,
+        };
         match (self.observed.catalogs.get(name)?, self.now) {
             (Reach::Failed { message, class }, _) => {
                 let hint = Some("nothing is deleted while the whole catalog can not be read".to_owned());

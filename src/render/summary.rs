@@ -19,8 +19,8 @@ use crate::plan::{Action, Plan};
 use crate::postgres::quote::identifier;
 use crate::quantity::{brief, bytes};
 use crate::step::copy::too_few;
-use crate::step::{Restore, counted};
 use crate::step::recovery::{in_words, warning};
+use crate::step::{Restore, counted};
 use crate::store::manifest::{Artifact, Level, Recovery, TableCount};
 use crate::words::count;
 

@@ -72,7 +72,7 @@ impl From<StreamError> for StepError {
         };
         let waited = matches!(&error, StreamError::Child { stderr, .. } if stderr.contains("canceling statement due to statement timeout"));
         let hint =
-            waited.then(|| "another session holds a lock on a table (see pg_locks); try again later, or let `lock_timeout` be longer");
+            waited.then_some("another session holds a lock on a table (see pg_locks); try again later, or let `lock_timeout` be longer");
         Self { class, transient, message: error.to_string(), hint: hint.map(str::to_owned) }
     }
 }
@@ -106,13 +106,12 @@ impl From<StoreError> for StepError {
             }
             StoreError::Refused { kind: Refusal::Unreachable, .. } => (Class::Unreachable, None),
             StoreError::Refused { kind: Refusal::Transient, .. } => (Class::Transient, None),
-            // Its words say already how to make room.
-            StoreError::Refused { kind: Refusal::Full, .. } => (Class::Failed, None),
             StoreError::Exists { .. } => (Class::Failed, Some("add {{ run.id }} to the key, so that each run has its own")),
             StoreError::Lost { .. } | StoreError::Changed { .. } => {
                 (Class::Locked, Some("another run has the lease and goes on; `runner list` shows what it commits"))
             }
             StoreError::Missing { .. } | StoreError::Lies { .. } => (Class::Verification, None),
+            // Among them a full store, whose words say already how to make room.
             _ => (Class::Failed, None),
         };
         Self { class, transient, message: error.to_string(), hint: hint.map(str::to_owned) }

@@ -150,7 +150,8 @@ fn alias_bombs_are_stopped_early() {
         let start = std::time::Instant::now();
         let (_, found) = recover(source(&text));
         assert!(found.iter().all(|d| codes.contains(&d.code)) && !found.is_empty(), "{}", shown(&found));
-        assert!(start.elapsed().as_secs() < 2, "{text:.40}");
+        // Expanded, each would take longer than anybody waits.
+        assert!(start.elapsed().as_secs() < 20, "{text:.40}");
     }
 }
 

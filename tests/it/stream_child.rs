@@ -68,7 +68,8 @@ fn output_that_closes_before_the_exit_is_no_end_yet() {
         later.cancel("test", false);
     });
     assert_eq!(read(stream).unwrap_err().to_string(), "cancelled: test");
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    // It would sleep for a minute.
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn dropping_a_chain_over_a_source_that_hangs_does_not_hang() {
     std::thread::sleep(Duration::from_millis(100));
     let begun = Instant::now();
     drop(stream);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // It would sleep for a quarter of an hour.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     eventually("the threads' end", || threads_named("hang-1") + threads_named("hang-2") + threads_named("feed") == 0);
 }
 
@@ -86,10 +87,15 @@ fn a_chain_runs_as_long_as_its_slowest_stage_and_not_the_sum() {
             self.0.pull()
         }
     }
-    let begun = Instant::now();
-    let stream = prefetch(fused(Slow(parts(&dump(40_000), &[1000]))), 2, "slow-1");
-    read(fused(Slow(stream))).unwrap();
-    assert!(begun.elapsed() < Duration::from_millis(700), "{:?}, the sum is 820 ms", begun.elapsed());
+    let once = || {
+        let begun = Instant::now();
+        let stream = prefetch(fused(Slow(parts(&dump(40_000), &[1000]))), 2, "slow-1");
+        read(fused(Slow(stream))).unwrap();
+        begun.elapsed()
+    };
+    // A machine that is busy with other tests may sleep too long; the sum is never less than itself.
+    let best = (0..5).map(|_| once()).min().unwrap();
+    assert!(best < Duration::from_millis(700), "{best:?}, the sum is 820 ms");
 }
 
 #[test]

@@ -54,16 +54,11 @@ pub(super) fn folders(store: &S3Store, prefix: &str) -> Result<Vec<String>, Stor
 }
 
 /// Every part of a listing, to its end.
-fn pages(
-    store: &S3Store,
-    prefix: &str,
-    delimiter: Option<&str>,
-    mut take: impl FnMut(&ListObjectsV2Output),
-) -> Result<(), StoreError> {
+fn pages(store: &S3Store, prefix: &str, delimiter: Option<&str>, mut take: impl FnMut(&ListObjectsV2Output)) -> Result<(), StoreError> {
     key::check_prefix(prefix)?;
     let (mut next, mut asked) = (None, BTreeSet::new());
     loop {
-        let page = page(store, prefix, delimiter, next.take())?;
+        let page = page(store, prefix, delimiter, next.as_deref())?;
         take(&page);
         match (page.is_truncated() == Some(true), page.next_continuation_token()) {
             (true, Some(token)) if asked.insert(token.to_owned()) => next = Some(token.to_owned()),
@@ -77,11 +72,16 @@ fn pages(
 }
 
 /// One part of a listing, asked for again when it breaks off on its way.
-fn page(store: &S3Store, prefix: &str, delimiter: Option<&str>, token: Option<String>) -> Result<ListObjectsV2Output, StoreError> {
+fn page(store: &S3Store, prefix: &str, delimiter: Option<&str>, token: Option<&str>) -> Result<ListObjectsV2Output, StoreError> {
     let mut tries = 0;
     loop {
-        let request = store.client.list_objects_v2().bucket(&store.spec.bucket).prefix(store.with_prefix(prefix)).set_delimiter(delimiter.map(str::to_owned));
-        let request = request.set_continuation_token(token.clone()).customize().interceptor(Entire);
+        let request = store
+            .client
+            .list_objects_v2()
+            .bucket(&store.spec.bucket)
+            .prefix(store.with_prefix(prefix))
+            .set_delimiter(delimiter.map(str::to_owned));
+        let request = request.set_continuation_token(token.map(str::to_owned)).customize().interceptor(Entire);
         tries += 1;
         match store.handle.block_on(request.send()).map_err(Failure::from) {
             Ok(page) => return Ok(page),
