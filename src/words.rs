@@ -77,8 +77,8 @@ mod tests {
     fn quoted_text_stays_on_one_line_and_long_lists_are_cut() {
         assert_eq!(quoted("한\n글"), "`한\\n글`");
         assert_eq!(quoted(&"주".repeat(99)).chars().count(), 83);
-        let names: Vec<String> = (0..24).map(|n| format!("n{n}")).collect();
-        assert!(listed(names.iter().map(String::as_str)).ends_with("`n19`, 4 more"));
+        let names: Vec<String> = (0..34).map(|n| format!("n{n}")).collect();
+        assert!(listed(names.iter().map(String::as_str)).ends_with("`n29`, 4 more"));
     }
 
     #[test]

@@ -146,14 +146,14 @@ impl Scene {
         left
     }
 
-    fn runs_in(&self, store: &dyn ObjectStore) -> BTreeSet<RunId> {
+    fn runs_in(store: &dyn ObjectStore) -> BTreeSet<RunId> {
         points(store, &NAME.parse().unwrap()).unwrap().into_iter().map(|point| point.run).collect()
     }
 
     /// Demands that every object of a run belongs to a restore point, and that nothing unfinished is there.
     fn has_no_orphans(&self, when: &str) {
         for (name, store) in self.stores() {
-            let committed = self.runs_in(&*store);
+            let committed = Self::runs_in(&*store);
             let orphans: Vec<String> = keys(&*store)
                 .into_iter()
                 .filter(|key| !key.starts_with(".runner/") && !committed.iter().any(|run| key.contains(run.as_str())))
@@ -228,13 +228,13 @@ fn a_killed_apply_is_cleared_away_by_the_next_one() {
     let (count, expected) = scene.undisturbed();
     assert!(count >= 14, "{count}");
     for behind in 1..=count {
-        let before = scene.runs_in(&scene.bench.vault());
+        let before = Scene::runs_in(&scene.bench.vault());
         let protected = before.iter().max().unwrap();
         let killed = scene.killed_behind(behind);
         let when = format!("killed behind event {behind}: {}", killed.events.last().unwrap());
         let ran = scene.apply();
         ran.is(0, &[]);
-        let after = scene.runs_in(&scene.bench.vault());
+        let after = Scene::runs_in(&scene.bench.vault());
         let made: Vec<&RunId> = after.iter().filter(|run| !before.contains(*run) && **run != killed.run).collect();
         let [new] = &made[..] else { panic!("{when}: one new point, not {made:?}") };
         assert_eq!(scene.left_by(new), expected, "{when}");

@@ -1,14 +1,13 @@
 //! Several runs of one pipeline at once, as real processes with state folders of their own: one at a time writes, a dead one is taken over
 //! and cleaned up after, and one that was overtaken commits nothing.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use runner::store::ObjectStore as _;
 use runner::store::commit::points;
 use rustix::process::Signal;
 
-use crate::apply_support::{Bench, NAME, files, keys, shop};
+use crate::apply_support::{Bench, NAME, files, is_dump, keys, shop};
 use crate::servers::seaweed::{ACCESS_KEY, BUCKET, Client, S3Server, SECRET_KEY, spec};
 
 /// A short lease, so that taking it over does not take long.
@@ -24,10 +23,6 @@ steps:
 const HELD_BACK: &str = "if mkdir @/first 2>/dev/null; then
   \"$REAL\" \"$@\" | { head -c 500000; while ! [ -e @/go ]; do sleep 0.1; done; cat; }
 else exec \"$REAL\" \"$@\"; fi";
-
-fn is_dump(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "dump")
-}
 
 fn is_uploading(bench: &Bench) -> bool {
     files(&bench.path("store")).iter().any(|path| path.extension().is_some_and(|ending| ending == "partial"))
@@ -182,7 +177,7 @@ fn apply_of_two_processes_in_ten_rounds_on_one_s3_server_commits_each_run_once()
     hosts[1].apply().is(0, &[]);
     let direct = client.store(&spec(&weed.endpoint()));
     let found = points(&direct, &NAME.parse().unwrap()).unwrap();
-    let dumps = keys(&direct).iter().filter(|key| is_dump(Path::new(key))).count();
+    let dumps = keys(&direct).iter().filter(|key| is_dump(key)).count();
     // A killed one may have committed before the signal came.
     assert!(found.len() > done && found.len() <= done + 4, "{} points, {done} good ends", found.len());
     assert_eq!(dumps, found.len(), "every object belongs to a restore point");

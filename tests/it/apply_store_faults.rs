@@ -5,7 +5,7 @@
 
 use runner::store::s3::S3Store;
 
-use crate::apply_support::{Bench, keys, shop};
+use crate::apply_support::{Bench, is_dump, keys, shop};
 use crate::servers::faulty_s3::{Fault, FaultyS3, Rule, rule};
 use crate::servers::postgres::TestServer;
 use crate::servers::seaweed::{ACCESS_KEY, BUCKET, Client, S3Server, SECRET_KEY, spec};
@@ -69,7 +69,9 @@ steps:
         std::thread::scope(|scope| {
             let reading: Vec<_> = READING.iter().map(|arguments| scope.spawn(move || one(arguments))).collect();
             [PRUNE, APPLY].into_iter().for_each(one);
-            reading.into_iter().for_each(|thread| thread.join().unwrap());
+            for thread in reading {
+                thread.join().unwrap();
+            }
         });
     }
 }
@@ -110,7 +112,7 @@ fn prune_and_apply_on_listings_that_leave_something_out_delete_nothing_that_shou
     let mut runs = Vec::new();
     for _ in 0..3 {
         good.apply().is(0, &[]);
-        runs.push(keys(&scene.store).into_iter().filter(|key| key.ends_with(".dump")).max().unwrap());
+        runs.push(keys(&scene.store).into_iter().filter(|key| is_dump(key)).max().unwrap());
         std::thread::sleep(std::time::Duration::from_millis(1100));
     }
     let through = |arguments: &[&str], fault: Fault| {
@@ -126,7 +128,7 @@ fn prune_and_apply_on_listings_that_leave_something_out_delete_nothing_that_shou
     for _ in 0..2 {
         through(PRUNE, Fault::LeaveOut(newest)).is(0, &[]);
     }
-    let dumps: Vec<String> = keys(&scene.store).into_iter().filter(|key| key.ends_with(".dump")).collect();
+    let dumps: Vec<String> = keys(&scene.store).into_iter().filter(|key| is_dump(key)).collect();
     assert_eq!(dumps, runs[1..], "only the one that no rule keeps in any case went");
     good.apply().is(0, &[]);
 }

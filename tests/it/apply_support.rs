@@ -327,6 +327,11 @@ pub(crate) fn keys(store: &dyn ObjectStore) -> Vec<String> {
     keys.filter(|key| !key.starts_with(runner::store::lease::PREFIX) && !key.ends_with(".failed.json")).collect()
 }
 
+/// Whether a key is that of a dump.
+pub(crate) fn is_dump(key: impl AsRef<Path>) -> bool {
+    key.as_ref().extension().is_some_and(|ending| ending == "dump")
+}
+
 /// All files and folders below a folder.
 pub(crate) fn everything(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -1,7 +1,5 @@
 //! Listings of a real S3 server that come in strange parts: all of a listing, or an error, and an end in any case.
 
-#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
-
 use runner::store::s3::S3Store;
 use runner::store::{ObjectStore as _, PutOptions, StoreError};
 

@@ -1,8 +1,6 @@
 //! What a verification may be trusted in: it waits for a server that works, tells a missing right from damage, asks checks as they are meant,
 //! and lists what it could not compare.
 
-#![expect(clippy::unwrap_used, reason = "what a test can not be set up without fails it")]
-
 use std::process::Command;
 
 use runner::store::manifest::{Fault, Level};
