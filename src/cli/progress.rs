@@ -38,7 +38,7 @@ impl Subscriber for Told {
 }
 
 /// The error with the file that it is about.
-fn about(error: &io::Error, path: &Path) -> io::Error {
+pub(super) fn about(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("writing {}: {error}", path.display()))
 }
 

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::lease;
 use super::output::{Output, Problem};
 use super::plan as planning;
-use super::progress::{Told, Watcher, events_file};
+use super::progress::{Told, Watcher, about, events_file};
 use super::resume::Resumed;
 use crate::diagnostic::{Class, Failure};
 use crate::event::Outcome;
@@ -177,7 +177,7 @@ struct Kept(Option<RunFolder>);
 impl Receipts for Kept {
     fn keep(&mut self, receipt: &Receipt) -> std::io::Result<()> {
         let Some(folder) = &self.0 else { return Ok(()) };
-        folder.keep(&receipt.node, &sealed::seal(receipt)?)
+        folder.keep(&receipt.node, &sealed::seal(receipt)?).map_err(|error| about(&error, folder.path()))
     }
 }
 
