@@ -5,6 +5,7 @@
 
 mod database;
 mod git;
+pub mod standing;
 
 use std::collections::BTreeMap;
 use std::path::Path;

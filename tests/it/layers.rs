@@ -50,7 +50,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "observe",
-        &["diagnostic", "ids", "pipeline", "plan", "postgres", "secret", "step", "store", "stream"],
+        &["diagnostic", "ids", "pipeline", "plan", "postgres", "secret", "status", "step", "store", "stream"],
         &["clap", "fs::write", "File::create"],
     ),
     (

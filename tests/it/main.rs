@@ -51,6 +51,11 @@ mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
 mod prove_mutations;
+mod report_browser;
+mod report_command;
+#[path = "../../examples/report/demo.rs"]
+mod report_demo;
+mod report_page;
 mod restore_command;
 mod restore_faults;
 mod restore_file;
