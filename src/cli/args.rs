@@ -12,6 +12,7 @@ use super::diff::{DiffArgs, rules};
 use super::log::LogArgs;
 use super::mark::{PinArgs, UnmarkArgs};
 use super::prune::PruneArgs;
+use super::report::ReportArgs;
 use super::resume::ResumeArgs;
 use super::retention::RetentionArgs;
 use super::runs::{LogsArgs, RunsArgs};
@@ -143,6 +144,11 @@ Exit codes: 13 what the run had done is not there any more, or another run has
 ruled it out; 14 it is at work; 64 it has ended, or must be asked for; 65 its
 plan or a receipt was changed; 66 no such run.")]
     Resume(ResumeArgs),
+    /// Tell how pipelines stand against their objectives, as one page that needs nothing but itself
+    #[command(
+        after_help = "Examples:\n  runner report -o report.html            every pipeline in pipelines/\n  runner report orders --lang ko -o report.html\n  runner report --format markdown >> \"$GITHUB_STEP_SUMMARY\"\n\nA missed objective or a store that does not answer is told in the report and\nfails nothing: it ends with 0. `runner status` is for gates."
+    )]
+    Report(ReportArgs),
     /// List the runs that left a journal on this host: when, how they ended, how long they took
     #[command(
         after_help = "Examples:\n  runner runs                      of every pipeline, newest first\n  runner runs orders               with restores and verifications of its points\n  runner runs --format json\n\nA run without an end is `unfinished`, with its process at work or gone."
@@ -567,7 +573,7 @@ impl Command {
             Self::Undelete(args) | Self::Unpin(args) => args.point.format.format(),
             Self::Pin(args) => args.point.format.format(),
             Self::Catalog(args) => args.format(),
-            Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,
+            Self::Report(_) | Self::Graph(_) | Self::Schema(_) | Self::Completions { .. } => Format::Human,
         }
     }
 }

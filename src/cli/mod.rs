@@ -20,6 +20,7 @@ mod plan;
 mod point;
 mod progress;
 mod prune;
+mod report;
 mod restore;
 mod resume;
 mod retention;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&args, &output),
         Command::Retention(args) => retention::run(&args, &output),
         Command::Resume(args) => resume::run(&args, &output),
+        Command::Report(args) => report::run(&args),
         Command::Runs(args) => runs::run(&args, &output),
         Command::Logs(args) => runs::logs(&args, &output),
         Command::Log(args) => log::run(&args),

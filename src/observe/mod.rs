@@ -7,7 +7,7 @@ mod database;
 mod git;
 mod standing;
 
-pub use standing::standing;
+pub use standing::{History, history, standing};
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::Pipeline;
 use crate::status::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
-use crate::store::catalog::{Point, named};
+use crate::store::catalog::{self, Point, named};
 use crate::store::failed::{End, FailedRun};
 use crate::store::lease::{self, LeaseError};
 use crate::store::manifest::{Level, Manifest, Receipt, Recovery};
@@ -29,6 +29,37 @@ pub fn standing(pipeline: &Pipeline, stores: &[RefName], handle: &Handle) -> Sub
         asked.into_iter().map(|(name, spec, look)| look.join().unwrap_or_else(|_| died(name, spec))).collect()
     });
     Subject { pipeline: pipeline.name.clone(), schedule: pipeline.schedule.clone(), objectives: pipeline.objectives.clone(), stores }
+}
+
+/// What was seen of a pipeline in one store, with every restore point that was read.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// What its status is judged by.
+    pub facts: StoreFacts,
+    /// The newest restore points, newest first.
+    pub points: Vec<Point>,
+    /// How many there are in all.
+    pub count: usize,
+}
+
+/// Asks one store of a pipeline as [`standing`] does, and for its newest restore points, at most so many.
+pub fn history(pipeline: &Pipeline, name: &RefName, handle: &Handle, most: usize) -> History {
+    let Some(spec) = pipeline.stores.get(name) else {
+        let seen = Err("it is not declared".to_owned());
+        return History { facts: StoreFacts { store: name.clone(), place: String::new(), seen }, points: Vec::new(), count: 0 };
+    };
+    let StoreFacts { store, place, seen } = asked(pipeline, name, spec, handle);
+    let read = seen.and_then(|seen| {
+        let read = store::open(spec, handle).and_then(|store| catalog::newest(&*store, &pipeline.name, most));
+        read.map(|read| (seen, read)).map_err(|error| error.to_string())
+    });
+    match read {
+        Ok((seen, (points, count))) => {
+            let seen = Ok(Seen { points: points.iter().map(|point| facts(point, name)).collect(), ..seen });
+            History { facts: StoreFacts { store, place, seen }, points, count }
+        }
+        Err(why) => History { facts: StoreFacts { store, place, seen: Err(why) }, points: Vec::new(), count: 0 },
+    }
 }
 
 fn asked(pipeline: &Pipeline, name: &RefName, spec: &StoreSpec, handle: &Handle) -> StoreFacts {

@@ -7,6 +7,7 @@
 mod calendar;
 mod decide;
 mod facts;
+mod gaps;
 mod kept;
 mod needs;
 mod policy;
@@ -16,6 +17,7 @@ mod simulate;
 pub use calendar::Rule;
 pub use decide::{Decision, Verdict, decide};
 pub use facts::{Catalog, Pin, PointFacts};
+pub use gaps::{Gap, gaps};
 pub use policy::{Fault, Keep, KeepError, MaxDelete, Policy};
 pub use reason::{Action, Halt, Phase, Reason};
 pub use simulate::{Day, Scenario, Simulation, SimulationError, Stretch, simulate};

@@ -56,6 +56,11 @@ mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
 mod prove_mutations;
+mod report_browser;
+mod report_command;
+#[path = "../../examples/report/demo.rs"]
+mod report_demo;
+mod report_page;
 mod restore_command;
 mod restore_data;
 mod restore_depth;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Told, anomaly_count, changed, large_objects, object, overview, row, sequence, title, unjudged};
+use crate::render::markdown::text;
 use crate::words::count;
 
 /// How many lines of one kind are shown: a comment has a limit, and a reader too.
@@ -70,32 +71,5 @@ fn lines(out: &mut String, all: &[String]) {
     }
     if all.len() > SHOWN {
         let _ok = writeln!(out, "\n… and {} more.", all.len() - SHOWN);
-    }
-}
-
-/// A name of a database inside Markdown: what means something there, or could name people, is made plain.
-fn text(plain: &str) -> String {
-    let mut out = String::with_capacity(plain.len());
-    for (at, c) in plain.char_indices() {
-        match c {
-            // At the start of a line these begin a list.
-            '+' | '-' if at == 0 => out.extend(['\\', c]),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' | '!' => out.extend(['\\', c]),
-            '@' => out.push_str("&#64;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_names() {
-        assert_eq!(text("- view a-b"), "\\- view a-b");
-        assert_eq!(text("public.a_b|`x`\n@all <i>주문</i>"), "public.a\\_b\\|\\`x\\` &#64;all \\<i\\>주문\\</i\\>");
     }
 }

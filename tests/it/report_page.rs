@@ -1,0 +1,171 @@
+//! The report as a value: the same to the byte every time, hostile text harmless, small with very many pipelines, and in Korean all of it.
+
+use std::time::Duration;
+
+use runner::render::report::{Language, Report, html, markdown};
+use runner::status::{Attempt, LeaseFacts, Light, Seen, StoreFacts};
+
+use crate::report_demo::{self as demo, failed, now, store, subject};
+
+/// A small pipeline of this name and description.
+fn small(name: &str, description: &str) -> String {
+    format!(
+        "version: 1
+name: {name}
+description: {description:?}
+schedule: {{ cron: \"17 2 * * *\", timezone: Asia/Seoul }}
+objectives: {{ rpo: 26h, rto: 1h, verified_every: 7d }}
+connections: {{ db: {{ postgres: {{ host: db1, user: backup, database: orders }} }} }}
+stores:
+  vault: {{ local: {{ path: /backups }} }}
+steps:
+  - {{ id: dump, uses: dump, with: {{ connection: db }} }}
+  - {{ id: upload, uses: upload, with: {{ store: vault }} }}
+  - {{ id: prune, uses: prune, with: {{ store: vault, keep: {{ daily: 30, weekly: 12, monthly: 12 }} }} }}
+"
+    )
+}
+
+fn report(subjects: Vec<runner::render::report::Subject>, language: Language) -> Report {
+    Report { subjects, at: now(), runner: "0.1.0".to_owned(), language }
+}
+
+fn seen(failed: Vec<Attempt>) -> StoreFacts {
+    store("vault", "/backups", Ok(Seen { points: Vec::new(), failed, lease: None }))
+}
+
+#[test]
+fn report_is_the_same_to_the_byte_and_loads_nothing() {
+    for language in [Language::English, Language::Korean] {
+        let page = html(&demo::report(language)).unwrap();
+        assert_eq!(page, html(&demo::report(language)).unwrap());
+        for word in ["<script", "http://", "https://", "@import", "url(h", " onload", "src=", "javascript:"] {
+            assert!(!page.contains(word), "{word} is in the page");
+        }
+        assert!(
+            page.contains("Content-Security-Policy") && page.contains("default-src &#x27;none&#x27;")
+                || page.contains("default-src 'none'")
+        );
+    }
+    assert_eq!(markdown(&demo::report(Language::English)), markdown(&demo::report(Language::English)));
+}
+
+#[test]
+fn report_in_markdown_is_a_job_summary() {
+    insta::assert_snapshot!("english", markdown(&demo::report(Language::English)));
+    insta::assert_snapshot!("korean", markdown(&demo::report(Language::Korean)));
+}
+
+#[test]
+fn report_tells_the_light_of_each_pipeline_the_worst_first() {
+    let report = demo::report(Language::English);
+    let lights: Vec<Light> = report.subjects.iter().map(|subject| subject.status.light).collect();
+    assert_eq!(lights, [Light::Good, Light::Attention, Light::Bad]);
+    let page = html(&report).unwrap();
+    let place = |word: &str| page.find(word).unwrap_or_else(|| panic!("{word} is missing"));
+    assert!(place("<h2 id=\"p1-h\">billing") < place("<h2 id=\"p2-h\">고객-매시간"));
+    assert!(place("<h2 id=\"p2-h\">고객-매시간") < place("<h2 id=\"p3-h\">orders-nightly"));
+    for word in [
+        "1 good, 1 worth a look, 1 missed",
+        "403 AccessDenied",
+        "No space left on device",
+        "password authentication failed",
+        "class=\"gap\"",
+        "no answer",
+        "one pass",
+    ] {
+        place(word);
+    }
+}
+
+#[test]
+fn report_makes_hostile_text_harmless() {
+    let evil = "<script>alert('x')</script> \"한글\" & </svg><img src=x onerror=alert(1)> {{ page }}";
+    let yaml = small("주문", evil);
+    let page = html(&report(vec![subject(&yaml, vec![seen(vec![failed(3, evil, evil)])])], Language::Korean)).unwrap();
+    assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("alert('x')"));
+    // As the description, as the host, and as the error.
+    assert_eq!(page.matches("&lt;script&gt;alert(").count(), 4, "the error is told as a concern too");
+    assert!(page.contains("&quot;한글&quot; &amp; &lt;&#x2f;svg&gt;&lt;img src=x onerror=alert(1)&gt; {{ page }}"));
+    let text = markdown(&report(vec![subject(&yaml, vec![seen(vec![failed(3, "a|b\r\nc", evil)])])], Language::English));
+    assert!(!text.contains("<script") && text.contains("\\<script\\>") && text.contains("a\\|b  c"), "{text}");
+}
+
+#[test]
+fn report_says_what_there_is_when_there_is_nothing() {
+    let empty = subject(&small("빈-파이프라인", "아직 없음"), vec![seen(Vec::new())]);
+    let nowhere = subject(
+        &small("nowhere", "x").replace("objectives: { rpo: 26h, rto: 1h, verified_every: 7d }\n", ""),
+        vec![store("vault", "s3://x", Err("403 AccessDenied".to_owned()))],
+    );
+    let page = html(&report(vec![empty.clone(), nowhere.clone()], Language::English)).unwrap();
+    for word in [
+        "No restore point yet.",
+        "No recovery was measured yet",
+        "No failure is on record.",
+        "This pipeline declares no objectives.",
+        "no answer",
+    ] {
+        assert!(page.contains(word), "{word}");
+    }
+    let page = html(&report(vec![empty, nowhere], Language::Korean)).unwrap();
+    for word in [
+        "아직 복원 지점이 없습니다.",
+        "아직 복구 시간을 측정하지 않았습니다.",
+        "기록된 실패가 없습니다.",
+        "선언된 목표가 없습니다.",
+        "응답 없음",
+    ] {
+        assert!(page.contains(word), "{word}");
+    }
+    assert!(html(&report(Vec::new(), Language::English)).unwrap().contains("0 pipelines"));
+}
+
+#[test]
+fn report_says_every_concern_in_korean() {
+    let mut demo = demo::report(Language::Korean).subjects.remove(1);
+    // Everything that `status` can be concerned about, at once.
+    let runner::status::Status { stores, objectives, pipeline, .. } = demo.status.clone();
+    let mut stores = stores;
+    let lease = LeaseFacts {
+        store: "nas".parse().unwrap(),
+        run: "20261127T000000Z-0cafe0".parse().unwrap(),
+        host: "백업-2".to_owned(),
+        since: now() - jiff::SignedDuration::from_hours(27),
+        renewed: now() - jiff::SignedDuration::from_hours(2),
+        ttl: Duration::from_mins(1),
+    };
+    for (store, stuck) in stores.iter_mut().zip([true, false]) {
+        let seen = store.seen.as_mut().unwrap();
+        seen.points[0].complaint = Some("ERROR: 23505".to_owned());
+        (seen.points[0].leaving, seen.points[0].gone_after) = (Some(now()), Some(now()));
+        seen.lease = Some(LeaseFacts { renewed: if stuck { lease.renewed } else { now() }, ..lease.clone() });
+    }
+    let subject = runner::status::Subject { pipeline, schedule: None, objectives, stores };
+    demo.status = runner::status::judge(subject, now());
+    assert_eq!(demo.status.concerns.len(), 5, "{:?}", demo.status.concerns);
+    let page = html(&report(vec![demo.clone()], Language::Korean)).unwrap();
+    let said: Vec<&str> =
+        page.split("<ul class=\"matters attention\">").nth(1).unwrap().split("</ul>").next().unwrap().split("</li>").collect();
+    for (words, korean) in demo.status.concerns.iter().zip(&said) {
+        assert!(!page.contains(words.as_str()), "told in English: {words}");
+        assert!(korean.chars().any(|c| ('가'..='힣').contains(&c)), "{korean}");
+    }
+    // In English, what `status` says is what is said.
+    let page = html(&report(vec![demo.clone()], Language::English)).unwrap();
+    for words in &demo.status.concerns {
+        assert!(page.contains(&words.replace('/', "&#x2f;")), "{words}");
+    }
+}
+
+#[test]
+fn report_of_two_hundred_pipelines_is_below_five_megabytes() {
+    let one = demo::report(Language::Korean).subjects;
+    let many: Vec<_> = (0..200).map(|number| one[number % one.len()].clone()).collect();
+    let (begun, page) = (std::time::Instant::now(), html(&report(many, Language::Korean)).unwrap());
+    assert!(page.len() < 5_000_000, "{} bytes", page.len());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert_eq!(page.matches("class=\"card pipeline\"").count(), 200);
+    let alone = html(&report(vec![one[0].clone()], Language::Korean)).unwrap();
+    assert!(alone.len() < 150_000, "{} bytes", alone.len());
+}
