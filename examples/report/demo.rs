@@ -183,7 +183,7 @@ pub(crate) fn store(name: &str, place: &str, seen: Result<Seen, String>) -> Stor
 pub(crate) fn failed(hours: i64, host: &str, error: &str) -> Attempt {
     let started = now() - HOUR * i32::try_from(hours).unwrap();
     let run = RunId::starting(started, [0xfa, 0x11, u8::try_from(hours % 256).unwrap()]);
-    Attempt { run, started, ended: started + HOUR / 6, host: host.to_owned(), error: error.to_owned() }
+    Attempt { run, started, ended: Some(started + HOUR / 6), host: Some(host.to_owned()), error: error.to_owned() }
 }
 
 fn orders() -> Subject {
@@ -194,7 +194,7 @@ fn orders() -> Subject {
         "ci-runner-3",
         "pg_dump: error: query failed: server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally",
     );
-    let seen = Seen { points, failed: vec![old], lease: None };
+    let seen = Seen { points, failed: vec![old], lease: None, ..Seen::default() };
     subject(ORDERS, vec![store("offsite", "s3://acme-backups/orders", Ok(seen))])
 }
 
@@ -210,6 +210,7 @@ fn customers() -> Subject {
     let started = now() - HOUR / 5;
     let lease = LeaseFacts {
         store: "nas".parse().unwrap(),
+        pipeline: "고객-야간".parse().unwrap(),
         run: RunId::starting(started, [0x0c, 0xaf, 0xe0]),
         host: "백업-2".to_owned(),
         since: started,
@@ -217,8 +218,8 @@ fn customers() -> Subject {
         ttl: Duration::from_mins(1),
     };
     let last = failed(1, "백업-2", "upload: /mnt/nas/고객: No space left on device (os error 28)");
-    let near = Seen { points, failed: vec![last], lease: Some(lease) };
-    let far = Seen { points: far, failed: Vec::new(), lease: None };
+    let near = Seen { points, failed: vec![last], lease: Some(lease), ..Seen::default() };
+    let far = Seen { points: far, failed: Vec::new(), lease: None, ..Seen::default() };
     subject(CUSTOMERS, vec![store("nas", "/mnt/nas/고객", Ok(near)), store("offsite", "s3://acme-backups/customers", Ok(far))])
 }
 
@@ -233,7 +234,12 @@ fn billing() -> Subject {
     points[0].complaint = Some("row counts differ: billing.invoices has 1204133 rows, the dump held 1204391".to_owned());
     points[0].level = Some(Level::Decoded);
     let refused = "dump: could not connect to db1:5432: password authentication failed for user \"backup\"";
-    let seen = Seen { points, failed: vec![failed(10, "ci-runner-1", refused), failed(34, "ci-runner-3", refused)], lease: None };
+    let seen = Seen {
+        points,
+        failed: vec![failed(10, "ci-runner-1", refused), failed(34, "ci-runner-3", refused)],
+        lease: None,
+        ..Seen::default()
+    };
     let silent = "s3://acme-billing/pg: 403 AccessDenied: the credentials may not list this bucket".to_owned();
     subject(BILLING, vec![store("nas", "/mnt/nas/billing", Ok(seen)), store("offsite", "s3://acme-billing/pg", Err(silent))])
 }

@@ -70,7 +70,7 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Run pipelines, or a plan made by `plan -o`
     #[command(
-        after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --format json --events events.ndjson\n  runner apply orders --resume       go on with its last run, if that never ended\n  runner apply --due                 those whose turn it is, from any timer\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
+        after_help = "Examples:\n  runner apply orders                pipelines/orders.yaml\n  runner apply orders.plan.json      exactly the plan that was reviewed\n  runner apply orders --format json --events events.ndjson\n  runner apply orders --resume       go on with a run that never ended\n  runner apply --due                 those whose turn it is, from any timer\n\nA plan file is stale (13) when its pipeline, servers or secrets have changed."
     )]
     Apply(ApplyArgs),
     /// Restore a restore point into a database, proven before it gets its name

@@ -69,7 +69,7 @@ const CHANGES: &[(&str, &str, &str)] = &[
     (
         "revoke grant option for select on orders from owner_of_some",
         "grant select on orders to owner_of_some with grant option",
-        "ACL public.TABLE orders is absent",
+        "rights of table public.orders is absent",
     ),
     (
         "alter sequence untouched owner to owner_of_some",

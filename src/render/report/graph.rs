@@ -159,7 +159,7 @@ fn fitting(text: &str, most: usize) -> String {
 
 const fn class(action: Action) -> &'static str {
     match action {
-        Action::Store | Action::Commit | Action::Restore => "makes",
+        Action::Store | Action::Commit | Action::Copy | Action::Restore => "makes",
         Action::Replace | Action::Prune | Action::Act => "takes",
         Action::Verify | Action::Ask => "asks",
         Action::Tell | Action::Skip => "tells",

@@ -131,9 +131,9 @@ pub(super) fn failures(subject: &Subject, points: &[Known], clock: &Clock) -> Ve
     let attempts = subject.status.stores.iter().filter_map(|store| store.seen.as_ref().ok()).flat_map(|seen| &seen.failed);
     let runs: BTreeMap<&RunId, &Attempt> = attempts.map(|attempt| (&attempt.run, attempt)).collect();
     let runs = runs.into_values().map(|attempt| Failure {
-        at: clock.moment(attempt.ended),
+        at: clock.moment(attempt.ended.unwrap_or(attempt.started)),
         run: attempt.run.to_string(),
-        host: Some(attempt.host.clone()),
+        host: attempt.host.clone(),
         what: words.run_failed,
         error: attempt.error.clone(),
     });

@@ -156,6 +156,7 @@ pub(super) const fn action(action: Action) -> &'static str {
     match action {
         Action::Store => "stores",
         Action::Commit => "commits",
+        Action::Copy => "copies",
         Action::Verify => "verifies",
         Action::Restore => "restores",
         Action::Replace => "replaces",

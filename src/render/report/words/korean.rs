@@ -180,6 +180,7 @@ pub(super) const fn action(action: Action) -> &'static str {
     match action {
         Action::Store => "저장",
         Action::Commit => "확정",
+        Action::Copy => "복사",
         Action::Verify => "검증",
         Action::Restore => "복원",
         Action::Replace => "교체",
@@ -207,7 +208,13 @@ pub(super) fn miss(miss: &Miss) -> String {
     match miss {
         Miss::NoPoint => "복원 지점이 없습니다".to_owned(),
         Miss::Rpo { age, rpo } => format!("최신 복원 지점이 {} 지났습니다. RPO는 {}입니다", brief(age), limit(*rpo)),
-        Miss::NeverProven { every } => format!("검증된 복원 지점이 한 번도 없었습니다. {}마다 하나는 있어야 합니다", limit(*every)),
+        Miss::NeverProven { every, since: None } => {
+            format!("검증된 복원 지점이 한 번도 없었습니다. {}마다 하나는 있어야 합니다", limit(*every))
+        }
+        Miss::NeverProven { every, since: Some(since) } => {
+            let day = since.strftime("%Y-%m-%d");
+            format!("{day} 이후 검증된 복원 지점이 없습니다. {}마다 하나는 있어야 합니다", limit(*every))
+        }
         Miss::VerifiedEvery { age, every, .. } => {
             format!("마지막 검증이 {} 전입니다. {}마다 한 번은 있어야 합니다", brief(age), limit(*every))
         }
