@@ -16,12 +16,13 @@ use runner::pipeline::schema::{Dialect, schema};
 use runner::pipeline::{Pipeline, load};
 use runner::plan::plan;
 use runner::render::report::{Language, Report, Shelf, Subject};
-use runner::retention::{self, Catalog, Scenario, decide, gaps, simulate};
+use runner::retention::{self, Catalog, decide, gaps};
 use runner::status::{self, Attempt, LeaseFacts, PointFacts, Seen, StoreFacts, judge};
 use runner::step::Params;
 use runner::store::manifest::{Level, Recovery};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 const ORDERS: &str = r#"
 version: 1
@@ -106,15 +107,26 @@ pub(crate) fn pipeline(text: &str) -> Pipeline {
     loaded.pipeline.unwrap()
 }
 
-/// What a store keeps under a pipeline's schedule and rules after so many days, all of it proven, newest first.
-fn history(pipeline: &Pipeline, days: u32, size: u64) -> Vec<PointFacts> {
-    let schedule = pipeline.schedule.as_ref().unwrap();
-    let (cron, zone) = (schedule.cron.parse().unwrap(), TimeZone::get(&schedule.timezone).unwrap());
-    let first = now().to_zoned(zone.clone()).date() - SignedDuration::from_hours(24 * i64::from(days));
-    let scenario = Scenario { cron: &cron, zone: &zone, first, days: days + 1, bytes: size };
-    let simulation = simulate(policy(pipeline), &scenario).unwrap();
-    let past = simulation.points.iter().filter(|(point, _)| point.taken <= now());
-    past.zip(0..).map(|((facts, _), age)| point(facts, size, age)).collect()
+/// When runs began, oldest first: every so many hours, the last so many hours ago.
+fn runs(count: i32, apart: i32, last: SignedDuration) -> impl Iterator<Item = Timestamp> {
+    (0..count).rev().map(move |back| now() - last - HOUR * (back * apart))
+}
+
+/// What a store keeps after these runs, with a prune behind each, all of it proven; newest first.
+fn history(pipeline: &Pipeline, runs: impl Iterator<Item = Timestamp>, size: u64) -> Vec<PointFacts> {
+    let mut kept = Catalog::default();
+    for taken in runs {
+        let run = RunId::starting(taken, [0x4f, 0x3a, u8::try_from(taken.as_second() / 3600 % 251).unwrap()]);
+        let new = serde_json::json!({ "run": run, "taken": taken, "bytes": size, "level": "proven" });
+        kept.points.push(serde_json::from_value(new).unwrap());
+        let verdict = decide(&kept, policy(pipeline), taken, &zone());
+        kept = kept.after(&verdict, taken);
+    }
+    kept.points.iter().rev().zip(0..).map(|(facts, age)| point(facts, size, age)).collect()
+}
+
+fn zone() -> TimeZone {
+    TimeZone::get("Asia/Seoul").unwrap()
 }
 
 fn policy(pipeline: &Pipeline) -> &retention::Policy {
@@ -125,7 +137,7 @@ fn policy(pipeline: &Pipeline) -> &retention::Policy {
 
 /// A point that is so many points old: they grew, with some noise that is the same every time.
 fn point(facts: &retention::PointFacts, size: u64, age: u64) -> PointFacts {
-    let noise = (age * 7919 + 13) % 37;
+    let noise = ((age + 3) * (age + 11) * 2_654_435_761 >> 9) % 31;
     let dumped = size - size / 400 * age.min(200) + size / 900 * noise;
     let took = Duration::from_millis(dumped / 40_000 + noise * 9000);
     let recovered = Duration::from_millis(dumped / 62_000 + noise * 7000);
@@ -142,7 +154,7 @@ fn point(facts: &retention::PointFacts, size: u64, age: u64) -> PointFacts {
         holds: ["upload".parse().unwrap()].into(),
         parts: ["upload".parse().unwrap()].into(),
         leaving: facts.tombstoned,
-        gone_after: facts.tombstoned.map(|at| at + 24 * HOUR + HOUR / 2),
+        gone_after: facts.tombstoned.map(|at| at + 24 * HOUR + MINUTE * 30),
         pinned: None,
     }
 }
@@ -160,7 +172,7 @@ fn shelf(pipeline: &Pipeline, facts: &StoreFacts) -> Shelf {
         depends_on: Vec::new(),
     };
     let catalog = Catalog { points: points.iter().map(of).collect(), rpo: pipeline.objectives.rpo, last_run_failed: false };
-    let (policy, zone) = (policy(pipeline), TimeZone::get("Asia/Seoul").unwrap());
+    let (policy, zone) = (policy(pipeline), zone());
     let (verdict, gaps) = (decide(&catalog, policy, now(), &zone), gaps(&catalog, Some(policy), now(), &zone));
     Shelf { store: facts.store.clone(), count: points.len(), verdict: Some(verdict), gaps }
 }
@@ -183,11 +195,11 @@ pub(crate) fn store(name: &str, place: &str, seen: Result<Seen, String>) -> Stor
 pub(crate) fn failed(hours: i64, host: &str, error: &str) -> Attempt {
     let started = now() - HOUR * i32::try_from(hours).unwrap();
     let run = RunId::starting(started, [0xfa, 0x11, u8::try_from(hours % 256).unwrap()]);
-    Attempt { run, started, ended: Some(started + HOUR / 6), host: Some(host.to_owned()), error: error.to_owned() }
+    Attempt { run, started, ended: Some(started + MINUTE * 10), host: Some(host.to_owned()), error: error.to_owned() }
 }
 
 fn orders() -> Subject {
-    let mut points = history(&pipeline(ORDERS), 420, 48_300_000_000);
+    let mut points = history(&pipeline(ORDERS), runs(420, 24, HOUR * 9 + MINUTE * 43), 48_300_000_000);
     points[40].pinned = Some(now() + HOUR * 24 * 200);
     let old = failed(
         29 * 24,
@@ -199,7 +211,7 @@ fn orders() -> Subject {
 }
 
 fn customers() -> Subject {
-    let mut points = history(&pipeline(CUSTOMERS), 60, 2_140_000_000);
+    let mut points = history(&pipeline(CUSTOMERS), runs(360, 4, HOUR * 3 + MINUTE * 55), 2_140_000_000);
     for (point, age) in points.iter_mut().zip(0..) {
         // Only one a day is restored.
         if age % 6 != 2 {
@@ -207,14 +219,14 @@ fn customers() -> Subject {
         }
     }
     let far = points.iter().map(|point| PointFacts { level: Some(Level::Stored), proven: None, recovery: None, ..point.clone() }).collect();
-    let started = now() - HOUR / 5;
+    let started = now() - MINUTE * 12;
     let lease = LeaseFacts {
         store: "nas".parse().unwrap(),
         pipeline: "고객-야간".parse().unwrap(),
         run: RunId::starting(started, [0x0c, 0xaf, 0xe0]),
         host: "백업-2".to_owned(),
         since: started,
-        renewed: now() - HOUR / 360,
+        renewed: now() - SignedDuration::from_secs(10),
         ttl: Duration::from_mins(1),
     };
     let last = failed(1, "백업-2", "upload: /mnt/nas/고객: No space left on device (os error 28)");
@@ -224,8 +236,9 @@ fn customers() -> Subject {
 }
 
 fn billing() -> Subject {
-    let mut points = history(&pipeline(BILLING), 150, 9_700_000_000).split_off(3);
-    points.retain(|point| !(9..12).contains(&(now().duration_since(point.started).as_hours() / 24)));
+    let all = runs(150, 24, HOUR * 82 + MINUTE * 20);
+    let some = all.filter(|taken| !(10..13).contains(&(now().duration_since(*taken).as_hours() / 24)));
+    let mut points = history(&pipeline(BILLING), some, 9_700_000_000);
     for (point, age) in points.iter_mut().zip(0..) {
         if age < 9 {
             (point.level, point.proven, point.recovery) = (Some(Level::Stored), None, None);

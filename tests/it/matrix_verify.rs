@@ -125,7 +125,8 @@ fn without_server_programs_of_the_major_nothing_is_dumped_and_the_package_is_nam
     };
     named(rig.apply(&path));
     named(rig.run([Path::new("plan"), &path]));
-    assert!(rig.files("store").is_empty(), "nothing was dumped: {:?}", rig.files("store"));
+    let left = rig.files("store");
+    assert!(left.iter().all(|file| file.ends_with(".failed.json")), "nothing was dumped, but word of it is there: {left:?}");
     // A server that runs already is enough, and so is no verification at all.
     rig.apply(&rig.pipeline(&verified(&source, &[json!({ "server": "db" })]))).ended(0);
     rig.apply(&rig.pipeline(&verified(&source, &[]))).ended(0);

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::report_demo;
 
-/// The widths of a telephone and of a screen. A window has a least width, which a frame has not.
-const WIDTHS: [u32; 2] = [390, 1440];
+/// The widths of a telephone, of a tablet or a sheet of paper, and of a screen. A window has a least width, which a frame has not.
+const WIDTHS: [u32; 3] = [390, 768, 1440];
 
 /// What looks at the page in each of the frames, once it is loaded. The page itself stays as it is, with its own policy.
 const LOOK: &str = r#"
@@ -31,6 +31,8 @@ const look = (frame) => {
   const view = frame.contentWindow, page = frame.contentDocument, root = page.documentElement;
   const name = (element) => `${element.tagName}.${element.getAttribute("class") ?? ""} ${element.textContent.trim().slice(0, 40)}`;
   const wide = [], faint = [], touching = [];
+  const folded = page.querySelector("details")?.getBoundingClientRect().height ?? 0;
+  for (const details of page.querySelectorAll("details")) details.open = true;
   for (const element of page.querySelectorAll("body *")) {
     const box = element.getBoundingClientRect();
     if (box.right > view.innerWidth + 1 && !element.closest(".scroll, .shapes, [aria-hidden]")) wide.push(name(element));
@@ -52,7 +54,7 @@ const look = (frame) => {
     }
   }
   const back = shine(view.getComputedStyle(page.body).backgroundColor).light;
-  return { inner: view.innerWidth, scroll: root.scrollWidth, height: root.scrollHeight, dark: back < 0.2, wide, faint, touching };
+  return { inner: view.innerWidth, scroll: root.scrollWidth, height: root.scrollHeight, dark: back < 0.2, folded: folded < 80, wide, faint, touching };
 };
 onload = () => {
   const found = JSON.stringify([...document.querySelectorAll("iframe")].map(look));
@@ -66,6 +68,8 @@ struct Seen {
     inner: u64,
     scroll: u64,
     dark: bool,
+    /// Whether the table of points is folded away, where nobody has opened it.
+    folded: bool,
     /// What sticks out, is hard to read, or lies over something else.
     faults: Vec<String>,
 }
@@ -90,6 +94,7 @@ fn chromium(folder: &Path, dark: bool) -> Command {
         "--disable-component-update",
         "--disable-sync",
         "--disable-dev-shm-usage",
+        "--hide-scrollbars",
         "--enable-logging=stderr",
         // The page lies beside the one that looks at it.
         "--allow-file-access-from-files",
@@ -122,13 +127,14 @@ fn look(page: &str, dark: bool) -> (Vec<Seen>, Vec<String>) {
 }
 
 fn seen(frame: &Value) -> Seen {
-    let list = |name: &str| frame[name].as_array().unwrap().iter().map(move |what| format!("{name}: {}", what.as_str().unwrap()));
+    let list = |name: &'static str| frame[name].as_array().unwrap().iter().map(move |what| format!("{name}: {}", what.as_str().unwrap()));
     let number = |name: &str| frame[name].as_u64().unwrap();
     assert!(number("height") > 300, "the page is empty: {frame}");
     Seen {
         inner: number("inner"),
         scroll: number("scroll"),
         dark: frame["dark"].as_bool().unwrap(),
+        folded: frame["folded"].as_bool().unwrap(),
         faults: ["wide", "faint", "touching"].into_iter().flat_map(list).collect(),
     }
 }
@@ -137,7 +143,7 @@ fn seen(frame: &Value) -> Seen {
 fn is_fine(report: &Report, dark: bool) {
     let (frames, console) = look(&html(report).unwrap(), dark);
     assert_eq!(console, Vec::<String>::new());
-    let fine = WIDTHS.map(|width| Seen { inner: width.into(), scroll: width.into(), dark, faults: Vec::new() });
+    let fine = WIDTHS.map(|width| Seen { inner: width.into(), scroll: width.into(), dark, folded: true, faults: Vec::new() });
     assert_eq!(frames, fine);
 }
 
@@ -172,15 +178,28 @@ fn report_page_fits_with_the_longest_names_and_without_a_single_point() {
 }
 
 #[test]
+fn report_page_prints_light_and_unfolded() {
+    let page = html(&report_demo::report(Language::Korean)).unwrap();
+    assert_eq!((page.matches("@media print").count(), page.matches("@media screen and").count()), (1, 1));
+    // What holds for paper holds for a screen here, and what holds for a screen does not.
+    let paper = page.replace("@media print", "@media all").replace("@media screen and", "@media print and");
+    let (frames, _) = look(&paper, true);
+    let told: Vec<_> = frames.iter().map(|frame| (frame.dark, frame.folded)).collect();
+    assert_eq!(told, [(false, false); 3]);
+    // About as wide as paper: nothing is cut off there.
+    assert_eq!((frames[1].scroll, &frames[1].faults), (768, &Vec::new()));
+}
+
+#[test]
 fn report_look_of_a_browser_finds_what_is_wrong() {
     let page = html(&report_demo::report(Language::English)).unwrap();
     let wide = "<p style=\"width:700px\">wide</p><p style=\"color:#ddd\">faint</p><script>alert(1)</script><img src=\"x.png\" alt=\"\">";
     let (frames, console) = look(&page.replace("</main>", &format!("{wide}</main>")), false);
-    assert!(frames[0].scroll > 390 && frames[1].scroll == 1440, "{frames:?}");
+    assert!(frames[0].scroll > 390 && frames[2].scroll == 1440, "{frames:?}");
     assert!(
-        frames[0].faults.contains(&"wide: P. wide".to_owned()) && !frames[1].faults.contains(&"wide: P. wide".to_owned()),
+        frames[0].faults.contains(&"wide: P. wide".to_owned()) && !frames[2].faults.contains(&"wide: P. wide".to_owned()),
         "{frames:?}"
     );
-    assert!(frames[1].faults.iter().any(|fault| fault.starts_with("faint: ") && fault.ends_with("P. faint")), "{frames:?}");
+    assert!(frames[2].faults.iter().any(|fault| fault.starts_with("faint: ") && fault.ends_with("P. faint")), "{frames:?}");
     assert!(console.iter().any(|line| line.contains("script")) && console.iter().any(|line| line.contains("x.png")), "{console:?}");
 }

@@ -37,8 +37,10 @@ fn seen(failed: Vec<Attempt>) -> StoreFacts {
 #[test]
 fn report_is_the_same_to_the_byte_and_loads_nothing() {
     for language in [Language::English, Language::Korean] {
-        let page = html(&demo::report(language)).unwrap();
-        assert_eq!(page, html(&demo::report(language)).unwrap());
+        let report = demo::report(language);
+        let page = html(&report).unwrap();
+        assert_eq!(page, html(&report).unwrap());
+        assert_eq!(markdown(&report), markdown(&report));
         for word in ["<script", "http://", "https://", "@import", "url(h", " onload", "src=", "javascript:"] {
             assert!(!page.contains(word), "{word} is in the page");
         }
@@ -47,7 +49,6 @@ fn report_is_the_same_to_the_byte_and_loads_nothing() {
                 || page.contains("default-src 'none'")
         );
     }
-    assert_eq!(markdown(&demo::report(Language::English)), markdown(&demo::report(Language::English)));
 }
 
 #[test]
@@ -81,14 +82,15 @@ fn report_tells_the_light_of_each_pipeline_the_worst_first() {
 #[test]
 fn report_makes_hostile_text_harmless() {
     let evil = "<script>alert('x')</script> \"한글\" & </svg><img src=x onerror=alert(1)> {{ page }}";
-    let yaml = small("주문", evil);
+    // A description is a template itself.
+    let yaml = small("주문", evil.trim_end_matches(" {{ page }}"));
     let page = html(&report(vec![subject(&yaml, vec![seen(vec![failed(3, evil, evil)])])], Language::Korean)).unwrap();
     assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("alert('x')"));
     // As the description, as the host, and as the error.
     assert_eq!(page.matches("&lt;script&gt;alert(").count(), 4, "the error is told as a concern too");
     assert!(page.contains("&quot;한글&quot; &amp; &lt;&#x2f;svg&gt;&lt;img src=x onerror=alert(1)&gt; {{ page }}"));
     let text = markdown(&report(vec![subject(&yaml, vec![seen(vec![failed(3, "a|b\r\nc", evil)])])], Language::English));
-    assert!(!text.contains("<script") && text.contains("\\<script\\>") && text.contains("a\\|b  c"), "{text}");
+    assert!(!text.replace("\\<", "").contains('<') && text.contains("\\<script\\>") && text.contains("a\\|b  c"), "{text}");
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::step::{Edge, Work};
 
 const WIDEST: u32 = 300;
 const NARROWEST: u32 = 132;
+/// More than half of the page.
+const BESIDE: u32 = 510;
 const PADDING: u32 = 10;
 const LINE: u32 = 16;
 /// Hundredths of a pixel that a column of a terminal takes in the small fixed font of a box.
@@ -29,6 +31,8 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<NodeBox>,
     pub(super) arrows: Vec<Arrow>,
     pub(super) any_dashed: bool,
+    /// Whether it is too wide to stand beside something.
+    pub(super) wide: bool,
 }
 
 /// The box of a node.
@@ -72,7 +76,9 @@ pub(super) fn graph(plan: &Plan, language: Language) -> Graph {
         }
     }
     let all: Vec<(usize, usize)> = kinds.keys().copied().filter(|(from, to)| from < to).collect();
-    let mut nodes: Vec<NodeBox> = plan.nodes.iter().map(|node| node_box(node, language)).collect();
+    // All as wide as the widest, so that what follows each other stands in a column.
+    let width = plan.nodes.iter().map(|node| longest(node, language)).max().map_or(0, pixels).clamp(NARROWEST, WIDEST);
+    let mut nodes: Vec<NodeBox> = plan.nodes.iter().map(|node| node_box(node, width, language)).collect();
     let boxes = Boxes { sizes: nodes.iter().map(|node| (node.width, node.height)).collect(), arrows: needed(nodes.len(), &all) };
     let laid = layout(&boxes);
     for (node, (x, y)) in nodes.iter_mut().zip(&laid.corners) {
@@ -81,7 +87,7 @@ pub(super) fn graph(plan: &Plan, language: Language) -> Graph {
     let arrow = |(ends, points): (&(usize, usize), &Vec<(u32, u32)>)| Arrow { path: path(points), dashed: kinds[ends] };
     let arrows: Vec<Arrow> = boxes.arrows.iter().zip(&laid.paths).map(arrow).collect();
     let any_dashed = arrows.iter().any(|arrow| arrow.dashed);
-    Graph { width: laid.width, height: laid.height, nodes, arrows, any_dashed }
+    Graph { width: laid.width, height: laid.height, nodes, arrows, any_dashed, wide: laid.width > BESIDE }
 }
 
 /// Down from point to point; the last bit is left for the head of the arrow.
@@ -102,18 +108,25 @@ fn path(points: &[(u32, u32)]) -> String {
     path
 }
 
-fn node_box(node: &Node, language: Language) -> NodeBox {
-    let words = language.labels();
+/// What a node does, in a word or two.
+fn head(node: &Node, language: Language) -> String {
+    let pass = if matches!(node.work, Work::Flow(_)) { format!(" · {}", language.labels().one_pass) } else { String::new() };
+    format!("{}{pass}", language.action(node.action))
+}
+
+/// The columns that its longest line takes.
+fn longest(node: &Node, language: Language) -> usize {
+    let steps = node.steps.iter().map(|step| columns(&step.uses) + 1 + columns(&step.words));
+    steps.chain([columns(&head(node, language)) + 2]).max().unwrap_or(0)
+}
+
+fn node_box(node: &Node, width: u32, language: Language) -> NodeBox {
     let mut ids: Vec<&str> = node.steps.iter().map(|step| step.id.as_str()).collect();
     ids.dedup();
     let name = if ids.len() > 1 { ids.join(" → ") } else { node.id.as_str().trim_start_matches(':').to_owned() };
-    let pass = if matches!(node.work, Work::Flow(_)) { format!(" · {}", words.one_pass) } else { String::new() };
-    let head = format!("{}{pass}", language.action(node.action));
-    let longest = node.steps.iter().map(|step| columns(&step.uses) + 1 + columns(&step.words)).max().unwrap_or(0);
-    let width = pixels(longest.max(columns(&head) + 2)).clamp(NARROWEST, WIDEST);
     let steps = node.steps.iter().zip(0..);
     let lines = steps.map(|(step, index)| StepLine {
-        y: PADDING + LINE * (index + 2) - 4,
+        y: PADDING + LINE * (index + 2) + 1,
         words: fitting(&step.words, room(width).saturating_sub(columns(&step.uses) + 1)),
         uses: fitting(&step.uses, room(width)),
     });
@@ -123,16 +136,16 @@ fn node_box(node: &Node, language: Language) -> NodeBox {
         x: 0,
         y: 0,
         width,
-        height: PADDING * 2 + LINE * (u32::try_from(lines.len()).unwrap_or(0) + 1) - 4,
+        height: PADDING * 2 + LINE * (u32::try_from(lines.len()).unwrap_or(0) + 1) + 2,
         class: class(node.action),
-        head: fitting(&head, room(width)),
+        head: fitting(&head(node, language), room(width)),
         lines,
         title: format!("{name}: {}", told.join(" → ")),
     }
 }
 
 fn pixels(columns: usize) -> u32 {
-    u32::try_from(columns).unwrap_or(u32::MAX).saturating_mul(COLUMN) / 100 + PADDING * 2
+    u32::try_from(columns).unwrap_or(u32::MAX).saturating_mul(COLUMN).div_ceil(100) + PADDING * 2
 }
 
 /// How many columns fit.
@@ -174,7 +187,7 @@ mod tests {
     fn texts_are_cut_to_columns_of_any_script() {
         assert_eq!(fitting("pg_dump orders", 14), "pg_dump orders");
         assert_eq!(fitting("pg_dump orders", 8), "pg_dump…");
-        assert_eq!(columns(&fitting("주문-야간-백업", 9)), 9);
+        assert_eq!((fitting("주문-야간-백업", 9).as_str(), fitting("주문-야간-백업", 10).as_str()), ("주문-야…", "주문-야간…"));
         assert_eq!(fitting("주문", 1), "…");
     }
 }

@@ -1,4 +1,5 @@
-//! Nodes in layers, each below all it waits for, with few crossings: where every box and every arrow goes.
+//! Nodes in layers, each below all it waits for, with few crossings: where every box and every arrow goes. Layers begin at the left, so
+//! that a narrow screen shows a whole column.
 //!
 //! An arrow that passes a layer gets a place in it, as a box would, so that it crosses none. Nothing here knows what the boxes hold.
 
@@ -119,15 +120,11 @@ fn order(layers: &mut [Vec<Item>], boxes: &Boxes, from_below: bool) {
 fn coordinates(boxes: &Boxes, layers: &[Vec<Item>]) -> Layout {
     let wide = |item: &Item| if let Item::Box(index) = item { boxes.sizes[*index].0 } else { PASSING };
     let high = |item: &Item| if let Item::Box(index) = item { boxes.sizes[*index].1 } else { 0 };
-    let widths =
-        layers.iter().map(|layer| layer.iter().map(wide).sum::<u32>() + BESIDE * u32::try_from(layer.len().saturating_sub(1)).unwrap_or(0));
-    let widths: Vec<u32> = widths.collect();
-    let width = widths.iter().max().copied().unwrap_or(0);
     let mut corners = vec![(0, 0); boxes.sizes.len()];
     let mut passing: BTreeMap<usize, Vec<(u32, u32)>> = BTreeMap::new();
-    let mut y = 0;
-    for (layer, own) in layers.iter().zip(widths) {
-        let (mut x, tallest) = ((width - own) / 2, layer.iter().map(high).max().unwrap_or(0));
+    let (mut y, mut width) = (0, 0);
+    for layer in layers {
+        let (mut x, tallest) = (0, layer.iter().map(high).max().unwrap_or(0));
         for item in layer {
             match item {
                 Item::Box(index) => corners[*index] = (x, y),
@@ -137,6 +134,7 @@ fn coordinates(boxes: &Boxes, layers: &[Vec<Item>]) -> Layout {
             }
             x += wide(item) + BESIDE;
         }
+        width = width.max(x - BESIDE);
         y += tallest + BELOW;
     }
     let middle = |index: usize| corners[index].0 + boxes.sizes[index].0 / 2;

@@ -57,9 +57,9 @@ fn line(out: &mut String, row: &Row, never: &str) {
 fn at_length(out: &mut String, report: &Report, subject: &Subject) {
     let (words, clock) = (report.language.labels(), overview::clock(report, subject));
     let light = overview::light(subject.status.light, &clock);
-    let _ok = writeln!(out, "\n### {} {} — {}\n", sign(light.class), text(subject.status.pipeline.as_str()), light.word);
-    for matter in overview::matters(subject, &clock) {
-        let _ok = writeln!(out, "- {}", text(&matter));
+    let _ok = writeln!(out, "\n### {} {} — {}", sign(light.class), text(subject.status.pipeline.as_str()), light.word);
+    for (number, matter) in overview::matters(subject, &clock).iter().enumerate() {
+        let _ok = writeln!(out, "{}- {}", if number == 0 { "\n" } else { "" }, text(matter));
     }
     let rows = objectives::rows(&subject.status, &clock);
     if !rows.is_empty() {

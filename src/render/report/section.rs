@@ -25,6 +25,8 @@ const FAILURES: usize = 10;
 pub(super) struct Detail {
     /// Marks a row of a timeline.
     pub(super) marks: u32,
+    /// Whether each mark says why its point stays or goes.
+    pub(super) reasons: bool,
     /// Restore points in a table.
     pub(super) rows: usize,
 }
@@ -33,9 +35,9 @@ impl Detail {
     /// For so many pipelines.
     pub(super) const fn of(pipelines: usize) -> Self {
         match pipelines {
-            0..=20 => Self { marks: 150, rows: 30 },
-            21..=60 => Self { marks: 80, rows: 20 },
-            _ => Self { marks: 40, rows: 7 },
+            0..=20 => Self { marks: 150, reasons: true, rows: 30 },
+            21..=60 => Self { marks: 80, reasons: true, rows: 20 },
+            _ => Self { marks: 40, reasons: false, rows: 5 },
         }
     }
 }
@@ -112,7 +114,7 @@ pub(super) fn section(report: &Report, subject: &Subject, id: String, detail: De
         concerns: super::concern::concerns(status, clock.language),
         at_work: at_work(subject, &clock),
         objectives: objectives::rows(status, &clock),
-        timeline: timeline(subject, &clock, detail.marks),
+        timeline: timeline(subject, &clock, detail),
         trends: trends(&points, status.objectives.rto, &clock),
         failures: failures(subject, &points, &clock),
         graph: graph(&subject.plan, report.language),

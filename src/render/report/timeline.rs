@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::axis::{Axis, Tick, rounded};
 use super::fate::{Fate, fate, shelf};
 use super::moment::Clock;
+use super::section::Detail;
 use super::{Shelf, Subject};
 use crate::quantity::bytes;
 use crate::retention::Gap;
@@ -91,13 +92,13 @@ pub(super) const fn shape(level: Option<Level>) -> &'static str {
     }
 }
 
-/// The timeline of a pipeline, with at most so many marks a row.
-pub(super) fn timeline(subject: &Subject, clock: &Clock, most: u32) -> Timeline {
+/// The timeline of a pipeline.
+pub(super) fn timeline(subject: &Subject, clock: &Clock, detail: Detail) -> Timeline {
     let stores = &subject.status.stores;
     let points = || stores.iter().filter_map(|store| store.seen.as_ref().ok()).flat_map(|seen| &seen.points);
     let moments: Vec<Timestamp> = points().map(|point| point.started).collect();
     let axis = Axis::of(&moments, clock.now);
-    let draw = Draw { axis: &axis, clock, most };
+    let draw = Draw { axis: &axis, clock, detail };
     let lanes: Vec<Lane> =
         stores.iter().zip(0..).map(|(store, place)| draw.lane(store, shelf(subject, &store.store), place * LANE)).collect();
     let mut levels: Vec<Option<Level>> = points().map(|point| point.level).collect();
@@ -118,7 +119,7 @@ pub(super) fn timeline(subject: &Subject, clock: &Clock, most: u32) -> Timeline 
 struct Draw<'a> {
     axis: &'a Axis,
     clock: &'a Clock,
-    most: u32,
+    detail: Detail,
 }
 
 impl Draw<'_> {
@@ -150,11 +151,11 @@ impl Draw<'_> {
 
     /// One mark a point, or a few side by side as one where there are more than can be told apart.
     fn marks(&self, fates: &[(&PointFacts, Fate)], top: u32) -> Vec<Mark> {
-        let crowded = fates.len() > self.most as usize;
+        let crowded = fates.len() > self.detail.marks as usize;
         let mut groups: BTreeMap<(bool, i64), Vec<&(&PointFacts, Fate)>> = BTreeMap::new();
         for (index, entry) in fates.iter().enumerate() {
             #[expect(clippy::cast_possible_truncation, reason = "a place of an axis times a number of marks is small")]
-            let slot = (self.axis.place(entry.0.started) * f64::from(self.most) / 100.0) as i64;
+            let slot = (self.axis.place(entry.0.started) * f64::from(self.detail.marks) / 100.0) as i64;
             let slot = if crowded { slot } else { i64::try_from(index).unwrap_or(i64::MAX) };
             groups.entry((entry.1.going, slot)).or_default().push(entry);
         }
@@ -179,7 +180,7 @@ impl Draw<'_> {
     fn title(&self, point: &PointFacts, fate: &Fate) -> String {
         let (words, language) = (self.clock.language.labels(), self.clock.language);
         let stays = if fate.going { words.going } else { words.kept };
-        let why = if fate.why.is_empty() { String::new() } else { format!(": {}", fate.why) };
+        let why = if fate.why.is_empty() || !self.detail.reasons { String::new() } else { format!(": {}", fate.why) };
         format!("{} · {} · {} · {stays}{why}", self.clock.minute(point.started), language.level(point.level), bytes(point.stored))
     }
 }

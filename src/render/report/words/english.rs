@@ -74,7 +74,7 @@ pub(super) const LABELS: Labels = Labels {
     one_pass: "one pass",
     after_success: "waits for success",
     after_end: "waits for the end",
-    run: "Restore point",
+    run: "Run",
     store: "Store",
     took: "Took",
     fate: "Stays or goes",
@@ -111,7 +111,7 @@ pub(super) fn every(what: &str) -> String {
 }
 
 pub(super) fn in_stores(stores: usize) -> String {
-    format!("in {}", count(stores as u64, "store"))
+    count(stores as u64, "store")
 }
 
 pub(super) fn below_median(most: &str, typical: Option<&str>) -> String {

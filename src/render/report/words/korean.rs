@@ -73,7 +73,7 @@ pub(super) const LABELS: Labels = Labels {
     one_pass: "한 흐름",
     after_success: "성공을 기다림",
     after_end: "종료를 기다림",
-    run: "복원 지점",
+    run: "실행",
     store: "저장소",
     took: "걸린 시간",
     fate: "보존 여부",
