@@ -31,7 +31,7 @@ fn report(subjects: Vec<runner::render::report::Subject>, language: Language) ->
 }
 
 fn seen(failed: Vec<Attempt>) -> StoreFacts {
-    store("vault", "/backups", Ok(Seen { points: Vec::new(), failed, lease: None }))
+    store("vault", "/backups", Ok(Seen { failed, ..Seen::default() }))
 }
 
 #[test]
@@ -131,6 +131,7 @@ fn report_says_every_concern_in_korean() {
     let mut stores = stores;
     let lease = LeaseFacts {
         store: "nas".parse().unwrap(),
+        pipeline: "orders".parse().unwrap(),
         run: "20261127T000000Z-0cafe0".parse().unwrap(),
         host: "백업-2".to_owned(),
         since: now() - jiff::SignedDuration::from_hours(27),
