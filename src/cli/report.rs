@@ -36,7 +36,7 @@ pub(super) struct ReportArgs {
     /// The file to write, all at once; stdout unless given
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The language; Korean where LC_ALL, LC_MESSAGES or LANG says so, else English
+    /// The language; Korean where `LC_ALL`, `LC_MESSAGES` or `LANG` says so, else English
     #[arg(long, value_enum, value_name = "en|ko")]
     lang: Option<Lang>,
     /// The form of the report

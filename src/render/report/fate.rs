@@ -26,13 +26,11 @@ pub(super) fn shelf<'s>(subject: &'s Subject, store: &RefName) -> Option<&'s She
 pub(super) fn fate(shelf: Option<&Shelf>, point: &PointFacts, clock: &Clock) -> Fate {
     let pinned = point.pinned.is_some_and(|until| until > clock.now);
     let verdict = shelf.and_then(|shelf| shelf.verdict.as_ref());
-    match verdict.and_then(|verdict| verdict.decisions.iter().find(|decision| decision.run == point.run)) {
-        Some(decision) => Fate { going: goes(decision.action), pinned, why: why(decision, clock) },
-        None => {
-            let grace = point.gone_after.map(|until| clock.language.reason(&Reason::Grace { until }, &|at| clock.minute(at)));
-            Fate { going: point.leaving.is_some(), pinned, why: grace.unwrap_or_default() }
-        }
+    if let Some(decision) = verdict.and_then(|verdict| verdict.decisions.iter().find(|decision| decision.run == point.run)) {
+        return Fate { going: goes(decision.action), pinned, why: why(decision, clock) };
     }
+    let grace = point.gone_after.map(|until| clock.language.reason(&Reason::Grace { until }, &|at| clock.minute(at)));
+    Fate { going: point.leaving.is_some(), pinned, why: grace.unwrap_or_default() }
 }
 
 const fn goes(action: Action) -> bool {

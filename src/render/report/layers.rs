@@ -76,9 +76,8 @@ fn placed(boxes: &Boxes, layer_of: &[usize]) -> Vec<Vec<Item>> {
         layers[*layer].push(Item::Box(index));
     }
     for (arrow, (from, to)) in boxes.arrows.iter().enumerate() {
-        for layer in layer_of[*from] + 1..layer_of[*to] {
-            layers[layer].push(Item::Passing { arrow, layer });
-        }
+        let between = layers.iter_mut().enumerate().take(layer_of[*to]).skip(layer_of[*from] + 1);
+        between.for_each(|(layer, items)| items.push(Item::Passing { arrow, layer }));
     }
     layers
 }

@@ -123,22 +123,22 @@ struct Draw<'a> {
 }
 
 impl Draw<'_> {
-    fn lane(&self, facts: &StoreFacts, shelf: Option<&Shelf>, top: u32) -> Lane {
-        let points = facts.seen.as_ref().map_or(&[][..], |seen| &seen.points);
-        let fates: Vec<(&PointFacts, Fate)> = points.iter().map(|point| (point, fate(shelf, point, self.clock))).collect();
+    fn lane(&self, store: &StoreFacts, judged: Option<&Shelf>, top: u32) -> Lane {
+        let points = store.seen.as_ref().map_or(&[][..], |seen| &seen.points);
+        let fates: Vec<(&PointFacts, Fate)> = points.iter().map(|point| (point, fate(judged, point, self.clock))).collect();
         let going = fates.iter().filter(|(_, fate)| fate.going).count();
-        let unread = shelf.map_or(0, |shelf| shelf.count.saturating_sub(points.len()));
+        let unread = judged.map_or(0, |shelf| shelf.count.saturating_sub(points.len()));
         Lane {
-            store: facts.store.to_string(),
-            place: facts.place.clone(),
+            store: store.store.to_string(),
+            place: store.place.clone(),
             top,
             kept_row: top + KEPT,
             going_row: top + GOING,
             kept: fates.len() - going,
             going,
-            silent: facts.seen.as_ref().err().cloned(),
+            silent: store.seen.as_ref().err().cloned(),
             older: (unread > 0).then(|| self.clock.language.older(unread)),
-            gaps: shelf.iter().flat_map(|shelf| &shelf.gaps).map(|gap| self.band(gap)).collect(),
+            gaps: judged.iter().flat_map(|shelf| &shelf.gaps).map(|gap| self.band(gap)).collect(),
             marks: self.marks(&fates, top),
         }
     }
@@ -166,13 +166,12 @@ impl Draw<'_> {
     fn mark(&self, group: &[&(&PointFacts, Fate)], y: u32) -> Mark {
         let level = group.iter().map(|(point, _)| point.level).max().flatten();
         let newest = group.first().map(|(point, _)| point.started).unwrap_or_default();
-        let title = match group {
-            [(point, fate)] => self.title(point, fate),
-            _ => {
-                let oldest = group.last().map(|(point, _)| point.started).unwrap_or_default();
-                let points = self.clock.language.restore_points(group.len());
-                format!("{points}, {} – {}", self.clock.minute(oldest), self.clock.minute(newest))
-            }
+        let oldest = group.last().map(|(point, _)| point.started).unwrap_or_default();
+        let title = if let [(point, fate)] = group {
+            self.title(point, fate)
+        } else {
+            let points = self.clock.language.restore_points(group.len());
+            format!("{points}, {} – {}", self.clock.minute(oldest), self.clock.minute(newest))
         };
         Mark { x: self.axis.place(newest), y, shape: shape(level), pinned: group.iter().any(|(_, fate)| fate.pinned), title }
     }

@@ -97,7 +97,7 @@ fn draw(title: &'static str, series: &[Series<'_>], limit: Option<Duration>, poi
 /// A line through the values of these points; `None` where there is none.
 fn line(series: &Series<'_>, shown: &[usize], top: u64) -> Option<Line> {
     let all: Vec<u64> = shown.iter().filter_map(|index| series.values[*index]).collect();
-    let (last, least, highest) = (*all.last()?, *all.iter().min()?, *all.iter().max()?);
+    let (newest, least, highest) = (*all.last()?, *all.iter().min()?, *all.iter().max()?);
     let each = all.len().div_ceil(MOST).max(1);
     let steps: Vec<u64> = all.chunks(each).map(|chunk| chunk.iter().copied().max().unwrap_or(0)).collect();
     let mut path = String::new();
@@ -111,7 +111,7 @@ fn line(series: &Series<'_>, shown: &[usize], top: u64) -> Option<Line> {
         let _ok = write!(path, "L{} {HIGH}L{} {HIGH}Z", x(end), x(0));
     }
     let say = series.say;
-    Some(Line { name: series.name, class: series.class, path, dot, last: say(last), least: say(least), most: say(highest) })
+    Some(Line { name: series.name, class: series.class, path, dot, last: say(newest), least: say(least), most: say(highest) })
 }
 
 /// How far from the top a value lies; the highest has a little room above it.
