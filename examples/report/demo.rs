@@ -130,14 +130,14 @@ fn zone() -> TimeZone {
 }
 
 fn policy(pipeline: &Pipeline) -> &retention::Policy {
-    let policies =
+    let mut policies =
         pipeline.steps.iter().filter_map(|step| if let Params::Prune(prune) = &step.params { Some(&prune.policy) } else { None });
-    policies.last().unwrap()
+    policies.next_back().unwrap()
 }
 
 /// A point that is so many points old: they grew, with some noise that is the same every time.
 fn point(facts: &retention::PointFacts, size: u64, age: u64) -> PointFacts {
-    let noise = ((age + 3) * (age + 11) * 2_654_435_761 >> 9) % 31;
+    let noise = (((age + 3) * (age + 11) * 2_654_435_761) >> 9) % 31;
     let dumped = size - size / 400 * age.min(200) + size / 900 * noise;
     let took = Duration::from_millis(dumped / 40_000 + noise * 9000);
     let recovered = Duration::from_millis(dumped / 62_000 + noise * 7000);

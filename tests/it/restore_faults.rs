@@ -104,7 +104,7 @@ impl Rig {
         let before = self.server.psql("shop", "select md5(string_agg(t::text, '|' order by id)) from lines t");
         let safety = format!("{}/", self.bench.path("safety").display());
         let ran = self.restore(key, &["--replace", "--drop-old", "--safety", &safety]);
-        assert!(ran.code == 11 && !ran.stdout.contains("proven"), "{fault}:\n{}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.code == 11 && !finds_proven(&ran.stdout), "{fault}:\n{}\n{}", ran.stdout, ran.stderr);
         assert_eq!(self.server.psql("shop", "select md5(string_agg(t::text, '|' order by id)) from lines t"), before, "{fault}");
     }
 
@@ -131,7 +131,7 @@ impl Rig {
             let told = told(&ran);
             assert!(layers.iter().any(|layer| told.contains(layer)), "{fault}, {how}: none of {layers:?} is named in\n{told}");
             assert!(told.contains("help: "), "{fault}, {how}: nothing says what to do\n{told}");
-            assert!(!ran.stdout.contains("proven"), "{fault}, {how}:\n{}", ran.stdout);
+            assert!(!finds_proven(&ran.stdout), "{fault}, {how}:\n{}", ran.stdout);
         }
         assert_eq!(self.databases(), "shop", "{fault}");
         assert_eq!(self.levels().first().map(String::as_str), Some(left), "{fault}");
@@ -171,6 +171,11 @@ fn swap(a: &Path, b: &Path) {
     assert_ne!(first, second);
     change(a, |bytes| *bytes = second);
     change(b, |bytes| *bytes = first);
+}
+
+/// Whether a run says that it has proven something; what the point was said to be before stands in the line `from`.
+fn finds_proven(stdout: &str) -> bool {
+    stdout.lines().any(|line| !line.trim_start().starts_with("from ") && line.contains("proven"))
 }
 
 #[test]

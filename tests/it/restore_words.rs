@@ -86,7 +86,7 @@ fn restore_warns_of_a_point_whose_newest_verification_failed() {
     bench.run(&["verify", "pipeline.yaml"]).is(11, &[]);
     write(&good);
     let ran = restore(&bench, &["--database", "copy"]);
-    ran.is(0, &["warning: step fetch: the newest verification of restore point ", " old, proven", "--at takes one"]);
+    ran.is(0, &["warning: step fetch: the newest verification of restore point ", " old, stored", "--at takes one"]);
     assert!(told(&ran.stdout, "warning").contains("its newest verification failed"), "{}", ran.stdout);
 }
 

@@ -131,9 +131,9 @@ fn what_can_not_be_simulated_says_what_to_do() {
     }
     let ran = run(&["retention", "simulate", NIGHTLY, "--keep", "daily=3", "--from", "2026-02-30"]);
     assert!(ran.code == 64 && ran.err.contains("invalid value '2026-02-30' for '--from <DATE>'"), "{}", ran.err);
-    let never = scheduled("schedule: { cron: \"0 0 30 2 *\", timezone: UTC }");
+    let never = scheduled("schedule: { cron: \"0 0 29 2 *\", timezone: UTC }");
     let ran = run_in(never.path(), &["retention", "simulate", "주문.yaml", "--keep", "daily=3", "--from", "2026-01-01"]);
-    assert!(ran.code == 64 && ran.err.contains("the schedule `0 0 30 2 *` does not run once in 400 days from 2026-01-01"), "{}", ran.err);
+    assert!(ran.code == 64 && ran.err.contains("the schedule `0 0 29 2 *` does not run once in 400 days from 2026-01-01"), "{}", ran.err);
     let none = scheduled("");
     let ran = run_in(none.path(), &["retention", "simulate", "주문.yaml", "--keep", "daily=3", "--format", "json"]);
     assert_eq!((ran.code, ran.json()["error"]["code"].as_i64()), (65, Some(65)));
