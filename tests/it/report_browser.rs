@@ -1,6 +1,8 @@
 //! The page of the report in a real browser: on a telephone and on a wide screen, light and dark, in both languages, nothing sticks out,
 //! nothing is hard to read, nothing is complained of. And the same look finds all of that on a page where it is so.
 
+#![expect(clippy::unwrap_used, reason = "what a look can not go on without fails it")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -101,7 +103,7 @@ fn chromium(folder: &Path, dark: bool) -> Command {
         "--virtual-time-budget=20000",
     ]);
     command.arg(format!("--user-data-dir={}", profile.display()));
-    command.arg(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
+    command.arg(format!("--blink-settings=preferredColorScheme={}", i32::from(!dark)));
     command.stdin(Stdio::null()).env("HOME", folder);
     command
 }

@@ -1,5 +1,7 @@
 //! `runner report`: what stores keep, told as a page or as Markdown; what can not be read is told too, and fails nothing.
 
+#![expect(clippy::unwrap_used, reason = "what a test can not be set up without fails it")]
+
 use std::path::PathBuf;
 
 use runner::store::manifest::Level;

@@ -167,7 +167,7 @@ fn report_of_two_hundred_pipelines_is_below_five_megabytes() {
     let many: Vec<_> = (0..200).map(|number| one[number % one.len()].clone()).collect();
     let (begun, page) = (std::time::Instant::now(), html(&report(many, Language::Korean)).unwrap());
     assert!(page.len() < 5_000_000, "{} bytes", page.len());
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
     assert_eq!(page.matches("class=\"card pipeline\"").count(), 200);
     let alone = html(&report(vec![one[0].clone()], Language::Korean)).unwrap();
     assert!(alone.len() < 150_000, "{} bytes", alone.len());
