@@ -198,6 +198,11 @@ pub(crate) fn failed(hours: i64, host: &str, error: &str) -> Attempt {
     Attempt { run, started, ended: Some(started + MINUTE * 10), host: Some(host.to_owned()), error: error.to_owned() }
 }
 
+fn seen(points: Vec<PointFacts>, failed: Vec<Attempt>, lease: Option<LeaseFacts>) -> Seen {
+    let dumped = points.iter().map(|point| (point.run.clone(), point.dumped)).collect();
+    Seen { points, failed, lease, dumped, ..Seen::default() }
+}
+
 fn orders() -> Subject {
     let mut points = history(&pipeline(ORDERS), runs(420, 24, HOUR * 9 + MINUTE * 43), 48_300_000_000);
     points[40].pinned = Some(now() + HOUR * 24 * 200);
@@ -206,7 +211,7 @@ fn orders() -> Subject {
         "ci-runner-3",
         "pg_dump: error: query failed: server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally",
     );
-    let seen = Seen { points, failed: vec![old], lease: None, ..Seen::default() };
+    let seen = seen(points, vec![old], None);
     subject(ORDERS, vec![store("offsite", "s3://acme-backups/orders", Ok(seen))])
 }
 
@@ -230,8 +235,8 @@ fn customers() -> Subject {
         ttl: Duration::from_mins(1),
     };
     let last = failed(1, "백업-2", "upload: /mnt/nas/고객: No space left on device (os error 28)");
-    let near = Seen { points, failed: vec![last], lease: Some(lease), ..Seen::default() };
-    let far = Seen { points: far, failed: Vec::new(), lease: None, ..Seen::default() };
+    let near = seen(points, vec![last], Some(lease));
+    let far = seen(far, Vec::new(), None);
     subject(CUSTOMERS, vec![store("nas", "/mnt/nas/고객", Ok(near)), store("offsite", "s3://acme-backups/customers", Ok(far))])
 }
 

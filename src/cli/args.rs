@@ -84,7 +84,7 @@ pub(super) enum Command {
   runner restore orders --to orders --tables orders,lines --as replace
   runner restore orders --to orders --rows \"orders: customer_id = 7\"
   runner restore orders --to orders --apply-patch orders-….sql
-  runner restore orders --to fresh --data-only   into tables that migrations made
+  runner restore orders --to fresh --data-only    into tables that are there
   runner restore --file orders.sql.gz --to postgresql://admin@db2/orders
   runner restore orders --to orders --replace --health http://localhost/health \\
     --before '[\"systemctl\",\"stop\",\"orders\"]' \\

@@ -16,7 +16,10 @@ use crate::ids::{PipelineName, RefName, RunId};
 use crate::stream::digest::sidecar_line;
 
 /// How often a catalog is read again when points vanish under the reader's hands, because somebody prunes.
-const READINGS: usize = 3;
+const READINGS: usize = 8;
+
+/// How long until it is read again.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// A restore point, as far as it can be read.
 #[derive(Debug, Clone)]
@@ -134,7 +137,7 @@ pub fn read(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Catalog,
     for _ in 1..READINGS {
         match read_once(store, pipeline) {
             // Pruned by another host between the listing and the reading.
-            Err(StoreError::Missing { .. }) => {}
+            Err(StoreError::Missing { .. }) => std::thread::sleep(PAUSE),
             other => return other,
         }
     }

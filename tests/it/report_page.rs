@@ -86,7 +86,7 @@ fn report_makes_hostile_text_harmless() {
     let yaml = small("주문", evil.trim_end_matches(" {{ page }}"));
     let page = html(&report(vec![subject(&yaml, vec![seen(vec![failed(3, evil, evil)])])], Language::Korean)).unwrap();
     assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("alert('x')"));
-    // As the description, as the host, and as the error.
+    // As the description, twice as the host, and as the error.
     assert_eq!(page.matches("&lt;script&gt;alert(").count(), 4, "the error is told as a concern too");
     assert!(page.contains("&quot;한글&quot; &amp; &lt;&#x2f;svg&gt;&lt;img src=x onerror=alert(1)&gt; {{ page }}"));
     let text = markdown(&report(vec![subject(&yaml, vec![seen(vec![failed(3, "a|b\r\nc", evil)])])], Language::English));
@@ -131,7 +131,7 @@ fn report_says_every_concern_in_korean() {
     let mut stores = stores;
     let lease = LeaseFacts {
         store: "nas".parse().unwrap(),
-        pipeline: "orders".parse().unwrap(),
+        pipeline: pipeline.clone(),
         run: "20261127T000000Z-0cafe0".parse().unwrap(),
         host: "백업-2".to_owned(),
         since: now() - jiff::SignedDuration::from_hours(27),

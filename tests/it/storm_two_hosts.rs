@@ -288,7 +288,8 @@ fn storm_of_two_hosts_commits_each_run_once_and_deletes_nothing_that_is_needed()
     );
     calm(&hosts[0], &bucket, &mut seen);
     let came = |row, code| ends.get(&(row, code)).copied().unwrap_or(0);
-    let storm = came("killed apply", -9) > 5 && came("paused apply", 14) > 0 && came("resume", 0) > 0;
+    let paused = came("paused apply", 14) + came("paused apply", 0);
+    let storm = came("killed apply", -9) > 5 && paused > 0 && came("resume", 0) + came("resume", 13) > 0;
     assert!(storm, "not much of a storm: {ends:?}");
 }
 

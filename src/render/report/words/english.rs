@@ -187,7 +187,8 @@ pub(super) fn concern(concern: &Concern<'_>) -> String {
     match concern {
         Concern::Failed { times, newest } => {
             let times = count(*times as u64, "run");
-            format!("{times} failed since the newest restore point; the last, {}: {}", newest.run, newest.error)
+            let host = newest.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+            format!("{times} failed since the newest restore point; the last, {}{host}: {}", newest.run, newest.error)
         }
         Concern::Complaint { run, why } => format!("the newest restore point, {run}: {why}"),
         Concern::Leaving { run } => format!("the newest restore point, {run}, is on the way out"),
