@@ -21,7 +21,8 @@ use crate::postgres::{ConnectionSpec, PgError, ScratchServer, TempDatabase};
 use crate::secret::Secrets;
 use crate::store::lease::{Held, Terms};
 use crate::store::{ObjectStore, StoreError, StoreSpec};
-use crate::stream::{Cancel, owned};
+use crate::stream::Cancel;
+use crate::stream::owned::{self, OwnedFolder};
 use crate::template::{Bindings, RunWords, Template, TemplateError};
 
 pub use added::Added;
@@ -68,6 +69,25 @@ pub enum Scratch {
     Database(TempDatabase, Arc<Connection>),
 }
 
+/// An archive that lies whole on scratch disk; removed with this value.
+#[derive(Debug)]
+pub struct StagedArchive {
+    path: PathBuf,
+    _folder: OwnedFolder,
+}
+
+impl StagedArchive {
+    /// The archive at `path`, in a folder of its own.
+    pub const fn new(folder: OwnedFolder, path: PathBuf) -> Self {
+        Self { path, _folder: folder }
+    }
+
+    /// Where it lies: a file, or the folder of a directory dump.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// Removes the password files, staged dumps and keys that killed runs left below `parent` and in memory, and answers which.
 pub fn sweep_killed(parent: &Path) -> Vec<PathBuf> {
     [parent, Path::new(owned::IN_MEMORY)].into_iter().flat_map(owned::sweep_stale).collect()
@@ -99,6 +119,7 @@ pub struct Runtime {
     /// What is asked of a lease that a step takes itself; unset in a run without leases.
     terms: OnceLock<Terms>,
     scratch: Mutex<BTreeMap<StepId, Arc<Scratch>>>,
+    archives: Mutex<BTreeMap<StepId, Arc<StagedArchive>>>,
     targets: Mutex<BTreeMap<StepId, Arc<Target>>>,
     ledger: Mutex<Ledger>,
 }
@@ -140,6 +161,7 @@ impl Runtime {
             leases: Mutex::default(),
             terms: OnceLock::new(),
             scratch: Mutex::default(),
+            archives: Mutex::default(),
             targets: Mutex::default(),
             ledger: Mutex::default(),
         }
@@ -223,10 +245,21 @@ impl Runtime {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned()
     }
 
-    /// Lets go of the place that a step restored to; it is stopped and removed.
+    /// Lets go of the place that a step restored to, which is stopped and removed, and of the archive that was staged for it.
     pub fn remove_scratch(&self, step: &StepId) {
         let removed = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
-        drop(removed);
+        let archive = self.archives.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
+        drop((removed, archive));
+    }
+
+    /// Keeps the archive that was staged for a step, for as long as the place that it restores to; one it had before is removed.
+    pub fn keep_archive(&self, step: &StepId, archive: Arc<StagedArchive>) {
+        drop(self.archives.lock().unwrap_or_else(PoisonError::into_inner).insert(step.clone(), archive));
+    }
+
+    /// The archive that was staged for a step.
+    pub fn archive(&self, step: &StepId) -> Option<Arc<StagedArchive>> {
+        self.archives.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned()
     }
 
     /// Keeps the place that a step restores into, and with it the lock on it.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Form;
 use super::difference::{Difference, Object};
+use super::digest::ContentDigest;
 use super::model::{Entry, Fingerprint, Incomparable, SequenceValue, TableDigest};
 
 /// What a comparison found.
@@ -25,6 +26,37 @@ impl Comparison {
     /// Whether everything that could be compared is equal.
     pub fn equal(&self) -> bool {
         self.differences.is_empty()
+    }
+}
+
+impl Comparison {
+    /// Whether an object is there that is defined in other words than in the dump.
+    pub fn reworded(&self) -> bool {
+        self.differences.iter().any(|difference| matches!(difference, Difference::Definition { .. }))
+    }
+
+    /// Accepts the definitions that the dump's own statements make once more, in an empty database: PostgreSQL puts some in other words
+    /// once they were loaded (a cast of a whole array becomes casts of its elements, and a name that it gave by itself another one), and
+    /// what comes of the same statements is the same.
+    pub fn accept(&mut self, again: &Fingerprint, restored: &Fingerprint) {
+        let (again, restored) = (definitions(again), definitions(restored));
+        let texts = |side: &Side<'_>, object: &Object| -> Option<Vec<ContentDigest>> {
+            side.get(object).map(|entries| entries.iter().map(|entry| entry.definition).collect())
+        };
+        let same = |object: &Object| texts(&restored, object).is_some_and(|is| Some(is) == texts(&again, object));
+        let (accepted, differences) = std::mem::take(&mut self.differences)
+            .into_iter()
+            .partition(|difference| matches!(difference, Difference::Definition { object } if same(object)));
+        self.differences = differences;
+        let accepted: Vec<Difference> = accepted;
+        self.incomparable.extend(accepted.iter().filter_map(|difference| match difference {
+            Difference::Definition { object } => Some(Incomparable {
+                what: format!("the dump's words for {object}"),
+                why: "PostgreSQL words it anew; it is equal to what these words make in an empty database".to_owned(),
+            }),
+            _ => None,
+        }));
+        self.incomparable.sort();
     }
 }
 
@@ -123,7 +155,9 @@ fn objects(dumped: &Fingerprint, restored: &Fingerprint, same_words: bool, found
             found.push(Difference::Owner { object: object.clone(), dumped, restored });
         }
     }
-    let additional = restored.keys().filter(|object| !dumped.contains_key(object));
+    let presumed = |object: &Object| object.kind == "SCHEMA" && dumped.keys().any(|other| other.schema.as_ref() == Some(&object.name));
+    // A dump of chosen tables holds these and not the schemas that they are in.
+    let additional = restored.keys().filter(|object| !dumped.contains_key(object) && !presumed(object));
     found.extend(additional.map(|object| Difference::Additional { object: object.clone() }));
 }
 

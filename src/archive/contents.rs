@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::cursor::Place;
 use super::damaged;
 use super::digest::ContentDigest;
-use super::model::{Entry, Facts, Fingerprint, Incomparable, SequenceValue, TableDigest};
+use super::model::{Entry, Facts, Fingerprint, Incomparable, NOT_COPY, SequenceValue, TableDigest};
 use super::objects::Objects;
 use super::rows::Counted;
 use super::sql::{assigned, copied, setval};
@@ -188,11 +188,9 @@ impl Contents {
         let columns = copied.as_ref().map(|copied| copied.columns.clone()).unwrap_or_default();
         let own = named(&promise.entry);
         self.owed.remove(&own);
-        let (with_partitions, name) = match copied {
-            Some(copied) if promise.through_root => (true, copied.target),
-            _ => (false, own),
-        };
-        let (schema, name) = name;
+        let with_partitions = copied.is_some() && promise.through_root;
+        // The statement's own name: a script's heading has a line break in a name as a blank.
+        let (schema, name) = copied.map_or(own, |copied| copied.target);
         let table = self.tables.entry((schema.clone(), name.clone())).or_insert_with(|| TableDigest {
             schema,
             name,
@@ -212,7 +210,7 @@ impl Contents {
         let Some(promise) = self.promises.get(&id) else { return };
         self.owed.remove(&named(&promise.entry));
         let what = format!("the data of {}", described(&promise.entry));
-        self.incomparable.push(Incomparable { what, why: "it is not in the form of COPY (`--inserts`?)".to_owned() });
+        self.incomparable.push(Incomparable { what, why: NOT_COPY.to_owned() });
     }
 
     /// What an entry is called in messages.

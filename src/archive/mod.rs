@@ -23,6 +23,7 @@ mod sql;
 mod tarred;
 mod toc;
 
+use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,42 @@ impl Pull for Tap {
 
     fn stopper(&self) -> Option<Stopper> {
         self.input.stopper()
+    }
+}
+
+/// Passes a script on unchanged, and writes everything of it but data elsewhere, in its order: what it defines, and its settings.
+///
+/// Of a script that is none of `pg_dump`'s, as much is written as reads as one.
+pub fn setting_aside(script: Stream, aside: Box<dyn Write + Send>) -> Stream {
+    fused(Aside { script, reader: Some(Box::new(plain::Plain::setting_aside(aside))) })
+}
+
+struct Aside {
+    script: Stream,
+    reader: Option<Box<plain::Plain>>,
+}
+
+impl Pull for Aside {
+    fn pull(&mut self) -> Result<Option<Chunk>, StreamError> {
+        let chunk = self.script.pull()?;
+        self.reader = match (self.reader.take(), &chunk) {
+            (Some(mut reader), Some(chunk)) => match reader.feed(chunk) {
+                Ok(()) => Some(reader),
+                // A full disk must not pass for a script that ends here.
+                Err(error @ StreamError::Io { .. }) => return Err(error),
+                Err(_) => None,
+            },
+            (Some(reader), None) => {
+                reader.flush()?;
+                None
+            }
+            (None, _) => None,
+        };
+        Ok(chunk)
+    }
+
+    fn stopper(&self) -> Option<Stopper> {
+        self.script.stopper()
     }
 }
 

@@ -147,7 +147,15 @@ pub struct Summary {
     pub digest: ContentDigest,
 }
 
+/// Why the rows of a table were not read.
+pub(super) const NOT_COPY: &str = "it is not in the form of COPY (`--inserts`?)";
+
 impl Fingerprint {
+    /// Whether there are rows in it that were not read, so that nobody can say whether they came back.
+    pub fn has_unread_rows(&self) -> bool {
+        self.incomparable.iter().any(|left| left.why == NOT_COPY)
+    }
+
     /// Its summary.
     pub fn summary(&self) -> Summary {
         Summary {

@@ -7,6 +7,8 @@
 pub(super) mod quoting;
 mod section;
 
+use std::io::Write;
+
 use memchr::memchr;
 
 use self::quoting::Quoting;
@@ -29,6 +31,10 @@ pub(super) struct Plain {
     quoting: Quoting,
     /// The line that is not whole yet.
     kept: Vec<u8>,
+    /// The beginning of a statement that loads rows, up to a line break in one of its names.
+    copy: Option<Vec<u8>>,
+    /// Where everything but data is written.
+    aside: Option<Box<dyn Write + Send>>,
     /// Whether the line before was `--` alone.
     ruled: bool,
     section: Option<Section>,
@@ -65,6 +71,8 @@ impl Default for Plain {
             stage: Stage::Start,
             quoting: Quoting::None,
             kept: Vec::new(),
+            copy: None,
+            aside: None,
             ruled: false,
             section: None,
             sections: 0,
@@ -108,7 +116,7 @@ impl Reader for Plain {
         if self.stage == Stage::Start && self.kept.is_empty() && !self.ruled {
             return Err(damaged("it is empty: pg_dump wrote nothing"));
         }
-        if self.stage != over || !self.kept.is_empty() {
+        if self.stage != over || !self.kept.is_empty() || self.copy.is_some() {
             return Err(damaged("the script is cut: pg_dump's last lines are missing"));
         }
         self.contents.finish()
@@ -116,7 +124,31 @@ impl Reader for Plain {
 }
 
 impl Plain {
+    /// A reader that also writes everything but data elsewhere.
+    pub(super) fn setting_aside(aside: Box<dyn Write + Send>) -> Self {
+        Self { aside: Some(aside), ..Self::default() }
+    }
+
+    /// Ends what is set aside, with the lines that the script ends with.
+    pub(super) fn flush(mut self) -> Result<(), StreamError> {
+        self.aside.as_mut().map_or(Ok(()), |aside| aside.flush().map_err(|error| unwritten(&error)))
+    }
+
+    fn set_aside(&mut self, line: &[u8]) -> Result<(), StreamError> {
+        let Some(aside) = &mut self.aside else { return Ok(()) };
+        let data = |section: &Section| ["TABLE DATA", "BLOBS", "MATERIALIZED VIEW DATA"].iter().any(|kind| section.is(kind));
+        if self.rows.is_some() || self.copy.is_some() || self.section.as_ref().is_some_and(data) {
+            return Ok(());
+        }
+        aside.write_all(line).and_then(|()| aside.write_all(b"\n")).map_err(|error| unwritten(&error))
+    }
+
     fn line(&mut self, line: &[u8]) -> Result<(), StreamError> {
+        self.read(line)?;
+        self.set_aside(line)
+    }
+
+    fn read(&mut self, line: &[u8]) -> Result<(), StreamError> {
         let ruled = self.ruled;
         // With --verbose, more about an entry stands above its name.
         let about = ruled && (line.starts_with(b"-- TOC entry ") || line.starts_with(b"-- Dependencies: "));
@@ -144,6 +176,11 @@ impl Plain {
             self.quoting.line(line);
             self.text(line);
             return Ok(());
+        }
+        if let Some(mut begun) = self.copy.take() {
+            begun.push(b'\n');
+            begun.extend_from_slice(line);
+            return self.rows_begin(&begun);
         }
         if ruled && line == b"-- PostgreSQL database dump complete" {
             self.stage = Stage::Complete;
@@ -187,8 +224,13 @@ impl Plain {
         }
     }
 
-    fn rows_begin(&mut self, line: &[u8]) -> Result<(), StreamError> {
-        let statement = words(line);
+    /// The statement that loads rows; a name in double quotes may go on over lines.
+    fn rows_begin(&mut self, statement: &[u8]) -> Result<(), StreamError> {
+        if memchr::memchr_iter(b'"', statement).count() % 2 == 1 && statement.len() < LONGEST_LINE {
+            self.copy = Some(statement.to_vec());
+            return Ok(());
+        }
+        let statement = words(statement);
         if copied(&statement).is_none() {
             return Err(damaged(format_args!("rows are loaded by a statement that pg_dump does not write: {statement}")));
         }
@@ -251,6 +293,10 @@ impl Plain {
         };
         Ok(())
     }
+}
+
+fn unwritten(error: &std::io::Error) -> StreamError {
+    StreamError::io("setting the definitions of a script aside", error)
 }
 
 /// `\x` and pairs of hexadecimal digits.

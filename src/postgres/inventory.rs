@@ -136,6 +136,25 @@ impl Snapshot {
     }
 }
 
+/// The schemas of the tables that patterns choose, but for `public`, which every new database has; sorted.
+pub fn schemas_of(client: &Client, tables: &[String]) -> Result<Vec<String>, PgError> {
+    if tables.is_empty() {
+        return Ok(Vec::new());
+    }
+    let chosen = tables.iter().map(|table| pattern::relations(table)).collect::<Vec<_>>().join(" or ");
+    let rows = client.query(&format!(
+        "select distinct n.nspname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+         where c.relkind in ('r', 'S', 'v', 'm', 'f', 'p') and n.nspname <> 'public' and n.nspname !~ '^pg_' \
+         and n.nspname <> 'information_schema' and ({chosen}) order by 1"
+    ))?;
+    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+}
+
+/// What a session writes values of `bytea` as, unless it is told otherwise: `hex`, or `escape`.
+pub fn bytea_output(client: &Client) -> Result<Option<String>, PgError> {
+    client.query_one_text("select pg_catalog.current_setting('bytea_output')")
+}
+
 /// The tables (partitions, partitioned and foreign tables among them) that a selection leaves out, as `schema.table`, sorted.
 pub fn left_out_tables(info: &ConnInfo, handle: &Handle, selection: &Selection) -> Result<Vec<String>, PgError> {
     let snapshot = Snapshot::export(info, handle)?;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::{note, on_major};
-use super::prove::{Leeway, Looked, Place, UNKNOWN, differences_in_words, look, prove};
+use super::prove::{Again, Leeway, Looked, Place, UNKNOWN, differences_in_words, look, prove, short_of_all};
 use super::scratch::place;
 use super::verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 use super::way_back::{Keys, fingerprint};
 use super::{Cx, PerformEffect, StepError};
 use crate::archive::Fingerprint;
 use crate::diagnostic::Class;
+use crate::ids::StepId;
 use crate::postgres::restored::{self, Answer, Other};
 use crate::postgres::{ConnInfo, Facts, PgError};
 use crate::store::manifest::{CheckOutcome, Level, TableCount};
@@ -40,10 +41,12 @@ impl VerifyRestore {
         note(cx, cx.step, |verification| verification.short = self.prove.short().map(str::to_owned));
         let dumped = self.dumped(cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
-        let looked = look(self.prove, known, &Place { info: &info, major: facts.major(), jobs: self.jobs() }, cx)?;
+        let place = Place { info: &info, major: facts.major(), jobs: self.jobs() };
+        let looked = look(self.prove, known, &place, cx)?;
         self.judge(&info, &facts, &looked.tables, cx)?;
         // Only now: what could not be compared has been restored all the same.
-        dumped?.map_or(Ok(()), |dumped| compare(&dumped, &looked, cx))
+        let (Some(dumped), Some(artifact)) = (dumped?, artifact(cx)) else { return Ok(()) };
+        compare(&dumped, &looked, &Again { step: cx.step, artifact: &artifact, place, options: Vec::new() }, cx)
     }
 
     fn keys(&self) -> Keys<'_> {
@@ -83,8 +86,7 @@ impl VerifyRestore {
 
     /// What was dumped, if that is asked for and known.
     fn dumped(&self, cx: &Cx<'_>) -> Result<Option<Arc<Fingerprint>>, StepError> {
-        let artifact = cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).map(|found| found.artifact.clone()));
-        let (Some(artifact), false) = (artifact, self.prove == Prove::Off) else { return Ok(None) };
+        let (Some(artifact), false) = (artifact(cx), self.prove == Prove::Off) else { return Ok(None) };
         let dumped = fingerprint(&artifact, self.keys(), cx)?;
         if dumped.is_none() {
             cx.reports.note(UNKNOWN);
@@ -94,15 +96,22 @@ impl VerifyRestore {
     }
 }
 
+/// What this step verifies.
+fn artifact(cx: &Cx<'_>) -> Option<StepId> {
+    cx.runtime.ledger(|ledger| ledger.verifications.get(cx.step).map(|found| found.artifact.clone()))
+}
+
 /// Compares what was restored with what was dumped; equality earns the highest level, a difference fails.
-fn compare(dumped: &Fingerprint, looked: &Looked, cx: &Cx<'_>) -> Result<(), StepError> {
-    let proof = prove(dumped, looked, Leeway::default());
+fn compare(dumped: &Fingerprint, looked: &Looked, again: &Again<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
+    let proof = prove(dumped, looked, Leeway::default(), again, cx)?;
     let difference = differences_in_words(&proof);
     cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
+    let short = short_of_all(dumped);
     note(cx, cx.step, |verification| {
-        if proof.whole && difference.is_none() {
+        if proof.whole && difference.is_none() && short.is_none() {
             verification.level = Level::Proven;
         }
+        verification.short = verification.short.take().or(short);
         verification.proof = Some(proof);
     });
     let hint = "this restore point does not give back what was dumped";

@@ -10,9 +10,9 @@ use super::{Cx, OpenSource, Opened, Problem, References, StepError, StepKind, co
 use crate::archive::{Form as Contents, fingerprint};
 use crate::diagnostic::Class;
 use crate::ids::RefName;
-use crate::postgres::ConnInfo;
 use crate::postgres::fingerprint::ENVIRONMENT;
-use crate::postgres::inventory::{Inventory, Selection, Snapshot};
+use crate::postgres::inventory::{Inventory, Selection, Snapshot, bytea_output, schemas_of};
+use crate::postgres::{Client, ConnInfo};
 use crate::quantity::Duration;
 use crate::store::manifest::Origin;
 use crate::stream::archive_tar::archive;
@@ -264,10 +264,15 @@ impl OpenSource for Dump {
         let database = self.database.as_ref().unwrap_or(&connection.info().database);
         let info = connection.info().with_database(database);
         let (origin, tools) = origin::of(&self.connection, &info, cx, "pg_dump")?;
-        let origin = Origin { kind: "dump".to_owned(), format: self.origin_format().to_owned(), ..origin };
+        let (schemas, options) = self.session(&info, cx)?;
+        let origin = Origin { kind: "dump".to_owned(), format: self.origin_format().to_owned(), schemas, ..origin };
         let equipped = |server: &ConnInfo| {
             let program = connection.program_at(&tools.tool("pg_dump"), server);
-            program.args(self.arguments()).named("pg_dump").env(ENVIRONMENT.0, ENVIRONMENT.1)
+            let program = program.args(self.arguments()).named("pg_dump").env(ENVIRONMENT.0, ENVIRONMENT.1);
+            match &options {
+                Some(options) => program.env("PGOPTIONS", options),
+                None => program,
+            }
         };
         if !self.fingerprint {
             cx.reports.note("without a fingerprint, whether the dump is complete is not checked");
@@ -294,6 +299,17 @@ impl Dump {
             schemas: patterns(&self.schemas),
             exclude_schemas: patterns(&self.exclude_schemas),
         }
+    }
+
+    /// The schemas that chosen tables lie in, and the options with which sessions of `pg_dump` write values as every other does, if they
+    /// would not by themselves: what it prints of `bytea` it leaves to the settings of the role and the database.
+    fn session(&self, info: &ConnInfo, cx: &Cx<'_>) -> Result<(Vec<String>, Option<String>), StepError> {
+        let client = Client::connect(info, cx.runtime.handle())?;
+        let schemas = schemas_of(&client, &self.selection().tables)?;
+        let usual = bytea_output(&client)?.is_none_or(|form| form == "hex");
+        client.close();
+        let options = format!("{} -c bytea_output=hex", info.options.as_deref().unwrap_or_default());
+        Ok((schemas, (!usual).then(|| options.trim().to_owned())))
     }
 
     /// Starts `pg_dump` in a snapshot of ours, and reads in that snapshot what it should write while it begins. Where this

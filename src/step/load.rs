@@ -1,20 +1,22 @@
 //! Loading an archive into a database: the one way, whether that database is scratch or somebody's own.
 //!
-//! One error of `pg_restore` or psql fails it. An archive that can be restored in parallel is staged on scratch disk first,
-//! so by then every digest and tag before it has agreed. This file makes no database and drops none.
+//! One error of `pg_restore` or psql fails it. An archive is staged on scratch disk first, so by then every digest and tag before it
+//! has agreed, it can be loaded by several connections, and `pg_restore` may read as much of it as it likes: of what flows, a part that
+//! nobody reads could not be told from a reader that gave up. A script flows. This file makes no database and drops none.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::over::over;
 use super::{Cx, StepError, origin};
+use crate::archive::setting_aside;
 use crate::diagnostic::Class;
 use crate::ids::StepId;
-use crate::postgres::{ConnInfo, Installed, PassFile, PgError, ToolSet};
-use crate::runtime::Verification;
+use crate::postgres::{Client, ConnInfo, Installed, PassFile, PgError, ToolSet, quote};
+use crate::runtime::{StagedArchive, Verification};
 use crate::store::manifest::{Level, Origin};
 use crate::stream::child::Program;
-use crate::stream::owned::OwnedFolder;
 use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// What a server can lack that is no fault of the archive: words of its complaint, and what to do.
@@ -62,37 +64,46 @@ pub(super) fn one_a_core() -> u16 {
     std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok()).unwrap_or(1)
 }
 
-/// An archive that is ready to be loaded.
+/// What is ready to be loaded.
 pub(super) enum Ready {
-    /// It is loaded as it flows.
-    Flowing(Stream),
-    /// It lies whole in a folder of its own, removed with this value; every digest and tag before it has agreed.
-    Staged(OwnedFolder, PathBuf),
+    /// A script, which is loaded as it flows; what it defines is set aside.
+    Flowing(Stream, Arc<StagedArchive>),
+    /// An archive that lies whole; every digest and tag before it has agreed.
+    Staged(Arc<StagedArchive>),
 }
 
-/// Whether an archive is loaded by several connections at once, which takes a file.
-pub(super) fn in_parallel(origin: &Origin, jobs: u16) -> bool {
-    origin.format == "custom" && jobs > 1
+impl Ready {
+    /// Lets a step keep what was staged as long as the place that it restores to.
+    pub(super) fn kept(self, step: &StepId, cx: &Cx<'_>) -> Self {
+        let (Self::Staged(archive) | Self::Flowing(_, archive)) = &self;
+        cx.runtime.keep_archive(step, Arc::clone(archive));
+        self
+    }
 }
 
-/// Stages an archive as a file if that is wanted, and a folder in any case; any other is left to flow. Needs no database yet.
-pub(super) fn stage(origin: &Origin, staged: bool, mut input: Stream, cx: &Cx<'_>) -> Result<Ready, StepError> {
+/// Stages an archive; a script is left to flow. Needs no database yet.
+pub(super) fn stage(origin: &Origin, mut input: Stream, cx: &Cx<'_>) -> Result<Ready, StepError> {
+    let folder = origin::staging(cx)?;
+    let ready = |folder, archive| Ok(Ready::Staged(Arc::new(StagedArchive::new(folder, archive))));
     match origin.format.as_str() {
-        "custom" | "tar" if staged => {
-            let folder = origin::staging(cx)?;
+        "custom" | "tar" => {
             let archive = folder.path().join("archive.dump");
             file::write_file(&mut input, &archive)?;
-            Ok(Ready::Staged(folder, archive))
+            ready(folder, archive)
+        }
+        "plain" => {
+            let script = folder.path().join("definitions.sql");
+            let file = std::fs::File::create_new(&script).map_err(|error| origin::unwritable("a file for definitions", &error))?;
+            Ok(Ready::Flowing(setting_aside(input, Box::new(std::io::BufWriter::new(file))), Arc::new(StagedArchive::new(folder, script))))
         }
         "directory-tar" => {
-            let folder = origin::staging(cx)?;
             let archive = folder.path().join("dump");
             std::fs::create_dir(&archive).map_err(|error| origin::unwritable("a folder for the dump", &error))?;
             archive_tar::untar(input, &archive)?;
             let contents = contents_of(&archive)?;
-            Ok(Ready::Staged(folder, contents))
+            ready(folder, contents)
         }
-        _ => Ok(Ready::Flowing(input)),
+        other => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
     }
 }
 
@@ -129,24 +140,47 @@ impl<'a> Load<'a> {
         self
     }
 
-    /// Loads the whole archive; one error of the program ends it.
-    pub(super) fn load(&self, input: Stream) -> Result<(), StepError> {
+    /// Stages the archive for a step and loads it whole; one error of the program ends it.
+    pub(super) fn load(&self, step: &StepId, input: Stream) -> Result<(), StepError> {
         if self.whole_first && self.origin.format == "plain" {
             let message = "a plain dump is a script that only fills an empty database";
             return Err(StepError::new(Class::Failed, message).hint("restore it into a new database"));
         }
-        let staged = self.whole_first || in_parallel(self.origin, self.jobs);
-        self.load_ready(stage(self.origin, staged, input, self.cx)?)
+        self.load_ready(stage(self.origin, input, self.cx)?.kept(step, self.cx))
     }
 
     /// Loads an archive that is ready for that.
     pub(super) fn load_ready(&self, archive: Ready) -> Result<(), StepError> {
-        match (archive, self.origin.format.as_str()) {
-            (Ready::Staged(_folder, archive), _) => self.load_from(&archive),
-            (Ready::Flowing(input), "plain") => self.script(input),
-            (Ready::Flowing(input), "tar" | "custom") => self.streamed(input),
-            (_, other) => Err(StepError::new(Class::Verification, format!("nothing here restores the format {other:?}"))),
+        if !self.whole_first {
+            self.presumed_schemas()?;
         }
+        match archive {
+            Ready::Staged(archive) => self.load_from(archive.path()),
+            Ready::Flowing(script, _) => self.script(script),
+        }
+    }
+
+    /// Makes the schemas that chosen tables lie in, which `pg_dump --table` writes no statement for.
+    fn presumed_schemas(&self) -> Result<(), StepError> {
+        if self.origin.schemas.is_empty() {
+            return Ok(());
+        }
+        let client = Client::connect(&self.place, self.cx.runtime.handle())?;
+        for schema in &self.origin.schemas {
+            client.batch(&format!("create schema if not exists {}", quote::identifier(schema)))?;
+        }
+        client.close();
+        Ok(())
+    }
+
+    /// Makes only what the archive defines, or what was set aside of a script, without its data: into a database that is empty.
+    pub(super) fn define(&self, archive: &Path) -> Result<(), StepError> {
+        self.presumed_schemas()?;
+        if self.origin.format == "plain" {
+            return self.script(file::read_file(archive, None)?);
+        }
+        self.pg_restore().args(["--schema-only"]).arg(archive).run(self.cx.cancel).map_err(unrestorable)?;
+        Ok(())
     }
 
     /// A client program that will talk to the database.
@@ -157,6 +191,11 @@ impl<'a> Load<'a> {
     fn pg_restore(&self) -> Program {
         let arguments = ["--exit-on-error", "--no-password", "--dbname"];
         self.program("pg_restore").args(arguments).arg(&self.place.database).args(&self.options)
+    }
+
+    /// By how many connections it loads; a tar is read by one.
+    fn parallel(&self) -> Option<String> {
+        (self.origin.format != "tar").then(|| format!("--jobs={}", self.jobs))
     }
 
     /// A script, streamed into psql; its first error ends it.
@@ -170,10 +209,6 @@ impl<'a> Load<'a> {
             "--file=-",
         ]);
         self.fed(psql, input)
-    }
-
-    fn streamed(&self, input: Stream) -> Result<(), StepError> {
-        self.fed(self.pg_restore().arg(format!("--format={}", self.origin.format)), input)
     }
 
     /// Feeds a program that loads. While it takes no more, or all was given to it, the server works: one index or materialized view may take
@@ -200,7 +235,7 @@ impl<'a> Load<'a> {
         if self.whole_first {
             return self.load_over(archive);
         }
-        self.pg_restore().arg(format!("--jobs={}", self.jobs)).arg(archive).run(self.cx.cancel).map_err(unrestorable)?;
+        self.pg_restore().args(self.parallel()).arg(archive).run(self.cx.cancel).map_err(unrestorable)?;
         Ok(())
     }
 

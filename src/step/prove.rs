@@ -5,12 +5,16 @@
 
 use std::num::NonZeroUsize;
 
+use super::load::Load;
+use super::scratch::{database_id, locale};
 use super::verify_restore::Prove;
 use super::{Cx, StepError};
 use crate::archive::{Comparison, Difference, Fingerprint, compare, of_database};
+use crate::diagnostic::Class;
+use crate::ids::StepId;
 use crate::postgres::fingerprint::{Live, SLICE, Seen, see};
 use crate::postgres::restored::{TableRows, row_counts_beyond};
-use crate::postgres::{ConnInfo, Installed, PgError};
+use crate::postgres::{ConnInfo, Installed, PgError, TempDatabase};
 use crate::store::manifest::{Proof, TableCount};
 
 /// How many differences a message names.
@@ -18,6 +22,11 @@ const NAMED: usize = 20;
 
 /// That there is nothing to compare with.
 pub(super) const UNKNOWN: &str = "the dump was not fingerprinted, so there is nothing to compare with";
+
+/// Why a comparison that found nothing proves less than everything; `None` where it proves everything.
+pub(super) fn short_of_all(dumped: &Fingerprint) -> Option<String> {
+    dumped.has_unread_rows().then(|| "rows that are not in the form of COPY were not compared".to_owned())
+}
 
 /// What may differ between a dump and what was restored of it, because that was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,6 +40,7 @@ pub(super) struct Leeway {
 }
 
 /// A restored database that is to be looked at.
+#[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) info: &'a ConnInfo,
     pub(super) major: u16,
@@ -66,10 +76,55 @@ fn whole(dumped: &Fingerprint, place: &Place<'_>, cx: &Cx<'_>) -> Result<Seen, S
     Ok(see(&live, dumped)?)
 }
 
+/// How what was dumped is defined once more, in an empty database beside the restored one.
+pub(super) struct Again<'a> {
+    /// The step that keeps the staged archive.
+    pub(super) step: &'a StepId,
+    /// What is restored.
+    pub(super) artifact: &'a StepId,
+    /// The restored database.
+    pub(super) place: Place<'a>,
+    /// The options that it was restored with.
+    pub(super) options: Vec<String>,
+}
+
+impl Again<'_> {
+    /// The fingerprint of what the archive's statements make; `None` where no archive is kept, or the role may make no database.
+    fn define(&self, dumped: &Fingerprint, cx: &Cx<'_>) -> Result<Option<Fingerprint>, StepError> {
+        let Some(archive) = cx.runtime.archive(self.step) else { return Ok(None) };
+        let origin = super::way_back::origin(self.artifact, cx)?;
+        let (server, id) = (self.place.info, format!("{}_words", database_id(cx)));
+        TempDatabase::clear(server, &id, cx.runtime.handle())?;
+        let temp = match TempDatabase::create(server, &id, locale(&origin).as_ref(), cx.runtime.handle()).map_err(StepError::from) {
+            Ok((temp, _)) => temp,
+            Err(error) if error.class == Class::Denied => {
+                cx.reports.note(format!("the definitions could not be made once more, to compare with: {error}"));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let info = temp.conninfo();
+        Load::new(&origin, info.clone(), 1, cx)?.with(self.options.clone(), self.place.major)?.define(archive.path())?;
+        let found = whole(dumped, &Place { info: &info, ..self.place }, cx)?.fingerprint;
+        temp.remove()?;
+        Ok(Some(found))
+    }
+}
+
 /// Compares what was found with what was dumped. What may differ does not count, and is told.
-pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway) -> Proof {
-    let Some(found) = &looked.found else { return counts(dumped, &looked.tables) };
-    let Comparison { differences, incomparable } = compare(dumped, found);
+pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway, again: &Again<'_>, cx: &Cx<'_>) -> Result<Proof, StepError> {
+    let Some(found) = &looked.found else { return Ok(counts(dumped, &looked.tables)) };
+    let mut comparison = compare(dumped, found);
+    if comparison.reworded()
+        && let Some(again) = again.define(dumped, cx)?
+    {
+        comparison.accept(&again, found);
+    }
+    Ok(judged(dumped, comparison, leeway))
+}
+
+fn judged(dumped: &Fingerprint, comparison: Comparison, leeway: Leeway) -> Proof {
+    let Comparison { differences, incomparable } = comparison;
     let differences = differences.iter().filter(|difference| !leeway.covers(difference));
     let (stays, differences): (Vec<_>, Vec<_>) = differences.partition(|difference| leeway.more && is_more(difference));
     // What is restored over itself keeps its own.

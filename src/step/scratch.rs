@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::load::{Load, Ready, in_parallel, major, note, on_major, one_a_core, stage};
+use super::load::{Load, Ready, major, note, on_major, one_a_core, stage};
 use super::recovery::in_words;
 use super::work::RestoreScratch;
 use super::{AcceptSink, Cx, StepError, Upstream};
@@ -84,9 +84,9 @@ impl RestoreScratch {
                 let _quiet = cx.reports.quiet();
                 self.scratch(origin, cx).inspect_err(|_| given_up.store(true, Ordering::Relaxed))
             });
-            let archive = stage(origin, in_parallel(origin, self.jobs()), input, cx);
+            let archive = stage(origin, input, cx);
             let died = |_| StepError::new(Class::Internal, "a defect in runner stopped the making of a scratch server");
-            Ok((place.join().map_err(died)??, archive?))
+            Ok((place.join().map_err(died)??, archive?.kept(cx.step, cx)))
         })
     }
 
@@ -113,7 +113,7 @@ fn temporary(connection: Arc<Connection>, origin: &Origin, cx: &Cx<'_>) -> Resul
 }
 
 /// What a temporary database of this step is named after: other steps of the run may use the same server.
-fn database_id(cx: &Cx<'_>) -> String {
+pub(super) fn database_id(cx: &Cx<'_>) -> String {
     let mut step = Digester::new(Algorithm::Sha256);
     step.update(cx.step.as_str().as_bytes());
     // The whole name of a step can be longer than that of a database.

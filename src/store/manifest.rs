@@ -101,6 +101,9 @@ pub struct Origin {
     /// The names of the cluster's tablespaces, which a plain dump asks for where its tables lie in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tablespaces: Vec<String>,
+    /// The schemas of chosen tables, where the dump holds these but not the schemas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<String>,
     /// The tool and its version, such as `pg_dump (PostgreSQL) 15.18`.
     pub tool: String,
     /// Bytes the tool produced.

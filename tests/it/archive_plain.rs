@@ -67,8 +67,11 @@ fn a_restored_script_is_proven_and_changes_are_named() {
 #[test]
 fn other_ways_of_writing_a_script_are_read_too() {
     let server = seeded(18);
+    server.psql(DATABASE, "create table \"두\n줄\" (\"또\n두 줄\" int); insert into \"두\n줄\" values (7), (8)");
     let of = |arguments: &[&str]| read(&dump(&server, 18, DATABASE, &[&["-Fp"], arguments].concat()), Form::Plain).unwrap();
     let usual = of(&[]);
+    let broken = usual.tables.iter().find(|table| table.name == "두\n줄").unwrap();
+    assert_eq!((broken.rows, broken.columns.as_slice()), (2, &["또\n두 줄".to_owned()][..]));
     assert_eq!(differ(&usual, &of(&["--verbose"])), "");
     assert_eq!(of(&["--create"]).tables, usual.tables);
     assert_eq!(of(&["--disable-dollar-quoting"]).tables, usual.tables);

@@ -66,6 +66,11 @@ create materialized view "매출"."아직 안 채움" as select 1 as one with no
 create index "이름 검색" on "매출"."고객" using gin ("이름" public.gin_trgm_ops);
 create statistics "매출"."통계" (ndistinct) on "잔액", "상태" from "매출"."고객";
 create sequence "매출"."번호표" start 7 increment 3;
+-- PostgreSQL words these anew once they were loaded: casts of whole arrays, and the names that it gave to NOT NULL (18).
+create table "매출"."쿠폰" (code varchar(20) not null check (code in ('봄', 'B')), state varchar(9) not null);
+create index on "매출"."쿠폰" (code) where state in ('새것', 'used');
+create table "매출"."a쿠폰" (like "매출"."쿠폰" including all);
+insert into "매출"."쿠폰" values ('봄', 'used'), ('B', '새것');
 select nextval('"매출"."번호표"'), nextval('"매출"."번호표"');
 comment on table "매출"."고객" is '고객의 ''표'' -- 한 줄 주석';
 grant usage on schema "매출" to reader;

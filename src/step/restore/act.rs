@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::check::counted;
 use super::super::load::{note, one_a_core};
-use super::super::prove::{Looked, Place, UNKNOWN, differences_in_words, look, prove};
+use super::super::prove::{Again, Looked, Place, UNKNOWN, differences_in_words, look, prove, short_of_all};
 use super::super::scratch::locale;
 use super::super::way_back::{Keys, fingerprint};
 use super::super::work::{RestorePart, RestoreWork};
@@ -99,7 +99,8 @@ impl RestoreWork {
         let depth = self.with.depth();
         let dumped = self.dumped(depth.how, cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
-        let looked = look(depth.how, known, &Place { info: &info, major: facts.major(), jobs }, cx)?;
+        let place = Place { info: &info, major: facts.major(), jobs };
+        let looked = look(depth.how, known, &place, cx)?;
         cx.reports.note(counted(&looked.tables));
         note(cx, &self.artifact, |verification| {
             verification.level = Level::Restored;
@@ -108,7 +109,8 @@ impl RestoreWork {
             verification.tables.clone_from(&looked.tables);
             verification.short.clone_from(&depth.short);
         });
-        dumped?.map_or(Ok(()), |dumped| self.compare(&dumped, &looked, cx))
+        let again = Again { step: &self.artifact, artifact: &self.artifact, place, options: self.with.options() };
+        dumped?.map_or(Ok(()), |dumped| self.compare(&dumped, &looked, &again, cx))
     }
 
     /// What was dumped, if it is to be compared and known.
@@ -126,15 +128,17 @@ impl RestoreWork {
         Ok(dumped)
     }
 
-    fn compare(&self, dumped: &Fingerprint, looked: &Looked, cx: &Cx<'_>) -> Result<(), StepError> {
+    fn compare(&self, dumped: &Fingerprint, looked: &Looked, again: &Again<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
         let depth = self.with.depth();
-        let proof = prove(dumped, looked, depth.leeway());
+        let proof = prove(dumped, looked, depth.leeway(), again, cx)?;
         let difference = differences_in_words(&proof);
         cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
+        let short = depth.short.or_else(|| short_of_all(dumped));
         note(cx, &self.artifact, |verification| {
-            if proof.whole && difference.is_none() && depth.short.is_none() {
+            if proof.whole && difference.is_none() && short.is_none() {
                 verification.level = Level::Proven;
             }
+            verification.short = short;
             verification.proof = Some(proof);
         });
         let hint = if self.with.in_place() {

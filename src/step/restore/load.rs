@@ -27,9 +27,9 @@ impl AcceptSink for LoadTarget {
         let jobs = self.with.jobs.unwrap_or_else(one_a_core);
         let load = Load::new(&origin, place, jobs, cx)?.with(self.with.options(), server)?;
         if in_place {
-            load.over().load(input).map_err(untouched)?;
+            load.over().load(&self.artifact, input).map_err(untouched)?;
         } else {
-            load.load(input)?;
+            load.load(&self.artifact, input)?;
         }
         let settled = upstream.settle()?;
         // What was read of a dump that has no manifest.
