@@ -373,6 +373,9 @@ pub(super) struct RestoreArgs {
     /// With --replace: over what is there, in one transaction, for a role that may not create databases
     #[arg(long, requires = "replace", conflicts_with_all = ["drop_old", "schema_only", "section"])]
     pub(super) clean: bool,
+    /// Implied by --clean, and taken for those who are used to `pg_restore`: what is not there is no error to drop
+    #[arg(long, requires = "clean")]
+    pub(super) if_exists: bool,
     /// Where the safety dump goes: a store of the pipeline, or a folder; the store that is restored from unless given
     #[arg(long, value_name = "STORE|FOLDER")]
     pub(super) safety: Option<String>,
