@@ -264,5 +264,5 @@ fn billing() -> Subject {
 
 /// The report.
 pub(crate) fn report(language: Language) -> Report {
-    Report { subjects: vec![orders(), customers(), billing()], at: now(), runner: "0.1.0".to_owned(), language }
+    Report { subjects: vec![orders(), customers(), billing()], others: Vec::new(), at: now(), runner: "0.1.0".to_owned(), language }
 }

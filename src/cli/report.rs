@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::exit::Exit;
 use super::output::{Output, Problem};
+use super::status::makes_points;
 use super::{files, plan as planning};
 use crate::ids::RefName;
 use crate::observe::{History, history};
@@ -64,18 +65,11 @@ enum Form {
 
 pub(super) fn run(args: &ReportArgs) -> Result<Exit, Problem> {
     let pipelines = files::pipelines(&args.paths)?;
+    let (making, others): (Vec<&Pipeline>, Vec<&Pipeline>) = pipelines.iter().partition(|pipeline| makes_points(pipeline));
+    let others = others.into_iter().map(|pipeline| pipeline.name.clone()).collect();
     let (tokio, at) = (planning::tokio_runtime()?, Timestamp::now());
-    let mut subjects = Vec::with_capacity(pipelines.len());
-    for some in pipelines.chunks(AT_ONCE) {
-        let looked = std::thread::scope(|scope| {
-            let looks: Vec<_> = some.iter().map(|pipeline| scope.spawn(|| subject(pipeline, tokio.handle(), at))).collect();
-            looks.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
-        });
-        for subject in looked {
-            subjects.push(subject.map_err(|_| Problem::new(Exit::Internal, "looking at a pipeline ended in a defect of runner"))??);
-        }
-    }
-    let report = Report { subjects, at, runner: env!("CARGO_PKG_VERSION").to_owned(), language: language(args.lang) };
+    let subjects = subjects(&making, tokio.handle(), at)?;
+    let report = Report { subjects, others, at, runner: env!("CARGO_PKG_VERSION").to_owned(), language: language(args.lang) };
     let text = match args.format {
         Form::Html => render::html(&report).map_err(|error| Problem::new(Exit::Internal, error.to_string()))?,
         Form::Markdown => render::markdown(&report),
@@ -98,6 +92,21 @@ fn language(asked: Option<Lang>) -> Language {
         None => ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set).is_some_and(|value| value.starts_with("ko")),
     };
     if korean { Language::Korean } else { Language::English }
+}
+
+/// Everything the report says of these pipelines, some of them looked at at once.
+fn subjects(pipelines: &[&Pipeline], handle: &Handle, now: Timestamp) -> Result<Vec<Subject>, Problem> {
+    let mut subjects = Vec::with_capacity(pipelines.len());
+    for some in pipelines.chunks(AT_ONCE) {
+        let looked = std::thread::scope(|scope| {
+            let looks: Vec<_> = some.iter().map(|pipeline| scope.spawn(|| subject(pipeline, handle, now))).collect();
+            looks.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+        });
+        for subject in looked {
+            subjects.push(subject.map_err(|_| Problem::new(Exit::Internal, "looking at a pipeline ended in a defect of runner"))??);
+        }
+    }
+    Ok(subjects)
 }
 
 /// Everything the report says of a pipeline. A store that does not answer is told in it.

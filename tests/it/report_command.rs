@@ -117,3 +117,21 @@ steps:
     assert!(page.contains("<b>Measured recovery</b>") && !page.contains("No recovery was measured"), "{page}");
     assert!(page.contains("class=\"limit\"") && page.contains("<use href=\"#proven\"/>"), "{page}");
 }
+
+#[test]
+fn report_does_not_miss_restore_points_of_a_pipeline_that_makes_none() {
+    let bench = bench();
+    point(1).put(&bench.vault());
+    bench.file("런북.yaml", "version: 1\nname: 런북\nsteps:\n  - { id: stop, uses: command, with: { argv: [\"true\"] } }\n");
+    let markdown = |args: &[&str]| {
+        let ran = bench.run(&[&["report", "--format", "markdown"], args].concat());
+        ran.is(0, &[]);
+        ran.stdout
+    };
+    let told = markdown(&["pipeline.yaml", "런북.yaml"]);
+    assert!(told.contains("1 pipeline: 0 good, 0 worth a look, 1 missed"), "it was never proven: {told}");
+    assert!(told.contains("\nNo restore points are made by these, so there is nothing to judge: 런북\n"), "{told}");
+    assert!(markdown(&["런북.yaml", "--lang", "ko"]).ends_with("\n\n복원 지점을 만들지 않아 판정할 것이 없는 파이프라인: 런북\n"));
+    let page = bench.run(&["report", "런북.yaml"]).stdout;
+    assert!(page.contains("nothing to judge: 런북</p>") && !page.contains("<table"), "{page}");
+}

@@ -27,7 +27,7 @@ steps:
 }
 
 fn report(subjects: Vec<runner::render::report::Subject>, language: Language) -> Report {
-    Report { subjects, at: now(), runner: "0.1.0".to_owned(), language }
+    Report { subjects, others: Vec::new(), at: now(), runner: "0.1.0".to_owned(), language }
 }
 
 fn seen(failed: Vec<Attempt>) -> StoreFacts {

@@ -79,6 +79,7 @@ pub(super) const LABELS: Labels = Labels {
     took: "Took",
     fate: "Stays or goes",
     newest_points: "Newest restore points",
+    others: "No restore points are made by these, so there is nothing to judge:",
     top: "to the top",
 };
 

@@ -78,6 +78,7 @@ pub(super) const LABELS: Labels = Labels {
     took: "걸린 시간",
     fate: "보존 여부",
     newest_points: "최신 복원 지점 목록",
+    others: "복원 지점을 만들지 않아 판정할 것이 없는 파이프라인:",
     top: "맨 위로",
 };
 

@@ -92,6 +92,7 @@ pub(super) struct Labels {
     pub(super) took: &'static str,
     pub(super) fate: &'static str,
     pub(super) newest_points: &'static str,
+    pub(super) others: &'static str,
     pub(super) top: &'static str,
 }
 
