@@ -171,7 +171,9 @@ fn shelf(pipeline: &Pipeline, facts: &StoreFacts) -> Shelf {
         tombstoned: point.leaving,
         depends_on: Vec::new(),
     };
-    let catalog = Catalog { points: points.iter().map(of).collect(), rpo: pipeline.objectives.rpo, last_run_failed: false };
+    let failed = facts.seen.iter().flat_map(|seen| &seen.failed).map(|failed| &failed.run).max();
+    let last_run_failed = failed > points.first().map(|newest| &newest.run);
+    let catalog = Catalog { points: points.iter().map(of).collect(), rpo: pipeline.objectives.rpo, last_run_failed };
     let (policy, zone) = (policy(pipeline), zone());
     let (verdict, gaps) = (decide(&catalog, policy, now(), &zone), gaps(&catalog, Some(policy), now(), &zone));
     Shelf { store: facts.store.clone(), count: points.len(), verdict: Some(verdict), gaps }

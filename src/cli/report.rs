@@ -20,7 +20,6 @@ use crate::render::report::{self as render, Language, Report, Shelf, Subject};
 use crate::retention::{self, Policy, decide, gaps};
 use crate::status::{self, judge};
 use crate::step::Params;
-use crate::store::catalog;
 
 /// How many restore points of a pipeline are read from a store.
 const POINTS: usize = 1000;
@@ -126,9 +125,8 @@ fn subject(pipeline: &Pipeline, handle: &Handle, now: Timestamp) -> Result<Subje
 /// What retention says of a store. It decides only where every point was read.
 fn shelf(pipeline: &Pipeline, history: &History, now: Timestamp) -> Shelf {
     let store = history.facts.store.clone();
-    let (policy, whole) = (policy(pipeline, &store), history.count == history.points.len());
-    let read = catalog::Catalog { points: history.points.clone(), remains: Vec::new() };
-    let facts = CatalogFacts::of(&read, &store);
+    let (policy, whole) = (policy(pipeline, &store), history.count == history.catalog.points.len());
+    let facts = CatalogFacts::of(&history.catalog, &store);
     let points = facts.points.into_iter().map(|point| point.facts).collect();
     let kept = retention::Catalog { points, rpo: pipeline.objectives.rpo, last_run_failed: facts.last_run_failed };
     let zone = pipeline.schedule.as_ref().and_then(|schedule| TimeZone::get(&schedule.timezone).ok()).unwrap_or(TimeZone::UTC);

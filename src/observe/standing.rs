@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::Pipeline;
 use crate::status::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
-use crate::store::catalog::{self, Point, named};
+use crate::store::catalog::{self, Catalog, Point, named};
 use crate::store::failed::{End, FailedRun};
 use crate::store::lease::{self, LeaseError};
 use crate::store::manifest::{Level, Manifest, Receipt, Recovery};
@@ -36,9 +36,9 @@ pub fn standing(pipeline: &Pipeline, stores: &[RefName], handle: &Handle) -> Sub
 pub struct History {
     /// What its status is judged by.
     pub facts: StoreFacts,
-    /// The newest restore points, newest first.
-    pub points: Vec<Point>,
-    /// How many there are in all.
+    /// The newest restore points, and what is left of others.
+    pub catalog: Catalog,
+    /// How many restore points there are in all.
     pub count: usize,
 }
 
@@ -46,19 +46,19 @@ pub struct History {
 pub fn history(pipeline: &Pipeline, name: &RefName, handle: &Handle, most: usize) -> History {
     let Some(spec) = pipeline.stores.get(name) else {
         let seen = Err("it is not declared".to_owned());
-        return History { facts: StoreFacts { store: name.clone(), place: String::new(), seen }, points: Vec::new(), count: 0 };
+        return History { facts: StoreFacts { store: name.clone(), place: String::new(), seen }, catalog: Catalog::default(), count: 0 };
     };
     let StoreFacts { store, place, seen } = asked(pipeline, name, spec, handle);
     let read = seen.and_then(|seen| {
-        let read = store::open(spec, handle).and_then(|store| catalog::newest(&*store, &pipeline.name, most));
+        let read = store::open(spec, handle).and_then(|store| catalog::read_newest(&*store, &pipeline.name, most));
         read.map(|read| (seen, read)).map_err(|error| error.to_string())
     });
     match read {
-        Ok((seen, (points, count))) => {
-            let seen = Ok(Seen { points: points.iter().map(|point| facts(point, name)).collect(), ..seen });
-            History { facts: StoreFacts { store, place, seen }, points, count }
+        Ok((seen, (catalog, count))) => {
+            let seen = Ok(Seen { points: catalog.points.iter().map(|point| facts(point, name)).collect(), ..seen });
+            History { facts: StoreFacts { store, place, seen }, catalog, count }
         }
-        Err(why) => History { facts: StoreFacts { store, place, seen: Err(why) }, points: Vec::new(), count: 0 },
+        Err(why) => History { facts: StoreFacts { store, place, seen: Err(why) }, catalog: Catalog::default(), count: 0 },
     }
 }
 

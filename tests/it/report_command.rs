@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use runner::store::manifest::Level;
 
 use crate::apply_support::{Bench, everything, shop};
-use crate::store_shelf::point;
+use crate::store_shelf::{Point, point};
 
 /// A pipeline whose points are on the shelf, and a second one whose store is no folder.
 const PIPELINE: &str = "version: 1
@@ -55,6 +55,17 @@ fn report_tells_what_a_store_keeps_and_what_goes() {
     let strays: Vec<PathBuf> = everything(out.parent().unwrap()).into_iter().filter(|path| path.ends_with(".tmp")).collect();
     assert_eq!(strays, Vec::<PathBuf>::new(), "nothing else is left beside it");
 
+    // Nothing listens where it dumps: the run fails, and as after every failed run nothing goes.
+    assert_ne!(bench.apply().code, 0);
+    let page = bench.run(&["report", "pipeline.yaml"]).stdout;
+    assert!(page.contains("kept 6") && page.contains("due to go 0"), "{page}");
+    assert!(page.contains("no rule keeps it; a run has failed since: nothing is deleted"), "{page}");
+}
+
+#[test]
+fn report_is_a_job_summary_in_markdown() {
+    let bench = bench();
+    Point { level: Some(Level::Proven), ..point(1) }.put(&bench.vault());
     let ran = bench.run(&["report", "pipeline.yaml", "--format", "markdown", "--lang", "ko"]);
     ran.is(0, &[]);
     assert!(ran.stdout.starts_with("## 백업 보고서\n") && ran.stdout.contains("✅ 정상 | **주문-야간** |"), "{}", ran.stdout);
