@@ -6,15 +6,18 @@ use std::collections::BTreeSet;
 
 use tokio::runtime::Handle;
 
-use crate::ids::{RefName, StepId};
+use crate::ids::{RefName, RunId, StepId};
 use crate::pipeline::Pipeline;
 use crate::status::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
 use crate::store::catalog::{self, Catalog, Point, named};
 use crate::store::failed::{End, FailedRun};
 use crate::store::lease::{self, LeaseError};
 use crate::store::manifest::{Level, Manifest, Receipt, Recovery};
-use crate::store::recent::{Failed, Recent, recent};
+use crate::store::recent::{Failed, Recent, failures, recent};
 use crate::store::{self, ObjectStore, StoreError, StoreSpec};
+
+/// How many of the last failures a history has, besides those since the newest restore point.
+const FAILURES: usize = 10;
 
 /// Asks these stores of a pipeline, all at once.
 pub fn standing(pipeline: &Pipeline, stores: &[RefName], handle: &Handle) -> Subject {
@@ -42,24 +45,31 @@ pub struct History {
     pub count: usize,
 }
 
-/// Asks one store of a pipeline as [`standing`] does, and for its newest restore points, at most so many.
+/// Asks one store of a pipeline as [`standing`] does, and for its newest restore points, at most so many, and for older failures.
 pub fn history(pipeline: &Pipeline, name: &RefName, handle: &Handle, most: usize) -> History {
     let Some(spec) = pipeline.stores.get(name) else {
         let seen = Err("it is not declared".to_owned());
         return History { facts: StoreFacts { store: name.clone(), place: String::new(), seen }, catalog: Catalog::default(), count: 0 };
     };
     let StoreFacts { store, place, seen } = asked(pipeline, name, spec, handle);
-    let read = seen.and_then(|seen| {
-        let read = store::open(spec, handle).and_then(|store| catalog::read_newest(&*store, &pipeline.name, most));
-        read.map(|read| (seen, read)).map_err(|error| error.to_string())
-    });
-    match read {
-        Ok((seen, (catalog, count))) => {
-            let seen = Ok(Seen { points: catalog.points.iter().map(|point| facts(point, name)).collect(), ..seen });
+    let look = || -> Result<_, StoreError> {
+        let store = store::open(spec, handle)?;
+        Ok((failures(&*store, &pipeline.name, FAILURES)?, catalog::read_newest(&*store, &pipeline.name, most)?))
+    };
+    match seen.and_then(|seen| look().map(|read| (seen, read)).map_err(|error| error.to_string())) {
+        Ok((seen, (older, (catalog, count)))) => {
+            let points = catalog.points.iter().map(|point| facts(point, name)).collect();
+            let seen = Ok(Seen { points, failed: with(seen.failed, older), ..seen });
             History { facts: StoreFacts { store, place, seen }, catalog, count }
         }
         Err(why) => History { facts: StoreFacts { store, place, seen: Err(why) }, catalog: Catalog::default(), count: 0 },
     }
+}
+
+/// The failures since the newest point, and those of older ones that are not among them.
+fn with(since: Vec<Attempt>, older: Vec<Failed>) -> Vec<Attempt> {
+    let known: BTreeSet<RunId> = since.iter().map(|failed| failed.run.clone()).collect();
+    since.into_iter().chain(older.into_iter().map(attempt).filter(|failed| !known.contains(&failed.run))).collect()
 }
 
 fn asked(pipeline: &Pipeline, name: &RefName, spec: &StoreSpec, handle: &Handle) -> StoreFacts {

@@ -146,3 +146,17 @@ fn report_does_not_miss_restore_points_of_a_pipeline_that_makes_none() {
     let page = bench.run(&["report", "런북.yaml"]).stdout;
     assert!(page.contains("nothing to judge: 런북</p>") && !page.contains("<table"), "{page}");
 }
+
+#[test]
+fn report_still_tells_of_a_run_that_failed_before_the_newest_point() {
+    let bench = bench();
+    assert_ne!(bench.apply().code, 0);
+    let markdown = || bench.run(&["report", "pipeline.yaml", "--format", "markdown"]).stdout;
+    let told = markdown();
+    assert!(told.contains("| the run failed | ") && told.contains("- 1 run failed since"), "{told}");
+    // A run that is later by the second, which made a point.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    point(0).put(&bench.vault());
+    let told = markdown();
+    assert!(told.contains("| the run failed | ") && !told.contains("failed since"), "{told}");
+}
