@@ -5,7 +5,6 @@
 //! come from elsewhere; there is no script in it. Nothing here judges, opens or prints.
 
 mod axis;
-mod concern;
 mod fate;
 mod graph;
 mod layers;

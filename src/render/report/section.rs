@@ -111,7 +111,7 @@ pub(super) fn section(report: &Report, subject: &Subject, id: String, detail: De
         level: status.newest.as_ref().map(level),
         next: status.due.and_then(|due| due.next).map(|at| clock.moment(at)),
         missed: status.missed.iter().map(|miss| clock.language.miss(miss)).collect(),
-        concerns: super::concern::concerns(status, clock.language),
+        concerns: status.concerns.iter().map(|concern| clock.language.concern(concern)).collect(),
         at_work: at_work(subject, &clock),
         objectives: objectives::rows(status, &clock),
         timeline: timeline(subject, &clock, detail),

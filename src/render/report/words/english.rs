@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use super::Labels;
 use crate::plan::Action;
 use crate::quantity::{Duration, brief};
-use crate::render::report::concern::Concern;
 use crate::retention::Reason;
-use crate::status::{Light, Miss};
+use crate::status::{Concern, Light, Miss};
 use crate::store::manifest::Level;
 use crate::words::count;
 
@@ -184,26 +183,8 @@ pub(super) fn miss(miss: &Miss) -> String {
     miss.to_string()
 }
 
-pub(super) fn concern(concern: &Concern<'_>) -> String {
-    match concern {
-        Concern::Failed { times, newest } => {
-            let times = count(*times as u64, "run");
-            let host = newest.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
-            format!("{times} failed since the newest restore point; the last, {}{host}: {}", newest.run, newest.error)
-        }
-        Concern::Complaint { run, why } => format!("the newest restore point, {run}: {why}"),
-        Concern::Leaving { run } => format!("the newest restore point, {run}, is on the way out"),
-        Concern::Stuck { lease, silent } => format!(
-            "run {} on {} holds the lease in {} and has not renewed it for {}: it is stuck or dead; the next run takes over",
-            lease.run,
-            lease.host,
-            lease.store,
-            brief(silent.std())
-        ),
-        Concern::Long { lease, long } => {
-            format!("run {} on {} has been at work for {}, longer than the RPO", lease.run, lease.host, brief(long.std()))
-        }
-    }
+pub(super) fn concern(concern: &Concern) -> String {
+    concern.to_string()
 }
 
 pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> String {

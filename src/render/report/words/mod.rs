@@ -4,15 +4,16 @@
 
 mod english;
 mod korean;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::concern::Concern;
 use crate::plan::Action;
 use crate::quantity::{Duration, bytes};
 use crate::retention::Reason;
-use crate::status::{Light, Miss};
+use crate::status::{Concern, Light, Miss};
 use crate::store::manifest::Level;
 
 /// A language that a report speaks.
@@ -192,7 +193,8 @@ impl Language {
         say!(self, miss(miss))
     }
 
-    pub(super) fn concern(self, concern: &Concern<'_>) -> String {
+    /// Something worth a look.
+    pub(super) fn concern(self, concern: &Concern) -> String {
         say!(self, concern(concern))
     }
 
