@@ -191,7 +191,7 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
     match reason {
         // The others that hold a moment are told in the pipeline's time zone as well.
         Reason::Pinned { until, why } => format!("pinned until {}: {why}", minute(*until)),
-        Reason::Locked { until } => format!("object lock until {}", minute(*until)),
+        Reason::Locked { until } if *until < Timestamp::MAX => format!("object lock until {}", minute(*until)),
         Reason::Grace { until } => format!("may be deleted after {}", minute(*until)),
         Reason::GraceOver { since } => format!("marked for deletion {}, and the grace is over", minute(*since)),
         Reason::Tombstoned { since } => format!("wanted again: takes back the mark of {}", minute(*since)),

@@ -228,6 +228,7 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
         Reason::NewestProven => "검증된 최신 지점".to_owned(),
         Reason::Verified { number, of } => format!("복원된 지점 {number}/{of}"),
         Reason::Pinned { until, why } => format!("{}까지 고정: {why}", minute(*until)),
+        Reason::Locked { until } if *until == Timestamp::MAX => "끝나지 않는 오브젝트 잠금(법적 보존)".to_owned(),
         Reason::Locked { until } => format!("{}까지 오브젝트 잠금", minute(*until)),
         Reason::NeededBy { run } => format!("{run} 복원에 필요"),
         Reason::Unreadable => "매니페스트를 읽을 수 없음: 어떤 규칙에도 세지 않고, 삭제하지 않음".to_owned(),
