@@ -17,7 +17,7 @@ use runner::pipeline::{Pipeline, load};
 use runner::plan::plan;
 use runner::render::report::{Language, Report, Shelf, Subject};
 use runner::retention::{self, Catalog, decide, gaps};
-use runner::status::{self, Attempt, LeaseFacts, PointFacts, Seen, StoreFacts, judge};
+use runner::status::{self, Attempt, Cause, LeaseFacts, PointFacts, Seen, StoreFacts, judge};
 use runner::step::Params;
 use runner::store::manifest::{Level, Recovery};
 
@@ -197,7 +197,7 @@ pub(crate) fn store(name: &str, place: &str, seen: Result<Seen, String>) -> Stor
 pub(crate) fn failed(hours: i64, host: &str, error: &str) -> Attempt {
     let started = now() - HOUR * i32::try_from(hours).unwrap();
     let run = RunId::starting(started, [0xfa, 0x11, u8::try_from(hours % 256).unwrap()]);
-    Attempt { run, started, ended: Some(started + MINUTE * 10), host: Some(host.to_owned()), error: error.to_owned() }
+    Attempt { run, started, ended: Some(started + MINUTE * 10), host: Some(host.to_owned()), cause: Cause::Failed(error.to_owned()) }
 }
 
 fn seen(points: Vec<PointFacts>, failed: Vec<Attempt>, lease: Option<LeaseFacts>) -> Seen {

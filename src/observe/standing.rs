@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::ids::{RefName, RunId, StepId};
 use crate::pipeline::Pipeline;
-use crate::status::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
+use crate::status::{Attempt, Cause, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
 use crate::store::catalog::{self, Catalog, Point, named};
 use crate::store::failed::{End, FailedRun};
 use crate::store::lease::{self, LeaseError};
@@ -173,26 +173,26 @@ fn recovery(receipts: &[Receipt]) -> Option<Recovery> {
 
 fn attempt(failed: Failed) -> Attempt {
     let started = failed.run.started();
-    let unknown = |error: &str| Attempt { run: failed.run.clone(), started, ended: None, host: None, error: error.to_owned() };
+    let unknown = |cause| Attempt { run: failed.run.clone(), started, ended: None, host: None, cause };
     match failed.word {
-        None => unknown("it died before its commit, and a later run ruled it out"),
-        Some(Err(_)) => unknown("it failed, and why can not be read"),
+        None => unknown(Cause::Died),
+        Some(Err(_)) => unknown(Cause::Unreadable),
         Some(Ok(word)) => {
-            let error = told(&word);
-            Attempt { run: failed.run, started, ended: Some(word.ended), host: Some(word.host), error }
+            let cause = cause(&word);
+            Attempt { run: failed.run, started, ended: Some(word.ended), host: Some(word.host), cause }
         }
     }
 }
 
-fn told(word: &FailedRun) -> String {
+fn cause(word: &FailedRun) -> Cause {
     match (word.outcome, &word.node) {
-        (End::Failed, Some(node)) => format!("{node}: {}", word.error),
-        (End::Failed, None) => word.error.clone(),
-        (End::Cancelled, _) => format!("it was stopped: {}", word.error),
+        (End::Failed, Some(node)) => Cause::Failed(format!("{node}: {}", word.error)),
+        (End::Failed, None) => Cause::Failed(word.error.clone()),
+        (End::Cancelled, _) => Cause::Stopped(word.error.clone()),
         (End::Refused, _) => {
             // Whoever is told of several pipelines is told which; here there is one.
             let error = word.error.strip_prefix(&format!("{}: ", word.pipeline)).unwrap_or(&word.error);
-            format!("it could not start: {error}")
+            Cause::Refused(error.to_owned())
         }
     }
 }

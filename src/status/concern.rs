@@ -84,7 +84,7 @@ impl fmt::Display for Concern {
             Self::Failed { times, last } => {
                 let host = last.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
                 let times = count(*times as u64, "run");
-                write!(f, "{times} failed since the newest restore point; the last, {}{host}: {}", last.run, last.error)
+                write!(f, "{times} failed since the newest restore point; the last, {}{host}: {}", last.run, last.cause)
             }
             Self::Unusable { run, why } => write!(f, "the restore point {run} can not be used: {why}"),
             Self::Complaint { run, why } => write!(f, "the newest restore point, {run}: {why}"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::cause::Cause;
 use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::store::manifest::{Level, Recovery};
 
@@ -84,8 +85,8 @@ pub struct Attempt {
     pub ended: Option<Timestamp>,
     /// The host that ran it; `None` of one that died without a word.
     pub host: Option<String>,
-    /// Why it failed.
-    pub error: String,
+    /// Why it made no restore point.
+    pub cause: Cause,
 }
 
 /// A run that holds a lease.

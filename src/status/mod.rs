@@ -3,6 +3,7 @@
 //! [`judge`] is what `runner status`, `apply --due`, the metrics and the report all speak from, so that none of them can tell another
 //! story. It knows only what lies in stores, so that another machine may ask. Time is an argument; nothing here opens or prints.
 
+mod cause;
 mod concern;
 mod due;
 mod facts;
@@ -12,6 +13,7 @@ mod missed;
 #[cfg(test)]
 mod tests;
 
+pub use cause::Cause;
 pub use concern::Concern;
 pub use due::{Due, Turn, due, turn};
 pub use facts::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts};

@@ -71,7 +71,7 @@ fn attempt(hours: i64) -> Attempt {
         started: ago(hours),
         ended: Some(ago(hours)),
         host: Some("db1".to_owned()),
-        error: "dump: no route".to_owned(),
+        cause: Cause::Failed("dump: no route".to_owned()),
     }
 }
 
@@ -148,7 +148,7 @@ fn a_point_that_can_not_be_used_is_none() {
 fn failures_since_the_newest_point_and_runs_without_a_sign_of_life_are_worth_a_look() {
     let none = || serde_json::json!({});
     let failed = |hours: &[i64]| Seen { failed: hours.iter().map(|hours| attempt(*hours)).collect(), ..seen(vec![point(24)]) };
-    let dead = Attempt { ended: None, host: None, error: "died".to_owned(), ..attempt(1) };
+    let dead = Attempt { ended: None, host: None, cause: Cause::Died, ..attempt(1) };
     let status = judged(none(), vec![Ok(Seen { failed: vec![dead], ..failed(&[]) }), Ok(failed(&[1, 2, 30]))]);
     assert_eq!((status.light, status.failures.len(), status.last_attempt), (Light::Attention, 2, Some(ago(1))));
     let said = status.concerns[0].to_string();

@@ -137,7 +137,7 @@ pub(super) fn failures(subject: &Subject, points: &[Known], clock: &Clock) -> Ve
         run: attempt.run.to_string(),
         host: attempt.host.clone(),
         what: words.run_failed,
-        error: attempt.error.clone(),
+        error: clock.language.cause(&attempt.cause),
     });
     let complaints = points.iter().filter_map(|point| {
         let what = if point.level.is_some() { words.verification_failed } else { words.manifest_unusable };

@@ -8,7 +8,7 @@ use super::Labels;
 use crate::plan::Action;
 use crate::quantity::{Duration, brief};
 use crate::retention::Reason;
-use crate::status::{Concern, Light, Miss};
+use crate::status::{Cause, Concern, Light, Miss};
 use crate::store::manifest::Level;
 use crate::words::count;
 
@@ -185,6 +185,10 @@ pub(super) fn miss(miss: &Miss) -> String {
 
 pub(super) fn concern(concern: &Concern) -> String {
     concern.to_string()
+}
+
+pub(super) fn cause(cause: &Cause) -> String {
+    cause.to_string()
 }
 
 pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> String {

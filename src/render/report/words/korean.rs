@@ -13,7 +13,7 @@ use crate::retention::{Halt, Phase, Reason, Rule};
 use crate::status::Light;
 use crate::store::manifest::Level;
 
-pub(super) use status::{concern, miss};
+pub(super) use status::{cause, concern, miss};
 
 pub(super) const LABELS: Labels = Labels {
     lang: "ko",

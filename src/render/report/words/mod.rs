@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::plan::Action;
 use crate::quantity::{Duration, bytes};
 use crate::retention::Reason;
-use crate::status::{Concern, Light, Miss};
+use crate::status::{Cause, Concern, Light, Miss};
 use crate::store::manifest::Level;
 
 /// A language that a report speaks.
@@ -196,6 +196,11 @@ impl Language {
     /// Something worth a look.
     pub(super) fn concern(self, concern: &Concern) -> String {
         say!(self, concern(concern))
+    }
+
+    /// Why a run made no restore point.
+    pub(super) fn cause(self, cause: &Cause) -> String {
+        say!(self, cause(cause))
     }
 
     /// Why a restore point stays or goes. `minute` writes a moment.

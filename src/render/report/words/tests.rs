@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Language;
 use crate::ids::RunId;
-use crate::status::{Attempt, Concern, LeaseFacts, Miss};
+use crate::status::{Attempt, Cause, Concern, LeaseFacts, Miss};
 
 fn now() -> Timestamp {
     "2026-11-28T03:00:00Z".parse().unwrap()
@@ -44,13 +44,14 @@ const fn place(concern: &Concern) -> usize {
 }
 
 fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
-    let last = Attempt { run: run(), started: now(), ended: None, host: Some("db1".to_owned()), error: "dump: EOF".to_owned() };
+    let last =
+        Attempt { run: run(), started: now(), ended: None, host: Some("db1".to_owned()), cause: Cause::Stopped("SIGTERM".to_owned()) };
     let long = "1d 3h".parse().unwrap();
     vec![
         (
             Concern::Failed { times: 2, last },
-            "2 runs failed since the newest restore point; the last, 20261127T000000Z-0cafe0 on db1: dump: EOF",
-            "최신 복원 지점 이후 2번 실패했습니다. 마지막은 20261127T000000Z-0cafe0(db1): dump: EOF",
+            "2 runs failed since the newest restore point; the last, 20261127T000000Z-0cafe0 on db1: it was stopped: SIGTERM",
+            "최신 복원 지점 이후 2번 실패했습니다. 마지막은 20261127T000000Z-0cafe0(db1): 중단되었습니다. SIGTERM",
         ),
         (
             Concern::Unusable { run: run(), why: "EOF".to_owned() },
@@ -103,6 +104,34 @@ fn every_concern_is_told_in_every_language() {
     for (concern, english, korean) in &told {
         assert_eq!((Language::English.concern(concern).as_str(), concern.to_string().as_str()), (*english, *english));
         assert_eq!(Language::Korean.concern(concern), *korean);
+    }
+}
+
+/// In the order of the words below.
+const fn place_of_cause(cause: &Cause) -> usize {
+    match cause {
+        Cause::Failed(_) => 0,
+        Cause::Stopped(_) => 1,
+        Cause::Refused(_) => 2,
+        Cause::Died => 3,
+        Cause::Unreadable => 4,
+    }
+}
+
+#[test]
+fn every_cause_of_a_failure_is_told_in_every_language() {
+    let error = || "db1: no route".to_owned();
+    let told = [
+        (Cause::Failed(error()), "db1: no route", "db1: no route"),
+        (Cause::Stopped(error()), "it was stopped: db1: no route", "중단되었습니다. db1: no route"),
+        (Cause::Refused(error()), "it could not start: db1: no route", "시작하지 못했습니다. db1: no route"),
+        (Cause::Died, "it died before its commit, and a later run ruled it out", "커밋 전에 죽었고, 이후 실행이 무효로 했습니다"),
+        (Cause::Unreadable, "it failed, and why can not be read", "실패했지만 이유를 읽을 수 없습니다"),
+    ];
+    let places: Vec<usize> = told.iter().map(|(cause, ..)| place_of_cause(cause)).collect();
+    assert_eq!(places, (0..5).collect::<Vec<_>>());
+    for (cause, english, korean) in &told {
+        assert_eq!((Language::English.cause(cause).as_str(), Language::Korean.cause(cause).as_str()), (*english, *korean));
     }
 }
 

@@ -1,9 +1,9 @@
-//! 한국어: what is missed, and what is worth a look.
+//! 한국어: what is missed, what is worth a look, and why runs failed.
 
 use super::{length, limit};
 use crate::ids::PipelineName;
 use crate::quantity::{Duration, bytes};
-use crate::status::{Concern, Miss};
+use crate::status::{Cause, Concern, Miss};
 
 pub(in super::super) fn miss(miss: &Miss) -> String {
     let brief = |age: &Duration| length(age.std());
@@ -37,7 +37,7 @@ pub(in super::super) fn concern(concern: &Concern) -> String {
     match concern {
         Concern::Failed { times, last } => {
             let host = last.host.as_ref().map(|host| format!("({host})")).unwrap_or_default();
-            format!("최신 복원 지점 이후 {times}번 실패했습니다. 마지막은 {}{host}: {}", last.run, last.error)
+            format!("최신 복원 지점 이후 {times}번 실패했습니다. 마지막은 {}{host}: {}", last.run, cause(&last.cause))
         }
         Concern::Unusable { run, why } => format!("복원 지점 {run}: 쓸 수 없습니다. {why}"),
         Concern::Complaint { run, why } => format!("최신 복원 지점 {run}: {why}"),
@@ -60,5 +60,15 @@ pub(in super::super) fn concern(concern: &Concern) -> String {
             format!("{}실행 {}({})이 RPO보다 긴 {} 동안 진행 중입니다", whose(of), lease.run, lease.host, length(long.std()))
         }
         Concern::Trouble { store, what } => format!("저장소 {store}에 쓸 수 없는 기록이 있습니다. {what}"),
+    }
+}
+
+pub(in super::super) fn cause(cause: &Cause) -> String {
+    match cause {
+        Cause::Failed(error) => error.clone(),
+        Cause::Stopped(error) => format!("중단되었습니다. {error}"),
+        Cause::Refused(error) => format!("시작하지 못했습니다. {error}"),
+        Cause::Died => "커밋 전에 죽었고, 이후 실행이 무효로 했습니다".to_owned(),
+        Cause::Unreadable => "실패했지만 이유를 읽을 수 없습니다".to_owned(),
     }
 }
