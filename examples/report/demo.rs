@@ -17,7 +17,7 @@ use runner::pipeline::{Pipeline, load};
 use runner::plan::plan;
 use runner::render::report::{Language, Report, Shelf, Subject};
 use runner::retention::{self, Catalog, decide, gaps};
-use runner::status::{self, Attempt, Cause, LeaseFacts, PointFacts, Seen, StoreFacts, judge};
+use runner::status::{self, Attempt, Cause, Complaint, LeaseFacts, PointFacts, Seen, StoreFacts, judge};
 use runner::step::Params;
 use runner::store::manifest::{Level, Recovery};
 
@@ -251,7 +251,8 @@ fn billing() -> Subject {
             (point.level, point.proven, point.recovery) = (Some(Level::Stored), None, None);
         }
     }
-    points[0].complaint = Some("row counts differ: billing.invoices has 1204133 rows, the dump held 1204391".to_owned());
+    let differ = "row counts differ: billing.invoices has 1204133 rows, the dump held 1204391";
+    points[0].complaint = Some(Complaint::Verification(differ.to_owned()));
     points[0].level = Some(Level::Decoded);
     let refused = "dump: could not connect to db1:5432: password authentication failed for user \"backup\"";
     let seen = Seen {

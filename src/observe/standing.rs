@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::ids::{RefName, RunId, StepId};
 use crate::pipeline::Pipeline;
-use crate::status::{Attempt, Cause, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
+use crate::status::{Attempt, Cause, Complaint, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
 use crate::store::catalog::{self, Catalog, Point, named};
 use crate::store::failed::{End, FailedRun};
 use crate::store::lease::{self, LeaseError};
@@ -130,8 +130,8 @@ fn facts(point: &Point, store: &RefName) -> PointFacts {
     let manifest = point.manifest.as_ref().ok();
     let level = point.level();
     let proofs = point.receipts.iter().filter(|receipt| level == Some(Level::Proven) && receipt.level == Level::Proven);
-    let unusable = point.manifest.as_ref().err().map(|why| format!("its manifest can not be used: {why}"));
-    let complaint = point.complaint().map(|why| format!("its newest verification failed: {why}"));
+    let unusable = point.manifest.as_ref().err().map(|why| Complaint::Manifest(why.clone()));
+    let complaint = point.complaint().map(|why| Complaint::Verification(why.to_owned()));
     let tombstone = point.marks.tombstoned.as_ref();
     PointFacts {
         run: point.summary.run.clone(),

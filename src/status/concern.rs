@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::complaint::Complaint;
 use super::facts::{Attempt, LeaseFacts};
 use crate::ids::{PipelineName, RefName, RunId};
 use crate::quantity::{Duration, brief, bytes};
@@ -23,15 +24,15 @@ pub enum Concern {
     Unusable {
         /// The point.
         run: RunId,
-        /// Why.
-        why: String,
+        /// Why, as far as anybody knows.
+        why: Option<Complaint>,
     },
     /// The newest point is not what it should be.
     Complaint {
         /// The point.
         run: RunId,
-        /// What the newest verification complained of.
-        why: String,
+        /// What is wrong with it.
+        why: Complaint,
     },
     /// The newest point is on the way out.
     Leaving {
@@ -86,7 +87,8 @@ impl fmt::Display for Concern {
                 let times = count(*times as u64, "run");
                 write!(f, "{times} failed since the newest restore point; the last, {}{host}: {}", last.run, last.cause)
             }
-            Self::Unusable { run, why } => write!(f, "the restore point {run} can not be used: {why}"),
+            Self::Unusable { run, why: Some(why) } => write!(f, "the restore point {run} can not be used: {why}"),
+            Self::Unusable { run, why: None } => write!(f, "the restore point {run} can not be used: nobody knows why"),
             Self::Complaint { run, why } => write!(f, "the newest restore point, {run}: {why}"),
             Self::Leaving { run } => write!(f, "the newest restore point, {run}, is on the way out"),
             Self::Unlike { bytes: found, typical } => {

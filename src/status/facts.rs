@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cause::Cause;
+use super::complaint::Complaint;
 use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::store::manifest::{Level, Recovery};
 
@@ -60,8 +61,8 @@ pub struct PointFacts {
     pub proven: Option<Timestamp>,
     /// The newest measured recovery.
     pub recovery: Option<Recovery>,
-    /// What the newest verification complained of, or why the manifest can not be used.
-    pub complaint: Option<String>,
+    /// What is wrong with it.
+    pub complaint: Option<Complaint>,
     /// The steps whose objects lie in this store.
     pub holds: BTreeSet<StepId>,
     /// All the steps whose objects belong to it.

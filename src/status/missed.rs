@@ -55,10 +55,7 @@ pub(super) fn concerns(status: &Status, points: &[PointFacts]) -> Vec<Concern> {
     let mut concerns = Vec::new();
     concerns.extend(status.failures.first().map(|last| Concern::Failed { times: status.failures.len(), last: last.clone() }));
     let unusable = points.iter().take_while(|point| point.level.is_none());
-    concerns.extend(unusable.map(|point| {
-        let why = point.complaint.clone().unwrap_or_else(|| "nobody knows why".to_owned());
-        Concern::Unusable { run: point.run.clone(), why }
-    }));
+    concerns.extend(unusable.map(|point| Concern::Unusable { run: point.run.clone(), why: point.complaint.clone() }));
     if let Some(newest) = &status.newest {
         concerns.extend(newest.complaint.clone().map(|why| Concern::Complaint { run: newest.run.clone(), why }));
         concerns.extend(newest.leaving.map(|_| Concern::Leaving { run: newest.run.clone() }));

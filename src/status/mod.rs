@@ -4,6 +4,7 @@
 //! story. It knows only what lies in stores, so that another machine may ask. Time is an argument; nothing here opens or prints.
 
 mod cause;
+mod complaint;
 mod concern;
 mod due;
 mod facts;
@@ -14,6 +15,7 @@ mod missed;
 mod tests;
 
 pub use cause::Cause;
+pub use complaint::Complaint;
 pub use concern::Concern;
 pub use due::{Due, Turn, due, turn};
 pub use facts::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts};

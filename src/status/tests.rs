@@ -132,11 +132,15 @@ fn a_proof_is_wanted_of_the_newest_proven_point() {
 
 #[test]
 fn a_point_that_can_not_be_used_is_none() {
-    let broken = PointFacts { level: None, committed: None, complaint: Some("it was edited".to_owned()), ..point(1) };
+    let broken = PointFacts { level: None, committed: None, complaint: Some(Complaint::Manifest("it was edited".to_owned())), ..point(1) };
     let rpo = serde_json::json!({ "rpo": "26h" });
     let status = judged(rpo.clone(), vec![Ok(seen(vec![broken.clone(), point(30)]))]);
     assert_eq!((names(&status), status.newest.as_ref().unwrap().run.clone()), (vec!["rpo"], run(30)));
-    assert!(status.concerns[0].to_string().contains("can not be used: it was edited"), "{:?}", status.concerns);
+    assert!(
+        status.concerns[0].to_string().contains("can not be used: its manifest can not be used: it was edited"),
+        "{:?}",
+        status.concerns
+    );
     assert_eq!(status.last_attempt, Some(ago(1)));
     assert_eq!(names(&judged(rpo.clone(), vec![Ok(seen(vec![broken.clone()]))])), ["point"]);
     // The other store has a good one of the same run.

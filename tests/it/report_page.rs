@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runner::render::report::{Language, Report, html, markdown};
-use runner::status::{Attempt, LeaseFacts, Light, Seen, StoreFacts};
+use runner::status::{Attempt, Complaint, LeaseFacts, Light, Seen, StoreFacts};
 
 use crate::report_demo::{self as demo, failed, now, store, subject};
 
@@ -139,13 +139,13 @@ fn report_says_every_concern_in_korean() {
         ttl: Duration::from_mins(1),
     };
     for (store, stuck) in stores.iter_mut().zip([true, false]) {
-        let seen = store.seen.as_mut().unwrap();
+        let (name, seen) = (store.store.clone(), store.seen.as_mut().unwrap());
         seen.points.iter_mut().for_each(|point| point.recovery = None);
-        (seen.points[0].level, seen.points[0].complaint) = (None, Some("ERROR: 23505".to_owned()));
+        (seen.points[0].level, seen.points[0].complaint) = (None, Some(Complaint::Manifest("EOF".to_owned())));
         let newest = &mut seen.points[1];
-        (newest.complaint, newest.dumped) = (Some("ERROR: 23505".to_owned()), 5);
+        (newest.complaint, newest.dumped) = (Some(Complaint::Verification("ERROR: 23505".to_owned())), 5);
         (newest.leaving, newest.gone_after) = (Some(now()), Some(now()));
-        seen.lease = Some(LeaseFacts { renewed: if stuck { lease.renewed } else { now() }, ..lease.clone() });
+        seen.lease = Some(LeaseFacts { store: name, renewed: if stuck { lease.renewed } else { now() }, ..lease.clone() });
         seen.troubles = vec!["20261127T000000Z-0cafe0.failed.json: EOF".to_owned()];
     }
     let subject = runner::status::Subject { pipeline, schedule: None, objectives, stores };

@@ -15,7 +15,7 @@ use super::trend::{Trend, trends};
 use super::{Report, Subject};
 use crate::ids::RunId;
 use crate::quantity::bytes;
-use crate::status::Attempt;
+use crate::status::{Attempt, Complaint};
 
 /// How many failures are told.
 const FAILURES: usize = 10;
@@ -140,8 +140,12 @@ pub(super) fn failures(subject: &Subject, points: &[Known], clock: &Clock) -> Ve
         error: clock.language.cause(&attempt.cause),
     });
     let complaints = points.iter().filter_map(|point| {
-        let what = if point.level.is_some() { words.verification_failed } else { words.manifest_unusable };
-        let error = point.complaint.clone()?;
+        let complaint = point.complaint.as_ref()?;
+        let what = match complaint {
+            Complaint::Manifest(_) => words.manifest_unusable,
+            Complaint::Verification(_) => words.verification_failed,
+        };
+        let error = complaint.found().to_owned();
         Some(Failure { at: clock.moment(point.started), run: point.run.to_string(), host: None, what, error })
     });
     let mut all: Vec<Failure> = runs.chain(complaints).collect();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Language;
 use crate::ids::RunId;
-use crate::status::{Attempt, Cause, Concern, LeaseFacts, Miss};
+use crate::status::{Attempt, Cause, Complaint, Concern, LeaseFacts, Miss};
 
 fn now() -> Timestamp {
     "2026-11-28T03:00:00Z".parse().unwrap()
@@ -32,20 +32,23 @@ fn lease() -> LeaseFacts {
 const fn place(concern: &Concern) -> usize {
     match concern {
         Concern::Failed { .. } => 0,
-        Concern::Unusable { .. } => 1,
-        Concern::Complaint { .. } => 2,
-        Concern::Leaving { .. } => 3,
-        Concern::Unlike { .. } => 4,
-        Concern::Unmeasured { .. } => 5,
-        Concern::Stuck { .. } => 6,
-        Concern::Long { .. } => 7,
-        Concern::Trouble { .. } => 8,
+        Concern::Unusable { why: Some(_), .. } => 1,
+        Concern::Unusable { why: None, .. } => 2,
+        Concern::Complaint { why: Complaint::Manifest(_), .. } => 3,
+        Concern::Complaint { why: Complaint::Verification(_), .. } => 4,
+        Concern::Leaving { .. } => 5,
+        Concern::Unlike { .. } => 6,
+        Concern::Unmeasured { .. } => 7,
+        Concern::Stuck { .. } => 8,
+        Concern::Long { .. } => 9,
+        Concern::Trouble { .. } => 10,
     }
 }
 
 fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
     let last =
         Attempt { run: run(), started: now(), ended: None, host: Some("db1".to_owned()), cause: Cause::Stopped("SIGTERM".to_owned()) };
+    let edited = || Complaint::Manifest("it was edited".to_owned());
     let long = "1d 3h".parse().unwrap();
     vec![
         (
@@ -54,14 +57,24 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
             "최신 복원 지점 이후 2번 실패했습니다. 마지막은 20261127T000000Z-0cafe0(db1): 중단되었습니다. SIGTERM",
         ),
         (
-            Concern::Unusable { run: run(), why: "EOF".to_owned() },
-            "the restore point 20261127T000000Z-0cafe0 can not be used: EOF",
-            "복원 지점 20261127T000000Z-0cafe0: 쓸 수 없습니다. EOF",
+            Concern::Unusable { run: run(), why: Some(edited()) },
+            "the restore point 20261127T000000Z-0cafe0 can not be used: its manifest can not be used: it was edited",
+            "복원 지점 20261127T000000Z-0cafe0: 매니페스트를 쓸 수 없습니다. it was edited",
         ),
         (
-            Concern::Complaint { run: run(), why: "EOF".to_owned() },
-            "the newest restore point, 20261127T000000Z-0cafe0: EOF",
-            "최신 복원 지점 20261127T000000Z-0cafe0: EOF",
+            Concern::Unusable { run: run(), why: None },
+            "the restore point 20261127T000000Z-0cafe0 can not be used: nobody knows why",
+            "복원 지점 20261127T000000Z-0cafe0: 쓸 수 없습니다. 이유는 알 수 없습니다",
+        ),
+        (
+            Concern::Complaint { run: run(), why: edited() },
+            "the newest restore point, 20261127T000000Z-0cafe0: its manifest can not be used: it was edited",
+            "최신 복원 지점 20261127T000000Z-0cafe0: 매니페스트를 쓸 수 없습니다. it was edited",
+        ),
+        (
+            Concern::Complaint { run: run(), why: Complaint::Verification("ERROR: 23505".to_owned()) },
+            "the newest restore point, 20261127T000000Z-0cafe0: its newest verification failed: ERROR: 23505",
+            "최신 복원 지점 20261127T000000Z-0cafe0: 최근 검증이 실패했습니다. ERROR: 23505",
         ),
         (
             Concern::Leaving { run: run() },
@@ -100,7 +113,7 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
 fn every_concern_is_told_in_every_language() {
     let told = concerns();
     let places: Vec<usize> = told.iter().map(|(concern, ..)| place(concern)).collect();
-    assert_eq!(places, (0..9).collect::<Vec<_>>());
+    assert_eq!(places, (0..11).collect::<Vec<_>>());
     for (concern, english, korean) in &told {
         assert_eq!((Language::English.concern(concern).as_str(), concern.to_string().as_str()), (*english, *english));
         assert_eq!(Language::Korean.concern(concern), *korean);

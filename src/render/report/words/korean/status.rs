@@ -3,7 +3,7 @@
 use super::{length, limit};
 use crate::ids::PipelineName;
 use crate::quantity::{Duration, bytes};
-use crate::status::{Cause, Concern, Miss};
+use crate::status::{Cause, Complaint, Concern, Miss};
 
 pub(in super::super) fn miss(miss: &Miss) -> String {
     let brief = |age: &Duration| length(age.std());
@@ -39,8 +39,9 @@ pub(in super::super) fn concern(concern: &Concern) -> String {
             let host = last.host.as_ref().map(|host| format!("({host})")).unwrap_or_default();
             format!("최신 복원 지점 이후 {times}번 실패했습니다. 마지막은 {}{host}: {}", last.run, cause(&last.cause))
         }
-        Concern::Unusable { run, why } => format!("복원 지점 {run}: 쓸 수 없습니다. {why}"),
-        Concern::Complaint { run, why } => format!("최신 복원 지점 {run}: {why}"),
+        Concern::Unusable { run, why: Some(why) } => format!("복원 지점 {run}: {}", complaint(why)),
+        Concern::Unusable { run, why: None } => format!("복원 지점 {run}: 쓸 수 없습니다. 이유는 알 수 없습니다"),
+        Concern::Complaint { run, why } => format!("최신 복원 지점 {run}: {}", complaint(why)),
         Concern::Leaving { run } => format!("최신 복원 지점 {run}: 삭제가 예정되어 있습니다"),
         Concern::Unlike { bytes: found, typical } => format!(
             "최신 덤프가 {}로, 이전 중앙값 {}의 절반도 되지 않습니다. 얼마나 작아져도 되는지는 `objectives.max_shrink`로 정합니다",
@@ -60,6 +61,13 @@ pub(in super::super) fn concern(concern: &Concern) -> String {
             format!("{}실행 {}({})이 RPO보다 긴 {} 동안 진행 중입니다", whose(of), lease.run, lease.host, length(long.std()))
         }
         Concern::Trouble { store, what } => format!("저장소 {store}에 쓸 수 없는 기록이 있습니다. {what}"),
+    }
+}
+
+fn complaint(complaint: &Complaint) -> String {
+    match complaint {
+        Complaint::Manifest(why) => format!("매니페스트를 쓸 수 없습니다. {why}"),
+        Complaint::Verification(why) => format!("최근 검증이 실패했습니다. {why}"),
     }
 }
 
