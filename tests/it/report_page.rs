@@ -160,6 +160,8 @@ fn report_says_every_concern_in_korean() {
         assert!(!page.contains(&concern.to_string()), "told in English: {concern}");
         assert!(korean.chars().any(|c| ('가'..='힣').contains(&c)), "{korean}");
     }
+    // Whoever gives no sign of life is not at work.
+    assert!(page.contains("지금 실행 중</b> 20261127T000000Z-0cafe0 · 백업-2 · offsite · 1일 3시간 전</span>"));
     // In English, what `status` says is what is said.
     let page = html(&report(vec![demo.clone()], Language::English)).unwrap();
     for concern in &demo.status.concerns {

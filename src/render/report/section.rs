@@ -123,7 +123,8 @@ pub(super) fn section(report: &Report, subject: &Subject, id: String, detail: De
 }
 
 fn at_work(subject: &Subject, clock: &Clock) -> Vec<String> {
-    let leases = subject.status.at_work.iter();
+    // One that gives no sign of life is told as a concern.
+    let leases = subject.status.at_work.iter().filter(|lease| !lease.is_stuck(clock.now));
     leases.map(|lease| format!("{} · {} · {} · {}", lease.run, lease.host, lease.store, clock.moment(lease.since).away)).collect()
 }
 
