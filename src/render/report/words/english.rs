@@ -136,11 +136,7 @@ pub(super) fn tally(all: usize, [good, attention, bad]: [usize; 3]) -> String {
 pub(super) const fn level(level: Option<Level>) -> &'static str {
     match level {
         None => "unreadable",
-        Some(Level::Stored) => "stored",
-        Some(Level::ReadBack) => "read-back",
-        Some(Level::Decoded) => "decoded",
-        Some(Level::Restored) => "restored",
-        Some(Level::Proven) => "proven",
+        Some(level) => level.name(),
     }
 }
 
