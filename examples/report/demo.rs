@@ -17,7 +17,7 @@ use runner::pipeline::{Pipeline, load};
 use runner::plan::plan;
 use runner::render::report::{Language, Report, Shelf, Subject};
 use runner::retention::{self, Catalog, decide, gaps};
-use runner::status::{self, Attempt, LeaseFacts, PointFacts, Seen, StoreFacts, judge};
+use runner::status::{self, Attempt, Cause, Complaint, LeaseFacts, PointFacts, Seen, StoreFacts, judge};
 use runner::step::Params;
 use runner::store::manifest::{Level, Recovery};
 
@@ -171,7 +171,9 @@ fn shelf(pipeline: &Pipeline, facts: &StoreFacts) -> Shelf {
         tombstoned: point.leaving,
         depends_on: Vec::new(),
     };
-    let catalog = Catalog { points: points.iter().map(of).collect(), rpo: pipeline.objectives.rpo, last_run_failed: false };
+    let failed = facts.seen.iter().flat_map(|seen| &seen.failed).map(|failed| &failed.run).max();
+    let last_run_failed = failed > points.first().map(|newest| &newest.run);
+    let catalog = Catalog { points: points.iter().map(of).collect(), rpo: pipeline.objectives.rpo, last_run_failed };
     let (policy, zone) = (policy(pipeline), zone());
     let (verdict, gaps) = (decide(&catalog, policy, now(), &zone), gaps(&catalog, Some(policy), now(), &zone));
     Shelf { store: facts.store.clone(), count: points.len(), verdict: Some(verdict), gaps }
@@ -195,7 +197,7 @@ pub(crate) fn store(name: &str, place: &str, seen: Result<Seen, String>) -> Stor
 pub(crate) fn failed(hours: i64, host: &str, error: &str) -> Attempt {
     let started = now() - HOUR * i32::try_from(hours).unwrap();
     let run = RunId::starting(started, [0xfa, 0x11, u8::try_from(hours % 256).unwrap()]);
-    Attempt { run, started, ended: Some(started + MINUTE * 10), host: Some(host.to_owned()), error: error.to_owned() }
+    Attempt { run, started, ended: Some(started + MINUTE * 10), host: Some(host.to_owned()), cause: Cause::Failed(error.to_owned()) }
 }
 
 fn seen(points: Vec<PointFacts>, failed: Vec<Attempt>, lease: Option<LeaseFacts>) -> Seen {
@@ -249,7 +251,8 @@ fn billing() -> Subject {
             (point.level, point.proven, point.recovery) = (Some(Level::Stored), None, None);
         }
     }
-    points[0].complaint = Some("row counts differ: billing.invoices has 1204133 rows, the dump held 1204391".to_owned());
+    let differ = "row counts differ: billing.invoices has 1204133 rows, the dump held 1204391";
+    points[0].complaint = Some(Complaint::Verification(differ.to_owned()));
     points[0].level = Some(Level::Decoded);
     let refused = "dump: could not connect to db1:5432: password authentication failed for user \"backup\"";
     let seen = Seen {
@@ -264,5 +267,5 @@ fn billing() -> Subject {
 
 /// The report.
 pub(crate) fn report(language: Language) -> Report {
-    Report { subjects: vec![orders(), customers(), billing()], at: now(), runner: "0.1.0".to_owned(), language }
+    Report { subjects: vec![orders(), customers(), billing()], others: Vec::new(), at: now(), runner: "0.1.0".to_owned(), language }
 }

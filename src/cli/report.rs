@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::exit::Exit;
 use super::output::{Output, Problem};
+use super::status::makes_points;
 use super::{files, plan as planning};
 use crate::ids::RefName;
 use crate::observe::{History, history};
@@ -19,7 +20,6 @@ use crate::render::report::{self as render, Language, Report, Shelf, Subject};
 use crate::retention::{self, Policy, decide, gaps};
 use crate::status::{self, judge};
 use crate::step::Params;
-use crate::store::catalog;
 
 /// How many restore points of a pipeline are read from a store.
 const POINTS: usize = 1000;
@@ -64,18 +64,11 @@ enum Form {
 
 pub(super) fn run(args: &ReportArgs) -> Result<Exit, Problem> {
     let pipelines = files::pipelines(&args.paths)?;
+    let (making, others): (Vec<&Pipeline>, Vec<&Pipeline>) = pipelines.iter().partition(|pipeline| makes_points(pipeline));
+    let others = others.into_iter().map(|pipeline| pipeline.name.clone()).collect();
     let (tokio, at) = (planning::tokio_runtime()?, Timestamp::now());
-    let mut subjects = Vec::with_capacity(pipelines.len());
-    for some in pipelines.chunks(AT_ONCE) {
-        let looked = std::thread::scope(|scope| {
-            let looks: Vec<_> = some.iter().map(|pipeline| scope.spawn(|| subject(pipeline, tokio.handle(), at))).collect();
-            looks.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
-        });
-        for subject in looked {
-            subjects.push(subject.map_err(|_| Problem::new(Exit::Internal, "looking at a pipeline ended in a defect of runner"))??);
-        }
-    }
-    let report = Report { subjects, at, runner: env!("CARGO_PKG_VERSION").to_owned(), language: language(args.lang) };
+    let subjects = subjects(&making, tokio.handle(), at)?;
+    let report = Report { subjects, others, at, runner: env!("CARGO_PKG_VERSION").to_owned(), language: language(args.lang) };
     let text = match args.format {
         Form::Html => render::html(&report).map_err(|error| Problem::new(Exit::Internal, error.to_string()))?,
         Form::Markdown => render::markdown(&report),
@@ -100,6 +93,21 @@ fn language(asked: Option<Lang>) -> Language {
     if korean { Language::Korean } else { Language::English }
 }
 
+/// Everything the report says of these pipelines, some of them looked at at once.
+fn subjects(pipelines: &[&Pipeline], handle: &Handle, now: Timestamp) -> Result<Vec<Subject>, Problem> {
+    let mut subjects = Vec::with_capacity(pipelines.len());
+    for some in pipelines.chunks(AT_ONCE) {
+        let looked = std::thread::scope(|scope| {
+            let looks: Vec<_> = some.iter().map(|pipeline| scope.spawn(|| subject(pipeline, handle, now))).collect();
+            looks.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+        });
+        for subject in looked {
+            subjects.push(subject.map_err(|_| Problem::new(Exit::Internal, "looking at a pipeline ended in a defect of runner"))??);
+        }
+    }
+    Ok(subjects)
+}
+
 /// Everything the report says of a pipeline. A store that does not answer is told in it.
 fn subject(pipeline: &Pipeline, handle: &Handle, now: Timestamp) -> Result<Subject, Problem> {
     let names = files::stores(pipeline, None)?;
@@ -117,9 +125,8 @@ fn subject(pipeline: &Pipeline, handle: &Handle, now: Timestamp) -> Result<Subje
 /// What retention says of a store. It decides only where every point was read.
 fn shelf(pipeline: &Pipeline, history: &History, now: Timestamp) -> Shelf {
     let store = history.facts.store.clone();
-    let (policy, whole) = (policy(pipeline, &store), history.count == history.points.len());
-    let read = catalog::Catalog { points: history.points.clone(), remains: Vec::new() };
-    let facts = CatalogFacts::of(&read, &store);
+    let (policy, whole) = (policy(pipeline, &store), history.count == history.catalog.points.len());
+    let facts = CatalogFacts::of(&history.catalog, &store);
     let points = facts.points.into_iter().map(|point| point.facts).collect();
     let kept = retention::Catalog { points, rpo: pipeline.objectives.rpo, last_run_failed: facts.last_run_failed };
     let zone = pipeline.schedule.as_ref().and_then(|schedule| TimeZone::get(&schedule.timezone).ok()).unwrap_or(TimeZone::UTC);

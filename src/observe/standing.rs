@@ -6,15 +6,18 @@ use std::collections::BTreeSet;
 
 use tokio::runtime::Handle;
 
-use crate::ids::{RefName, StepId};
+use crate::ids::{RefName, RunId, StepId};
 use crate::pipeline::Pipeline;
-use crate::status::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
-use crate::store::catalog::{self, Point, named};
+use crate::status::{Attempt, Cause, Complaint, LeaseFacts, PointFacts, Seen, StoreFacts, Subject, TYPICAL};
+use crate::store::catalog::{self, Catalog, Point, named};
 use crate::store::failed::{End, FailedRun};
 use crate::store::lease::{self, LeaseError};
 use crate::store::manifest::{Level, Manifest, Receipt, Recovery};
-use crate::store::recent::{Failed, Recent, recent};
+use crate::store::recent::{Failed, Recent, failures, recent};
 use crate::store::{self, ObjectStore, StoreError, StoreSpec};
+
+/// How many of the last failures a history has, besides those since the newest restore point.
+const FAILURES: usize = 10;
 
 /// Asks these stores of a pipeline, all at once.
 pub fn standing(pipeline: &Pipeline, stores: &[RefName], handle: &Handle) -> Subject {
@@ -36,30 +39,37 @@ pub fn standing(pipeline: &Pipeline, stores: &[RefName], handle: &Handle) -> Sub
 pub struct History {
     /// What its status is judged by.
     pub facts: StoreFacts,
-    /// The newest restore points, newest first.
-    pub points: Vec<Point>,
-    /// How many there are in all.
+    /// The newest restore points, and what is left of others.
+    pub catalog: Catalog,
+    /// How many restore points there are in all.
     pub count: usize,
 }
 
-/// Asks one store of a pipeline as [`standing`] does, and for its newest restore points, at most so many.
+/// Asks one store of a pipeline as [`standing`] does, and for its newest restore points, at most so many, and for older failures.
 pub fn history(pipeline: &Pipeline, name: &RefName, handle: &Handle, most: usize) -> History {
     let Some(spec) = pipeline.stores.get(name) else {
         let seen = Err("it is not declared".to_owned());
-        return History { facts: StoreFacts { store: name.clone(), place: String::new(), seen }, points: Vec::new(), count: 0 };
+        return History { facts: StoreFacts { store: name.clone(), place: String::new(), seen }, catalog: Catalog::default(), count: 0 };
     };
     let StoreFacts { store, place, seen } = asked(pipeline, name, spec, handle);
-    let read = seen.and_then(|seen| {
-        let read = store::open(spec, handle).and_then(|store| catalog::newest(&*store, &pipeline.name, most));
-        read.map(|read| (seen, read)).map_err(|error| error.to_string())
-    });
-    match read {
-        Ok((seen, (points, count))) => {
-            let seen = Ok(Seen { points: points.iter().map(|point| facts(point, name)).collect(), ..seen });
-            History { facts: StoreFacts { store, place, seen }, points, count }
+    let look = || -> Result<_, StoreError> {
+        let store = store::open(spec, handle)?;
+        Ok((failures(&*store, &pipeline.name, FAILURES)?, catalog::read_newest(&*store, &pipeline.name, most)?))
+    };
+    match seen.and_then(|seen| look().map(|read| (seen, read)).map_err(|error| error.to_string())) {
+        Ok((seen, (older, (catalog, count)))) => {
+            let points = catalog.points.iter().map(|point| facts(point, name)).collect();
+            let seen = Ok(Seen { points, failed: with(seen.failed, older), ..seen });
+            History { facts: StoreFacts { store, place, seen }, catalog, count }
         }
-        Err(why) => History { facts: StoreFacts { store, place, seen: Err(why) }, points: Vec::new(), count: 0 },
+        Err(why) => History { facts: StoreFacts { store, place, seen: Err(why) }, catalog: Catalog::default(), count: 0 },
     }
+}
+
+/// The failures since the newest point, and those of older ones that are not among them.
+fn with(since: Vec<Attempt>, older: Vec<Failed>) -> Vec<Attempt> {
+    let known: BTreeSet<RunId> = since.iter().map(|failed| failed.run.clone()).collect();
+    since.into_iter().chain(older.into_iter().map(attempt).filter(|failed| !known.contains(&failed.run))).collect()
 }
 
 fn asked(pipeline: &Pipeline, name: &RefName, spec: &StoreSpec, handle: &Handle) -> StoreFacts {
@@ -120,8 +130,8 @@ fn facts(point: &Point, store: &RefName) -> PointFacts {
     let manifest = point.manifest.as_ref().ok();
     let level = point.level();
     let proofs = point.receipts.iter().filter(|receipt| level == Some(Level::Proven) && receipt.level == Level::Proven);
-    let unusable = point.manifest.as_ref().err().map(|why| format!("its manifest can not be used: {why}"));
-    let complaint = point.complaint().map(|why| format!("its newest verification failed: {why}"));
+    let unusable = point.manifest.as_ref().err().map(|why| Complaint::Manifest(why.clone()));
+    let complaint = point.complaint().map(|why| Complaint::Verification(why.to_owned()));
     let tombstone = point.marks.tombstoned.as_ref();
     PointFacts {
         run: point.summary.run.clone(),
@@ -163,26 +173,26 @@ fn recovery(receipts: &[Receipt]) -> Option<Recovery> {
 
 fn attempt(failed: Failed) -> Attempt {
     let started = failed.run.started();
-    let unknown = |error: &str| Attempt { run: failed.run.clone(), started, ended: None, host: None, error: error.to_owned() };
+    let unknown = |cause| Attempt { run: failed.run.clone(), started, ended: None, host: None, cause };
     match failed.word {
-        None => unknown("it died before its commit, and a later run ruled it out"),
-        Some(Err(_)) => unknown("it failed, and why can not be read"),
+        None => unknown(Cause::Died),
+        Some(Err(_)) => unknown(Cause::Unreadable),
         Some(Ok(word)) => {
-            let error = told(&word);
-            Attempt { run: failed.run, started, ended: Some(word.ended), host: Some(word.host), error }
+            let cause = cause(&word);
+            Attempt { run: failed.run, started, ended: Some(word.ended), host: Some(word.host), cause }
         }
     }
 }
 
-fn told(word: &FailedRun) -> String {
+fn cause(word: &FailedRun) -> Cause {
     match (word.outcome, &word.node) {
-        (End::Failed, Some(node)) => format!("{node}: {}", word.error),
-        (End::Failed, None) => word.error.clone(),
-        (End::Cancelled, _) => format!("it was stopped: {}", word.error),
+        (End::Failed, Some(node)) => Cause::Failed(format!("{node}: {}", word.error)),
+        (End::Failed, None) => Cause::Failed(word.error.clone()),
+        (End::Cancelled, _) => Cause::Stopped(word.error.clone()),
         (End::Refused, _) => {
             // Whoever is told of several pipelines is told which; here there is one.
             let error = word.error.strip_prefix(&format!("{}: ", word.pipeline)).unwrap_or(&word.error);
-            format!("it could not start: {error}")
+            Cause::Refused(error.to_owned())
         }
     }
 }

@@ -162,7 +162,7 @@ pub fn markdown(statuses: &[Status]) -> String {
             let _ok = writeln!(out, "- missed: {} → {}", escaped(&miss.to_string()), escaped(&advice(miss, &status.pipeline)));
         }
         for concern in &status.concerns {
-            let _ok = writeln!(out, "- look: {}", escaped(concern));
+            let _ok = writeln!(out, "- look: {}", escaped(&concern.to_string()));
         }
     }
     out

@@ -6,6 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::cause::Cause;
+use super::complaint::Complaint;
 use crate::ids::{PipelineName, RefName, RunId, StepId};
 use crate::store::manifest::{Level, Recovery};
 
@@ -59,8 +61,8 @@ pub struct PointFacts {
     pub proven: Option<Timestamp>,
     /// The newest measured recovery.
     pub recovery: Option<Recovery>,
-    /// What the newest verification complained of, or why the manifest can not be used.
-    pub complaint: Option<String>,
+    /// What is wrong with it.
+    pub complaint: Option<Complaint>,
     /// The steps whose objects lie in this store.
     pub holds: BTreeSet<StepId>,
     /// All the steps whose objects belong to it.
@@ -84,8 +86,8 @@ pub struct Attempt {
     pub ended: Option<Timestamp>,
     /// The host that ran it; `None` of one that died without a word.
     pub host: Option<String>,
-    /// Why it failed.
-    pub error: String,
+    /// Why it made no restore point.
+    pub cause: Cause,
 }
 
 /// A run that holds a lease.

@@ -5,10 +5,9 @@ use std::time::Duration as StdDuration;
 use jiff::Timestamp;
 
 use super::facts::{LeaseFacts, PointFacts};
-use super::{Miss, Status};
+use super::{Concern, Miss, Status};
 use crate::pipeline::Objectives;
-use crate::quantity::{Duration, brief, bytes};
-use crate::words::count;
+use crate::quantity::Duration;
 
 /// The time since a moment; none where a clock is ahead.
 pub(super) fn age(since: Timestamp, now: Timestamp) -> Duration {
@@ -51,49 +50,39 @@ fn unproven(status: &Status, every: Duration) -> Option<Miss> {
     (age > every).then_some(Miss::VerifiedEvery { proven, age, every })
 }
 
-/// What else is worth a look, in words. `points` are those of all stores, newest first.
-pub(super) fn concerns(status: &Status, points: &[PointFacts]) -> Vec<String> {
+/// What else is worth a look. `points` are those of all stores, newest first.
+pub(super) fn concerns(status: &Status, points: &[PointFacts]) -> Vec<Concern> {
     let mut concerns = Vec::new();
-    if let [newest, ..] = status.failures.as_slice() {
-        let times = count(status.failures.len(), "run");
-        let host = newest.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
-        concerns.push(format!("{times} failed since the newest restore point; the last, {}{host}: {}", newest.run, newest.error));
-    }
+    concerns.extend(status.failures.first().map(|last| Concern::Failed { times: status.failures.len(), last: last.clone() }));
     let unusable = points.iter().take_while(|point| point.level.is_none());
-    concerns.extend(unusable.map(|point| {
-        let why = point.complaint.as_deref().unwrap_or("nobody knows why");
-        format!("the restore point {} can not be used: {why}", point.run)
-    }));
+    concerns.extend(unusable.map(|point| Concern::Unusable { run: point.run.clone(), why: point.complaint.clone() }));
     if let Some(newest) = &status.newest {
-        concerns.extend(newest.complaint.as_ref().map(|why| format!("the newest restore point, {}: {why}", newest.run)));
-        concerns.extend(newest.leaving.map(|_| format!("the newest restore point, {}, is on the way out", newest.run)));
+        concerns.extend(newest.complaint.clone().map(|why| Concern::Complaint { run: newest.run.clone(), why }));
+        concerns.extend(newest.leaving.map(|_| Concern::Leaving { run: newest.run.clone() }));
         concerns.extend(unlike(status, newest));
         let unmeasured = status.objectives.rto.filter(|_| status.recovery.is_none());
-        concerns.extend(unmeasured.map(|rto| format!("the RTO is {rto}, and no recovery of the last points was measured")));
+        concerns.extend(unmeasured.map(|rto| Concern::Unmeasured { rto }));
     }
     concerns.extend(status.at_work.iter().filter_map(|lease| at_work(status, lease)));
     for store in &status.stores {
         let troubles = store.seen.iter().flat_map(|seen| &seen.troubles);
-        concerns.extend(troubles.map(|trouble| format!("in {}: {trouble}", store.store)));
+        concerns.extend(troubles.map(|what| Concern::Trouble { store: store.store.clone(), what: what.clone() }));
     }
     concerns
 }
 
 /// A newest dump of less than half of what is typical, where no objective speaks of it.
-fn unlike(status: &Status, newest: &PointFacts) -> Option<String> {
+fn unlike(status: &Status, newest: &PointFacts) -> Option<Concern> {
     let typical = status.typical_bytes.filter(|typical| status.objectives.max_shrink.is_none() && newest.dumped < typical / 2)?;
-    let words = format!("the newest dump has {}, and the median before it {}", bytes(newest.dumped), bytes(typical));
-    Some(format!("{words}: less than half; `objectives.max_shrink` says how much is too much"))
+    Some(Concern::Unlike { bytes: newest.dumped, typical })
 }
 
 /// A run that gives no sign of life, or takes longer than a backup may be old.
-fn at_work(status: &Status, lease: &LeaseFacts) -> Option<String> {
-    let (silent, long) = (lease.silent(status.at), age(lease.since, status.at));
-    let whose = if lease.pipeline == status.pipeline { String::new() } else { format!(" of {}", lease.pipeline) };
+fn at_work(status: &Status, lease: &LeaseFacts) -> Option<Concern> {
+    let long = age(lease.since, status.at);
+    let of = (lease.pipeline != status.pipeline).then(|| lease.pipeline.clone());
     if lease.is_stuck(status.at) {
-        let words = format!("run {}{whose} on {} holds the lease in {}", lease.run, lease.host, lease.store);
-        return Some(format!("{words} and has not renewed it for {}: it is stuck or dead; the next run takes over", brief(silent)));
+        return Some(Concern::Stuck { lease: lease.clone(), of, silent: lease.silent(status.at).into() });
     }
-    let words = || format!("run {}{whose} on {} has been at work for {}, longer than the RPO", lease.run, lease.host, brief(long.std()));
-    status.objectives.rpo.is_some_and(|rpo| long > rpo).then(words)
+    status.objectives.rpo.is_some_and(|rpo| long > rpo).then(|| Concern::Long { lease: lease.clone(), of, long })
 }

@@ -3,6 +3,9 @@
 //! [`judge`] is what `runner status`, `apply --due`, the metrics and the report all speak from, so that none of them can tell another
 //! story. It knows only what lies in stores, so that another machine may ask. Time is an argument; nothing here opens or prints.
 
+mod cause;
+mod complaint;
+mod concern;
 mod due;
 mod facts;
 mod judge;
@@ -11,6 +14,9 @@ mod missed;
 #[cfg(test)]
 mod tests;
 
+pub use cause::Cause;
+pub use complaint::Complaint;
+pub use concern::Concern;
 pub use due::{Due, Turn, due, turn};
 pub use facts::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts};
 pub use judge::{TYPICAL, judge};
@@ -61,8 +67,8 @@ pub struct Status {
     pub objectives: Objectives,
     /// The objectives that are missed.
     pub missed: Vec<Miss>,
-    /// What else is worth a look, in words.
-    pub concerns: Vec<String>,
+    /// What else is worth a look.
+    pub concerns: Vec<Concern>,
     /// The newest restore point of all stores that can be used, with the best level that one of them has earned.
     pub newest: Option<PointFacts>,
     /// The newest one that was proven in some store.

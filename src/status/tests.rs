@@ -71,7 +71,7 @@ fn attempt(hours: i64) -> Attempt {
         started: ago(hours),
         ended: Some(ago(hours)),
         host: Some("db1".to_owned()),
-        error: "dump: no route".to_owned(),
+        cause: Cause::Failed("dump: no route".to_owned()),
     }
 }
 
@@ -132,11 +132,15 @@ fn a_proof_is_wanted_of_the_newest_proven_point() {
 
 #[test]
 fn a_point_that_can_not_be_used_is_none() {
-    let broken = PointFacts { level: None, committed: None, complaint: Some("it was edited".to_owned()), ..point(1) };
+    let broken = PointFacts { level: None, committed: None, complaint: Some(Complaint::Manifest("it was edited".to_owned())), ..point(1) };
     let rpo = serde_json::json!({ "rpo": "26h" });
     let status = judged(rpo.clone(), vec![Ok(seen(vec![broken.clone(), point(30)]))]);
     assert_eq!((names(&status), status.newest.as_ref().unwrap().run.clone()), (vec!["rpo"], run(30)));
-    assert!(status.concerns[0].contains("can not be used: it was edited"), "{:?}", status.concerns);
+    assert!(
+        status.concerns[0].to_string().contains("can not be used: its manifest can not be used: it was edited"),
+        "{:?}",
+        status.concerns
+    );
     assert_eq!(status.last_attempt, Some(ago(1)));
     assert_eq!(names(&judged(rpo.clone(), vec![Ok(seen(vec![broken.clone()]))])), ["point"]);
     // The other store has a good one of the same run.
@@ -148,20 +152,20 @@ fn a_point_that_can_not_be_used_is_none() {
 fn failures_since_the_newest_point_and_runs_without_a_sign_of_life_are_worth_a_look() {
     let none = || serde_json::json!({});
     let failed = |hours: &[i64]| Seen { failed: hours.iter().map(|hours| attempt(*hours)).collect(), ..seen(vec![point(24)]) };
-    let dead = Attempt { ended: None, host: None, error: "died".to_owned(), ..attempt(1) };
+    let dead = Attempt { ended: None, host: None, cause: Cause::Died, ..attempt(1) };
     let status = judged(none(), vec![Ok(Seen { failed: vec![dead], ..failed(&[]) }), Ok(failed(&[1, 2, 30]))]);
     assert_eq!((status.light, status.failures.len(), status.last_attempt), (Light::Attention, 2, Some(ago(1))));
-    let said = &status.concerns[0];
+    let said = status.concerns[0].to_string();
     assert!(said.starts_with("2 runs failed since") && said.ends_with(" on db1: dump: no route"), "{said}");
     let working = |lease: LeaseFacts| judged(serde_json::json!({ "rpo": "26h" }), vec![Ok(Seen { lease: Some(lease), ..failed(&[]) })]);
     let living = working(lease(1, Duration::from_secs(20)));
     assert_eq!((living.light, living.last_attempt), (Light::Good, Some(ago(1))));
     let stuck = working(lease(1, Duration::from_mins(40)));
-    assert!(stuck.concerns[0].contains("has not renewed it for 40 m 00 s: it is stuck or dead"), "{:?}", stuck.concerns);
+    assert!(stuck.concerns[0].to_string().contains("has not renewed it for 40 m 00 s: it is stuck or dead"), "{:?}", stuck.concerns);
     let long = working(lease(27, Duration::from_secs(20)));
-    assert!(long.concerns[0].contains("has been at work for 1 d 03 h, longer than the RPO"), "{:?}", long.concerns);
+    assert!(long.concerns[0].to_string().contains("has been at work for 1 d 03 h, longer than the RPO"), "{:?}", long.concerns);
     let other = working(LeaseFacts { pipeline: "다른-팀".parse().unwrap(), ..lease(1, Duration::from_mins(40)) });
-    assert!(other.concerns[0].contains(" of 다른-팀 on db1") && other.last_attempt == Some(ago(24)), "{:?}", other.concerns);
+    assert!(other.concerns[0].to_string().contains(" of 다른-팀 on db1") && other.last_attempt == Some(ago(24)), "{:?}", other.concerns);
 }
 
 #[test]
@@ -169,11 +173,11 @@ fn what_no_objective_speaks_of_is_worth_a_look() {
     let mut points: Vec<PointFacts> = (1..6).map(point).collect();
     points[0].dumped = 40 * MB;
     let small = judged(serde_json::json!({}), vec![Ok(seen(points))]);
-    assert!(small.concerns[0].contains("less than half"), "{:?}", small.concerns);
+    assert!(small.concerns[0].to_string().contains("less than half"), "{:?}", small.concerns);
     let unmeasured = PointFacts { recovery: None, ..point(1) };
     let status = judged(serde_json::json!({ "rto": "1h" }), vec![Ok(seen(vec![unmeasured]))]);
     assert_eq!((status.light, names(&status)), (Light::Attention, vec![]));
-    assert!(status.concerns[0].starts_with("the RTO is 1h, and no recovery"), "{:?}", status.concerns);
+    assert!(status.concerns[0].to_string().starts_with("the RTO is 1h, and no recovery"), "{:?}", status.concerns);
     let leaving = PointFacts { leaving: Some(ago(0)), ..point(1) };
     let status = judged(serde_json::json!({}), vec![Ok(seen(vec![leaving.clone()])), Ok(seen(vec![point(1)]))]);
     assert_eq!(status.light, Light::Good, "it stays in the other store");

@@ -134,21 +134,30 @@ pub(super) fn of_run<'k>(pipeline: &PipelineName, key: &'k str) -> Option<(RunId
 /// Whatever the store says, and [`StoreError::Lies`] when its listing leaves out a manifest that is there. What can not be
 /// understood is told in its [`Point`].
 pub fn read(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Catalog, StoreError> {
+    Ok(read_newest(store, pipeline, usize::MAX)?.0)
+}
+
+/// As [`read`], but of the restore points only the newest, at most so many; and how many there are in all.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_newest(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<(Catalog, usize), StoreError> {
     for _ in 1..READINGS {
-        match read_once(store, pipeline) {
+        match read_once(store, pipeline, most) {
             // Pruned by another host between the listing and the reading.
             Err(StoreError::Missing { .. }) => std::thread::sleep(PAUSE),
             other => return other,
         }
     }
-    read_once(store, pipeline)
+    read_once(store, pipeline, most)
 }
 
-fn read_once(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Catalog, StoreError> {
+fn read_once(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<(Catalog, usize), StoreError> {
     let (committed, others): (Vec<_>, Vec<_>) = listed(store, pipeline)?.into_iter().rev().partition(|(_, beside)| beside.committed);
-    let points = pool::each(store.is_remote(), &committed, |(run, beside)| point(store, pipeline, run, beside))?;
+    let wanted = &committed[..most.min(committed.len())];
+    let points = pool::each(store.is_remote(), wanted, |(run, beside)| point(store, pipeline, run, beside))?;
     let remains = pool::each(store.is_remote(), &others, |(run, beside)| remains(store, pipeline, run, beside))?;
-    Ok(Catalog { points, remains })
+    Ok((Catalog { points, remains }, committed.len()))
 }
 
 /// The newest restore points of a pipeline, at most so many, and how many there are in all.

@@ -32,15 +32,22 @@ pub enum Level {
     Proven,
 }
 
-impl std::fmt::Display for Level {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
+impl Level {
+    /// Its name, as documents have it.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Stored => "stored",
             Self::ReadBack => "read-back",
             Self::Decoded => "decoded",
             Self::Restored => "restored",
             Self::Proven => "proven",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for Level {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -56,14 +56,26 @@ pub struct Failed {
 /// # Errors
 /// Whatever the store says. What can not be understood is told in its [`Point`] or [`Failed`].
 pub fn recent(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<Recent, StoreError> {
+    again(|| Reading::of(store, pipeline, BTreeMap::new()).recent(most))
+}
+
+/// The newest runs that made no restore point, at most so many, whatever was made since.
+///
+/// # Errors
+/// As [`recent`].
+pub fn failures(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<Vec<Failed>, StoreError> {
+    again(|| Reading::of(store, pipeline, catalog::listed(store, pipeline)?).failed(most, None))
+}
+
+/// Reads, and reads again when something vanishes between the listing and the reading, because another host prunes.
+fn again<T>(read: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for _ in 1..READINGS {
-        match (Reading { store, pipeline, runs: BTreeMap::new(), manifests: BTreeMap::new(), points: BTreeMap::new() }).recent(most) {
-            // Pruned by another host between the listing and the reading.
+        match read() {
             Err(StoreError::Missing { .. }) => {}
             other => return other,
         }
     }
-    Reading { store, pipeline, runs: BTreeMap::new(), manifests: BTreeMap::new(), points: BTreeMap::new() }.recent(most)
+    read()
 }
 
 struct Reading<'a> {
@@ -75,7 +87,11 @@ struct Reading<'a> {
     points: BTreeMap<RunId, Point>,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn of(store: &'a dyn ObjectStore, pipeline: &'a PipelineName, runs: BTreeMap<RunId, Beside>) -> Self {
+        Self { store, pipeline, runs, manifests: BTreeMap::new(), points: BTreeMap::new() }
+    }
+
     fn recent(mut self, most: usize) -> Result<Recent, StoreError> {
         let mut older = self.months()?;
         let (mut with_points, mut tried) = (0, BTreeSet::new());
@@ -93,7 +109,7 @@ impl Reading<'_> {
         }
         let whole = older.is_empty() && tried.len() < TRIED;
         let since = (!proven && !whole).then(|| self.since(&tried)).flatten();
-        let failed = self.failed()?;
+        let failed = self.failed(FAILED, self.usable())?;
         let manifests = self.manifests.into_iter().filter_map(|(run, manifest)| Some((run, manifest.ok()?))).collect();
         let mut points: Vec<Point> = self.points.into_values().rev().collect();
         // Of those that were read at once with the newest proven one, the older ones tell nothing more.
@@ -179,12 +195,11 @@ impl Reading<'_> {
         last.map(RunId::started)
     }
 
-    /// The runs since the newest point that made none.
-    fn failed(&self) -> Result<Vec<Failed>, StoreError> {
-        let newest = self.usable();
-        let later = self.runs.iter().rev().filter(|(run, beside)| !beside.committed && newest.is_none_or(|newest| *run > newest));
+    /// The newest runs after this one that made no point, at most so many.
+    fn failed(&self, most: usize, after: Option<&RunId>) -> Result<Vec<Failed>, StoreError> {
+        let later = self.runs.iter().rev().filter(|(run, beside)| !beside.committed && after.is_none_or(|after| *run > after));
         let told = later.filter_map(|(run, beside)| Some((run, beside.failed.as_ref().or(beside.ruled_out.as_ref())?)));
-        let told: Vec<(&RunId, &ObjectMeta)> = told.take(FAILED).collect();
+        let told: Vec<(&RunId, &ObjectMeta)> = told.take(most).collect();
         pool::each(self.store.is_remote(), &told, |(run, object)| {
             let word = if object.bytes == 0 { None } else { Some(self.word(run, object)?) };
             Ok(Failed { run: (*run).clone(), word, told: object.modified })

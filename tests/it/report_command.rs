@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use runner::store::manifest::Level;
 
 use crate::apply_support::{Bench, everything, shop};
-use crate::store_shelf::point;
+use crate::store_shelf::{Point, point};
 
 /// A pipeline whose points are on the shelf, and a second one whose store is no folder.
 const PIPELINE: &str = "version: 1
@@ -55,6 +55,17 @@ fn report_tells_what_a_store_keeps_and_what_goes() {
     let strays: Vec<PathBuf> = everything(out.parent().unwrap()).into_iter().filter(|path| path.ends_with(".tmp")).collect();
     assert_eq!(strays, Vec::<PathBuf>::new(), "nothing else is left beside it");
 
+    // Nothing listens where it dumps: the run fails, and as after every failed run nothing goes.
+    assert_ne!(bench.apply().code, 0);
+    let page = bench.run(&["report", "pipeline.yaml"]).stdout;
+    assert!(page.contains("kept 6") && page.contains("due to go 0"), "{page}");
+    assert!(page.contains("no rule keeps it; a run has failed since: nothing is deleted"), "{page}");
+}
+
+#[test]
+fn report_is_a_job_summary_in_markdown() {
+    let bench = bench();
+    Point { level: Some(Level::Proven), ..point(1) }.put(&bench.vault());
     let ran = bench.run(&["report", "pipeline.yaml", "--format", "markdown", "--lang", "ko"]);
     ran.is(0, &[]);
     assert!(ran.stdout.starts_with("## 백업 보고서\n") && ran.stdout.contains("✅ 정상 | **주문-야간** |"), "{}", ran.stdout);
@@ -116,4 +127,36 @@ steps:
     // The measured recovery is drawn, with its limit.
     assert!(page.contains("<b>Measured recovery</b>") && !page.contains("No recovery was measured"), "{page}");
     assert!(page.contains("class=\"limit\"") && page.contains("<use href=\"#proven\"/>"), "{page}");
+}
+
+#[test]
+fn report_does_not_miss_restore_points_of_a_pipeline_that_makes_none() {
+    let bench = bench();
+    point(1).put(&bench.vault());
+    bench.file("런북.yaml", "version: 1\nname: 런북\nsteps:\n  - { id: stop, uses: command, with: { argv: [\"true\"] } }\n");
+    let markdown = |args: &[&str]| {
+        let ran = bench.run(&[&["report", "--format", "markdown"], args].concat());
+        ran.is(0, &[]);
+        ran.stdout
+    };
+    let told = markdown(&["pipeline.yaml", "런북.yaml"]);
+    assert!(told.contains("1 pipeline: 0 good, 0 worth a look, 1 missed"), "it was never proven: {told}");
+    assert!(told.contains("\nNo restore points are made by these, so there is nothing to judge: 런북\n"), "{told}");
+    assert!(markdown(&["런북.yaml", "--lang", "ko"]).ends_with("\n\n복원 지점을 만들지 않아 판정할 것이 없는 파이프라인: 런북\n"));
+    let page = bench.run(&["report", "런북.yaml"]).stdout;
+    assert!(page.contains("nothing to judge: 런북</p>") && !page.contains("<table"), "{page}");
+}
+
+#[test]
+fn report_still_tells_of_a_run_that_failed_before_the_newest_point() {
+    let bench = bench();
+    assert_ne!(bench.apply().code, 0);
+    let markdown = || bench.run(&["report", "pipeline.yaml", "--format", "markdown"]).stdout;
+    let told = markdown();
+    assert!(told.contains("| the run failed | ") && told.contains("- 1 run failed since"), "{told}");
+    // A run that is later by the second, which made a point.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    point(0).put(&bench.vault());
+    let told = markdown();
+    assert!(told.contains("| the run failed | ") && !told.contains("failed since"), "{told}");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runner::render::report::{Language, Report, html, markdown};
-use runner::status::{Attempt, LeaseFacts, Light, Seen, StoreFacts};
+use runner::status::{Attempt, Complaint, LeaseFacts, Light, Seen, StoreFacts};
 
 use crate::report_demo::{self as demo, failed, now, store, subject};
 
@@ -27,7 +27,7 @@ steps:
 }
 
 fn report(subjects: Vec<runner::render::report::Subject>, language: Language) -> Report {
-    Report { subjects, at: now(), runner: "0.1.0".to_owned(), language }
+    Report { subjects, others: Vec::new(), at: now(), runner: "0.1.0".to_owned(), language }
 }
 
 fn seen(failed: Vec<Attempt>) -> StoreFacts {
@@ -86,8 +86,8 @@ fn report_makes_hostile_text_harmless() {
     let yaml = small("주문", evil.trim_end_matches(" {{ page }}"));
     let page = html(&report(vec![subject(&yaml, vec![seen(vec![failed(3, evil, evil)])])], Language::Korean)).unwrap();
     assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("alert('x')"));
-    // As the description, twice as the host, and as the error.
-    assert_eq!(page.matches("&lt;script&gt;alert(").count(), 4, "the error is told as a concern too");
+    // As the description, and twice as the host and as the error, which are told as a concern too.
+    assert_eq!(page.matches("&lt;script&gt;alert(").count(), 5);
     assert!(page.contains("&quot;한글&quot; &amp; &lt;&#x2f;svg&gt;&lt;img src=x onerror=alert(1)&gt; {{ page }}"));
     let text = markdown(&report(vec![subject(&yaml, vec![seen(vec![failed(3, "a|b\r\nc", evil)])])], Language::English));
     assert!(!text.replace("\\<", "").contains('<') && text.contains("\\<script\\>") && text.contains("a\\|b  c"), "{text}");
@@ -127,8 +127,8 @@ fn report_says_what_there_is_when_there_is_nothing() {
 fn report_says_every_concern_in_korean() {
     let mut demo = demo::report(Language::Korean).subjects.remove(1);
     // Everything that `status` can be concerned about, at once.
-    let runner::status::Status { stores, objectives, pipeline, .. } = demo.status.clone();
-    let mut stores = stores;
+    let runner::status::Status { mut stores, mut objectives, pipeline, .. } = demo.status.clone();
+    objectives.rto = Some(runner::quantity::Duration::seconds(60));
     let lease = LeaseFacts {
         store: "nas".parse().unwrap(),
         pipeline: pipeline.clone(),
@@ -139,25 +139,33 @@ fn report_says_every_concern_in_korean() {
         ttl: Duration::from_mins(1),
     };
     for (store, stuck) in stores.iter_mut().zip([true, false]) {
-        let seen = store.seen.as_mut().unwrap();
-        seen.points[0].complaint = Some("ERROR: 23505".to_owned());
-        (seen.points[0].leaving, seen.points[0].gone_after) = (Some(now()), Some(now()));
-        seen.lease = Some(LeaseFacts { renewed: if stuck { lease.renewed } else { now() }, ..lease.clone() });
+        let (name, seen) = (store.store.clone(), store.seen.as_mut().unwrap());
+        seen.points.iter_mut().for_each(|point| point.recovery = None);
+        (seen.points[0].level, seen.points[0].complaint) = (None, Some(Complaint::Manifest("EOF".to_owned())));
+        let newest = &mut seen.points[1];
+        (newest.complaint, newest.dumped) = (Some(Complaint::Verification("ERROR: 23505".to_owned())), 5);
+        (newest.leaving, newest.gone_after) = (Some(now()), Some(now()));
+        seen.lease = Some(LeaseFacts { store: name, renewed: if stuck { lease.renewed } else { now() }, ..lease.clone() });
+        seen.troubles = vec!["20261127T000000Z-0cafe0.failed.json: EOF".to_owned()];
     }
     let subject = runner::status::Subject { pipeline, schedule: None, objectives, stores };
     demo.status = runner::status::judge(subject, now());
-    assert_eq!(demo.status.concerns.len(), 5, "{:?}", demo.status.concerns);
+    let kinds: std::collections::BTreeSet<_> =
+        demo.status.concerns.iter().map(std::mem::discriminant).map(|kind| format!("{kind:?}")).collect();
+    assert_eq!(kinds.len(), 9, "{:?}", demo.status.concerns);
     let page = html(&report(vec![demo.clone()], Language::Korean)).unwrap();
     let said: Vec<&str> =
         page.split("<ul class=\"matters attention\">").nth(1).unwrap().split("</ul>").next().unwrap().split("</li>").collect();
-    for (words, korean) in demo.status.concerns.iter().zip(&said) {
-        assert!(!page.contains(words.as_str()), "told in English: {words}");
+    for (concern, korean) in demo.status.concerns.iter().zip(&said) {
+        assert!(!page.contains(&concern.to_string()), "told in English: {concern}");
         assert!(korean.chars().any(|c| ('가'..='힣').contains(&c)), "{korean}");
     }
+    // Whoever gives no sign of life is not at work.
+    assert!(page.contains("지금 실행 중</b> 20261127T000000Z-0cafe0 · 백업-2 · offsite · 1일 3시간 전</span>"));
     // In English, what `status` says is what is said.
     let page = html(&report(vec![demo.clone()], Language::English)).unwrap();
-    for words in &demo.status.concerns {
-        assert!(page.contains(&words.replace('/', "&#x2f;")), "{words}");
+    for concern in &demo.status.concerns {
+        assert!(page.contains(&concern.to_string().replace('/', "&#x2f;")), "{concern}");
     }
 }
 

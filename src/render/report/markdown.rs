@@ -22,11 +22,17 @@ pub fn markdown(report: &Report) -> String {
     let words = report.language.labels();
     let worst = report.worst_first();
     let made = report.at.strftime("%Y-%m-%d %H:%M UTC");
-    let mut out = format!("## {}\n\n{}. {} {made}, runner {}\n\n", words.title, overview::tally(report), words.made, text(&report.runner));
-    let heads = [words.state, words.pipeline, words.newest, words.level, words.proof, words.next];
-    let _ok = writeln!(out, "| {} |\n|{}", heads.join(" | "), "---|".repeat(heads.len()));
+    let mut out = format!("## {}\n\n{}. {} {made}, runner {}\n", words.title, overview::tally(report), words.made, text(&report.runner));
+    if !worst.is_empty() {
+        let heads = [words.state, words.pipeline, words.newest, words.level, words.proof, words.next];
+        let _ok = writeln!(out, "\n| {} |\n|{}", heads.join(" | "), "---|".repeat(heads.len()));
+    }
     for subject in &worst {
         line(&mut out, &overview::row(report, subject, String::new()), words.never);
+    }
+    if !report.others.is_empty() {
+        let names: Vec<String> = report.others.iter().map(|name| text(name.as_str())).collect();
+        let _ok = writeln!(out, "\n{} {}", words.others, names.join(", "));
     }
     let shown = |subject: &&&Subject| report.subjects.len() <= AT_LENGTH || subject.status.light != Light::Good;
     for subject in worst.iter().filter(shown) {

@@ -5,7 +5,6 @@
 //! come from elsewhere; there is no script in it. Nothing here judges, opens or prints.
 
 mod axis;
-mod concern;
 mod fate;
 mod graph;
 mod layers;
@@ -22,7 +21,7 @@ mod words;
 
 use jiff::Timestamp;
 
-use crate::ids::RefName;
+use crate::ids::{PipelineName, RefName};
 use crate::plan::Plan;
 use crate::retention::{Gap, Verdict};
 use crate::status::Status;
@@ -34,8 +33,10 @@ pub use words::Language;
 /// What is reported.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// The pipelines.
+    /// The pipelines that make restore points.
     pub subjects: Vec<Subject>,
+    /// The names of those that make none, such as runbooks: there is nothing to judge of them.
+    pub others: Vec<PipelineName>,
     /// When this was so.
     pub at: Timestamp,
     /// The version of the program that says it.

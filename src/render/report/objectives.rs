@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::moment::Clock;
 use crate::quantity::{Duration, bytes};
-use crate::status::{Miss, Status};
+use crate::status::Status;
 
 /// An objective.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,7 @@ pub(super) fn rows(status: &Status, clock: &Clock) -> Vec<Row> {
         [rpo(status, clock), rto(status, clock), copies(status, clock), proof(status, clock), size(status, clock), shrink(status, clock)];
     let row = |(key, wanted, found): (&'static str, String, Option<String>)| {
         let words = clock.language.labels();
-        let missed = status.missed.iter().any(|miss| key_of(miss) == Some(key)) || (status.newest.is_none() && key != "rto");
+        let missed = status.missed.iter().any(|miss| miss.objective() == key) || (status.newest.is_none() && key != "rto");
         let (state, verdict) = match (missed, found.is_some()) {
             (true, _) => ("missed", words.missed),
             (false, true) => ("met", words.met),
@@ -35,19 +35,6 @@ pub(super) fn rows(status: &Status, clock: &Clock) -> Vec<Row> {
         Row { key, name: clock.language.objective(key), wanted, found, state, verdict }
     };
     asked.into_iter().flatten().map(row).collect()
-}
-
-/// The key of the objective that a miss is about.
-const fn key_of(miss: &Miss) -> Option<&'static str> {
-    match miss {
-        Miss::Rpo { .. } => Some("rpo"),
-        Miss::Rto { .. } => Some("rto"),
-        Miss::Copies { .. } => Some("copies"),
-        Miss::NeverProven { .. } | Miss::VerifiedEvery { .. } => Some("verified_every"),
-        Miss::MinSize { .. } => Some("min_size"),
-        Miss::MaxShrink { .. } => Some("max_shrink"),
-        Miss::NoPoint | Miss::Unreachable { .. } => None,
-    }
 }
 
 type Asked = Option<(&'static str, String, Option<String>)>;
@@ -60,9 +47,7 @@ fn rpo(status: &Status, clock: &Clock) -> Asked {
 
 fn rto(status: &Status, clock: &Clock) -> Asked {
     let rto = status.objectives.rto?;
-    // The newest point that was recovered speaks, as it does for the verdict.
-    let recovered = status.newest_proven.iter().chain(&status.newest).filter_map(|point| point.recovery).next_back();
-    let found = recovered.map(|recovery| clock.language.length(Duration::from(recovery.took)));
+    let found = status.recovery.map(|recovery| clock.language.length(Duration::from(recovery.took)));
     Some(("rto", clock.language.at_most(&clock.language.limit(rto)), found))
 }
 

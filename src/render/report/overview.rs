@@ -72,5 +72,5 @@ pub(super) fn row(report: &Report, subject: &Subject, id: String) -> Row {
 /// What is missed, and what is worth a look.
 pub(super) fn matters(subject: &Subject, clock: &Clock) -> Vec<String> {
     let missed = subject.status.missed.iter().map(|miss| clock.language.miss(miss));
-    missed.chain(super::concern::concerns(&subject.status, clock.language)).collect()
+    missed.chain(subject.status.concerns.iter().map(|concern| clock.language.concern(concern))).collect()
 }

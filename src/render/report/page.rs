@@ -10,6 +10,7 @@ use super::overview::{self, Row};
 use super::section::{Detail, Section, section};
 use super::words::Labels;
 use super::{Report, Subject};
+use crate::ids::PipelineName;
 
 const TEMPLATE: &str = include_str!("page.html.jinja");
 const STYLE: &str = include_str!("page.css");
@@ -26,6 +27,8 @@ struct Page<'a> {
     runner: &'a str,
     tally: String,
     overview: Vec<Row>,
+    /// The names of those that make no restore points.
+    others: Vec<&'a str>,
     sections: Vec<Section>,
 }
 
@@ -41,6 +44,7 @@ pub fn html(report: &Report) -> Result<String, ReportError> {
         runner: &report.runner,
         tally: overview::tally(report),
         overview: worst.iter().zip(1..).map(|(subject, number)| overview::row(report, subject, anchor(number))).collect(),
+        others: report.others.iter().map(PipelineName::as_str).collect(),
         sections: worst.iter().zip(1..).map(|(subject, number)| section(report, subject, anchor(number), detail)).collect(),
     };
     let mut engine = Environment::new();

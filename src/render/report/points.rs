@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::ids::RunId;
-use crate::status::{PointFacts, Status};
+use crate::status::{Complaint, PointFacts, Status};
 use crate::store::manifest::{Level, Recovery};
 
 /// A restore point, with the best that a store knows of it.
@@ -22,7 +22,7 @@ pub(super) struct Known {
     pub(super) level: Option<Level>,
     pub(super) recovery: Option<Recovery>,
     /// The first complaint that a store has of it.
-    pub(super) complaint: Option<String>,
+    pub(super) complaint: Option<Complaint>,
 }
 
 /// The restore points of a status, newest first, each once.

@@ -15,7 +15,7 @@ use super::trend::{Trend, trends};
 use super::{Report, Subject};
 use crate::ids::RunId;
 use crate::quantity::bytes;
-use crate::status::Attempt;
+use crate::status::{Attempt, Complaint};
 
 /// How many failures are told.
 const FAILURES: usize = 10;
@@ -111,7 +111,7 @@ pub(super) fn section(report: &Report, subject: &Subject, id: String, detail: De
         level: status.newest.as_ref().map(level),
         next: status.due.and_then(|due| due.next).map(|at| clock.moment(at)),
         missed: status.missed.iter().map(|miss| clock.language.miss(miss)).collect(),
-        concerns: super::concern::concerns(status, clock.language),
+        concerns: status.concerns.iter().map(|concern| clock.language.concern(concern)).collect(),
         at_work: at_work(subject, &clock),
         objectives: objectives::rows(status, &clock),
         timeline: timeline(subject, &clock, detail),
@@ -123,7 +123,8 @@ pub(super) fn section(report: &Report, subject: &Subject, id: String, detail: De
 }
 
 fn at_work(subject: &Subject, clock: &Clock) -> Vec<String> {
-    let leases = subject.status.at_work.iter();
+    // One that gives no sign of life is told as a concern.
+    let leases = subject.status.at_work.iter().filter(|lease| !lease.is_stuck(clock.now));
     leases.map(|lease| format!("{} · {} · {} · {}", lease.run, lease.host, lease.store, clock.moment(lease.since).away)).collect()
 }
 
@@ -137,11 +138,15 @@ pub(super) fn failures(subject: &Subject, points: &[Known], clock: &Clock) -> Ve
         run: attempt.run.to_string(),
         host: attempt.host.clone(),
         what: words.run_failed,
-        error: attempt.error.clone(),
+        error: clock.language.cause(&attempt.cause),
     });
     let complaints = points.iter().filter_map(|point| {
-        let what = if point.level.is_some() { words.verification_failed } else { words.manifest_unusable };
-        let error = point.complaint.clone()?;
+        let complaint = point.complaint.as_ref()?;
+        let what = match complaint {
+            Complaint::Manifest(_) => words.manifest_unusable,
+            Complaint::Verification(_) => words.verification_failed,
+        };
+        let error = complaint.found().to_owned();
         Some(Failure { at: clock.moment(point.started), run: point.run.to_string(), host: None, what, error })
     });
     let mut all: Vec<Failure> = runs.chain(complaints).collect();

@@ -80,15 +80,11 @@ pub(super) struct Mark {
     pub(super) title: String,
 }
 
-/// The shape of a level.
+/// The shape of a level, by its name in the page.
 pub(super) const fn shape(level: Option<Level>) -> &'static str {
     match level {
         None => "unreadable",
-        Some(Level::Stored) => "stored",
-        Some(Level::ReadBack) => "read-back",
-        Some(Level::Decoded) => "decoded",
-        Some(Level::Restored) => "restored",
-        Some(Level::Proven) => "proven",
+        Some(level) => level.name(),
     }
 }
 

@@ -79,7 +79,7 @@ fn of_point(point: &PointFacts, now: Timestamp) -> Value {
 }
 
 fn failure(failed: &Attempt) -> Value {
-    json!({ "run": failed.run, "started": failed.started, "ended": failed.ended, "host": failed.host, "error": failed.error })
+    json!({ "run": failed.run, "started": failed.started, "ended": failed.ended, "host": failed.host, "error": failed.cause })
 }
 
 fn at_work(lease: &LeaseFacts, now: Timestamp) -> Value {

@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use super::Labels;
 use crate::plan::Action;
 use crate::quantity::{Duration, brief};
-use crate::render::report::concern::Concern;
 use crate::retention::Reason;
-use crate::status::{Light, Miss};
+use crate::status::{Cause, Concern, Light, Miss};
 use crate::store::manifest::Level;
 use crate::words::count;
 
@@ -79,6 +78,7 @@ pub(super) const LABELS: Labels = Labels {
     took: "Took",
     fate: "Stays or goes",
     newest_points: "Newest restore points",
+    others: "No restore points are made by these, so there is nothing to judge:",
     top: "to the top",
 };
 
@@ -136,11 +136,7 @@ pub(super) fn tally(all: usize, [good, attention, bad]: [usize; 3]) -> String {
 pub(super) const fn level(level: Option<Level>) -> &'static str {
     match level {
         None => "unreadable",
-        Some(Level::Stored) => "stored",
-        Some(Level::ReadBack) => "read-back",
-        Some(Level::Decoded) => "decoded",
-        Some(Level::Restored) => "restored",
-        Some(Level::Proven) => "proven",
+        Some(level) => level.name(),
     }
 }
 
@@ -183,33 +179,19 @@ pub(super) fn miss(miss: &Miss) -> String {
     miss.to_string()
 }
 
-pub(super) fn concern(concern: &Concern<'_>) -> String {
-    match concern {
-        Concern::Failed { times, newest } => {
-            let times = count(*times as u64, "run");
-            let host = newest.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
-            format!("{times} failed since the newest restore point; the last, {}{host}: {}", newest.run, newest.error)
-        }
-        Concern::Complaint { run, why } => format!("the newest restore point, {run}: {why}"),
-        Concern::Leaving { run } => format!("the newest restore point, {run}, is on the way out"),
-        Concern::Stuck { lease, silent } => format!(
-            "run {} on {} holds the lease in {} and has not renewed it for {}: it is stuck or dead; the next run takes over",
-            lease.run,
-            lease.host,
-            lease.store,
-            brief(silent.std())
-        ),
-        Concern::Long { lease, long } => {
-            format!("run {} on {} has been at work for {}, longer than the RPO", lease.run, lease.host, brief(long.std()))
-        }
-    }
+pub(super) fn concern(concern: &Concern) -> String {
+    concern.to_string()
+}
+
+pub(super) fn cause(cause: &Cause) -> String {
+    cause.to_string()
 }
 
 pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> String {
     match reason {
         // The others that hold a moment are told in the pipeline's time zone as well.
         Reason::Pinned { until, why } => format!("pinned until {}: {why}", minute(*until)),
-        Reason::Locked { until } => format!("object lock until {}", minute(*until)),
+        Reason::Locked { until } if *until < Timestamp::MAX => format!("object lock until {}", minute(*until)),
         Reason::Grace { until } => format!("may be deleted after {}", minute(*until)),
         Reason::GraceOver { since } => format!("marked for deletion {}, and the grace is over", minute(*since)),
         Reason::Tombstoned { since } => format!("wanted again: takes back the mark of {}", minute(*since)),

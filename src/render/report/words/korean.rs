@@ -1,16 +1,19 @@
 //! 한국어.
 
+mod status;
+
 use std::time::Duration as StdDuration;
 
 use jiff::Timestamp;
 
 use super::Labels;
 use crate::plan::Action;
-use crate::quantity::{Duration, bytes};
-use crate::render::report::concern::Concern;
+use crate::quantity::Duration;
 use crate::retention::{Halt, Phase, Reason, Rule};
-use crate::status::{Light, Miss};
+use crate::status::Light;
 use crate::store::manifest::Level;
+
+pub(super) use status::{cause, concern, miss};
 
 pub(super) const LABELS: Labels = Labels {
     lang: "ko",
@@ -78,6 +81,7 @@ pub(super) const LABELS: Labels = Labels {
     took: "걸린 시간",
     fate: "보존 여부",
     newest_points: "최신 복원 지점 목록",
+    others: "복원 지점을 만들지 않아 판정할 것이 없는 파이프라인:",
     top: "맨 위로",
 };
 
@@ -203,53 +207,6 @@ pub(super) fn objective(key: &str) -> &'static str {
     }
 }
 
-pub(super) fn miss(miss: &Miss) -> String {
-    let brief = |age: &Duration| length(age.std());
-    match miss {
-        Miss::NoPoint => "복원 지점이 없습니다".to_owned(),
-        Miss::Rpo { age, rpo } => format!("최신 복원 지점이 {} 지났습니다. RPO는 {}입니다", brief(age), limit(*rpo)),
-        Miss::NeverProven { every, since: None } => {
-            format!("검증된 복원 지점이 한 번도 없었습니다. {}마다 하나는 있어야 합니다", limit(*every))
-        }
-        Miss::NeverProven { every, since: Some(since) } => {
-            let day = since.strftime("%Y-%m-%d");
-            format!("{day} 이후 검증된 복원 지점이 없습니다. {}마다 하나는 있어야 합니다", limit(*every))
-        }
-        Miss::VerifiedEvery { age, every, .. } => {
-            format!("마지막 검증이 {} 전입니다. {}마다 한 번은 있어야 합니다", brief(age), limit(*every))
-        }
-        Miss::Rto { took, rto } => format!("측정된 복구에 {} 걸렸습니다. RTO는 {}입니다", brief(took), limit(*rto)),
-        Miss::Copies { found, copies } => format!("최신 복원 지점이 저장소 {copies}곳 중 {found}곳에만 있습니다"),
-        Miss::MinSize { bytes: found, least } => {
-            format!("최신 덤프가 {}뿐입니다. 적어도 {}이어야 합니다", bytes(*found), bytes(*least))
-        }
-        Miss::MaxShrink { bytes: found, typical, most } => {
-            format!("최신 덤프가 {}로, 이전 중앙값 {}보다 {most} 넘게 작습니다", bytes(*found), bytes(*typical))
-        }
-        Miss::Unreachable { store, why } => format!("저장소 {store}: 응답이 없습니다. {why}"),
-    }
-}
-
-pub(super) fn concern(concern: &Concern<'_>) -> String {
-    match concern {
-        Concern::Failed { times, newest } => {
-            format!("최신 복원 지점 이후 {times}번 실패했습니다. 마지막은 {}: {}", newest.run, newest.error)
-        }
-        Concern::Complaint { run, why } => format!("최신 복원 지점 {run}: {why}"),
-        Concern::Leaving { run } => format!("최신 복원 지점 {run}: 삭제가 예정되어 있습니다"),
-        Concern::Stuck { lease, silent } => format!(
-            "실행 {}({})이 저장소 {}의 잠금을 쥔 채 {} 동안 갱신하지 않았습니다. 멈췄거나 죽은 것이며, 다음 실행이 이어받습니다",
-            lease.run,
-            lease.host,
-            lease.store,
-            length(silent.std())
-        ),
-        Concern::Long { lease, long } => {
-            format!("실행 {}({})이 RPO보다 긴 {}째 진행 중입니다", lease.run, lease.host, length(long.std()))
-        }
-    }
-}
-
 const fn rule(rule: Rule) -> &'static str {
     match rule {
         Rule::Last => "최신",
@@ -271,6 +228,7 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
         Reason::NewestProven => "검증된 최신 지점".to_owned(),
         Reason::Verified { number, of } => format!("복원된 지점 {number}/{of}"),
         Reason::Pinned { until, why } => format!("{}까지 고정: {why}", minute(*until)),
+        Reason::Locked { until } if *until == Timestamp::MAX => "끝나지 않는 오브젝트 잠금(법적 보존)".to_owned(),
         Reason::Locked { until } => format!("{}까지 오브젝트 잠금", minute(*until)),
         Reason::NeededBy { run } => format!("{run} 복원에 필요"),
         Reason::Unreadable => "매니페스트를 읽을 수 없음: 어떤 규칙에도 세지 않고, 삭제하지 않음".to_owned(),

@@ -4,15 +4,16 @@
 
 mod english;
 mod korean;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::concern::Concern;
 use crate::plan::Action;
 use crate::quantity::{Duration, bytes};
 use crate::retention::Reason;
-use crate::status::{Light, Miss};
+use crate::status::{Cause, Concern, Light, Miss};
 use crate::store::manifest::Level;
 
 /// A language that a report speaks.
@@ -92,6 +93,7 @@ pub(super) struct Labels {
     pub(super) took: &'static str,
     pub(super) fate: &'static str,
     pub(super) newest_points: &'static str,
+    pub(super) others: &'static str,
     pub(super) top: &'static str,
 }
 
@@ -191,8 +193,14 @@ impl Language {
         say!(self, miss(miss))
     }
 
-    pub(super) fn concern(self, concern: &Concern<'_>) -> String {
+    /// Something worth a look.
+    pub(super) fn concern(self, concern: &Concern) -> String {
         say!(self, concern(concern))
+    }
+
+    /// Why a run made no restore point.
+    pub(super) fn cause(self, cause: &Cause) -> String {
+        say!(self, cause(cause))
     }
 
     /// Why a restore point stays or goes. `minute` writes a moment.
