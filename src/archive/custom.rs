@@ -1,7 +1,8 @@
 //! The custom format, front to back: header, table of contents, blocks of data.
 //!
 //! Source: PostgreSQL `pg_backup_custom.c`. In a pipe the table of contents comes first and knows no positions, and the
-//! blocks follow one after the other. This module does not seek.
+//! blocks follow one after the other. Written to a file, it has the table of contents once more, with positions, over the first one, or
+//! behind the blocks where the file was opened to append (`pg_dump > FILE` of 16 and later). This module does not seek.
 
 mod blocks;
 
@@ -25,6 +26,8 @@ pub(super) struct Custom {
     kept: Vec<u8>,
     /// How many bytes of the archive were read.
     position: u64,
+    /// Where its table of contents begins.
+    contents_at: u64,
 }
 
 #[derive(Default)]
@@ -84,6 +87,7 @@ impl Custom {
                 if count < 0 {
                     return Err(damaged(format_args!("its table of contents has {count} entries")).into());
                 }
+                self.contents_at = self.position;
                 let contents = Box::new(Contents::new(header.facts.clone()));
                 self.stage = Stage::Entries(header.clone(), contents, count);
             }
@@ -94,7 +98,7 @@ impl Custom {
             }
             stage => {
                 if let Stage::Entries(header, contents, _) = std::mem::take(stage) {
-                    *stage = Stage::Blocks(Box::new(Blocks::new(*contents, header.widths, self.position)));
+                    *stage = Stage::Blocks(Box::new(Blocks::new(*contents, header.widths, self.contents_at..self.position)));
                 }
             }
         }

@@ -4,6 +4,8 @@
 //! block is its type, the number of its entry and chunks with their lengths before them up to a length of 0; a block of
 //! large objects holds the OID before each one's chunks and ends with the OID 0. This module does not keep any data.
 
+use std::ops::Range;
+
 use crate::archive::contents::{Contents, Data};
 use crate::archive::cursor::{Widths, number};
 use crate::archive::damaged;
@@ -41,14 +43,18 @@ pub(super) struct Blocks {
     /// The first bytes of a number that is not whole yet.
     part: [u8; 9],
     parts: usize,
+    /// The length of the table of contents in bytes, and how much came behind the blocks, where it may stand once more.
+    table: u64,
+    behind: u64,
 }
 
 impl Blocks {
-    pub(super) fn new(contents: Contents, widths: Widths, position: u64) -> Self {
+    /// Behind a table of contents that lies at these bytes.
+    pub(super) fn new(contents: Contents, widths: Widths, table: Range<u64>) -> Self {
         Self {
             contents,
             widths,
-            position,
+            position: table.end,
             next: Next::BlockType,
             block: (0, 0),
             entry: 0,
@@ -57,6 +63,8 @@ impl Blocks {
             left: 0,
             part: [0; 9],
             parts: 0,
+            table: table.end - table.start,
+            behind: 0,
         }
     }
 
@@ -67,6 +75,8 @@ impl Blocks {
                 self.content(&bytes[..length]).map_err(|error| self.at(&error))?;
                 bytes = self.passed(bytes, length);
                 self.left -= length as u64;
+            } else if matches!(self.next, Next::BlockType) && self.contents.complete() {
+                bytes = self.once_more(bytes)?;
             } else if let Next::BlockType = self.next {
                 self.block_type(bytes[0])?;
                 bytes = self.passed(bytes, 1);
@@ -75,6 +85,20 @@ impl Blocks {
             }
         }
         Ok(())
+    }
+
+    /// What follows the last block can only be the table of contents once more, which begins with a number above 0, so with its sign: 0.
+    fn once_more<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], StreamError> {
+        let begun = self.behind > 0 || bytes.first() == Some(&0);
+        if !begun || self.behind + bytes.len() as u64 > self.table {
+            return Err(self.followed());
+        }
+        self.behind += bytes.len() as u64;
+        Ok(self.passed(bytes, bytes.len()))
+    }
+
+    fn followed(&self) -> StreamError {
+        damaged(format_args!("something follows its end at byte {}", self.position - self.behind))
     }
 
     fn passed<'a>(&mut self, bytes: &'a [u8], length: usize) -> &'a [u8] {
@@ -103,9 +127,6 @@ impl Blocks {
 
     fn block_type(&mut self, found: u8) -> Result<(), StreamError> {
         let here = self.position;
-        if self.contents.complete() {
-            return Err(damaged(format_args!("something follows its end at byte {here}")));
-        }
         if !matches!(found, BLOCK_DATA | BLOCK_OBJECTS) {
             return Err(damaged(format_args!("at byte {here} a block of data should begin; its type is {found}, which there is not")));
         }
@@ -183,6 +204,9 @@ impl Blocks {
     }
 
     pub(super) fn finish(self) -> Result<Fingerprint, StreamError> {
+        if self.behind > 0 && self.behind != self.table {
+            return Err(self.followed());
+        }
         if matches!(self.next, Next::BlockType) {
             return self.contents.finish();
         }
