@@ -1,13 +1,22 @@
-//! What one store keeps of a pipeline and another has missed: the restore points that are newer than all it has.
+//! What one store keeps of a pipeline and another has missed: the restore points that are newer than all it has, those that were committed
+//! after its newest was copied, and those that it is [`owed`](super::owed).
 //!
-//! Older ones that it lacks are left alone: retention there may have let them go on purpose. This module copies nothing, and looks at
-//! no objects.
+//! The others that it lacks are left alone: they were there once, or were left out on purpose, and retention there has let them go. Ids
+//! alone do not tell: a run that took long, was resumed, or ran on a host whose clock is behind commits after one with a later id. This
+//! module copies nothing, and looks at no objects.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Beside, listed, named, point};
+use super::catalog::{self, Beside, listed, named, point};
+use super::owed::owed;
 use super::{ObjectStore, StoreError, pool};
 use crate::ids::{PipelineName, RefName, RunId};
+
+/// How far clocks may differ. A point that was committed by so much before a copy may have come after it.
+const SKEW: SignedDuration = SignedDuration::from_mins(30);
 
 /// What a store has missed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,9 +26,15 @@ pub struct Missed {
     pub newest: Option<RunId>,
     /// The points that it lacks, oldest first.
     pub points: Vec<MissedPoint>,
-    /// Newer points whose manifests can not be used, with the reason.
+    /// Points that it lacks and whose manifests can not be used, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfit: Vec<(RunId, String)>,
+    /// What is noted there as owed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub owed: BTreeSet<RunId>,
+    /// What of that is there by now, or can never be had.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub settled: BTreeSet<RunId>,
 }
 
 /// A restore point that a store lacks.
@@ -31,30 +46,78 @@ pub struct MissedPoint {
     pub bytes: u64,
 }
 
+/// What decides about one point.
+struct There {
+    runs: BTreeMap<RunId, Beside>,
+    newest: Option<RunId>,
+    /// What was committed later can not have been there when the newest was copied.
+    since: Option<Timestamp>,
+    owed: BTreeSet<RunId>,
+}
+
 /// Looks what `to` has missed of `from`, which is called by this name. Points on the way out are passed over.
 ///
 /// # Errors
 /// Whatever the stores say.
 pub fn missed((from, name): (&dyn ObjectStore, &RefName), to: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Missed, StoreError> {
-    let had = |beside: &Beside| beside.committed || !beside.marks.is_empty();
-    let newest = listed(to, pipeline)?.into_iter().rev().find(|(_, beside)| had(beside)).map(|(run, _)| run);
-    let lacks = |run: &RunId, beside: &Beside| beside.committed && !beside.leaving() && newest.as_ref().is_none_or(|newest| run > newest);
-    let newer: Vec<_> = listed(from, pipeline)?.into_iter().filter(|(run, beside)| lacks(run, beside)).collect();
-    let read = pool::each(from.is_remote(), &newer, |(run, beside)| match point(from, pipeline, run, beside) {
+    let there = There::look(to, pipeline)?;
+    let here = listed(from, pipeline)?;
+    let gone = |run: &&RunId| there.had(run) || !here.get(*run).is_some_and(|beside| beside.committed);
+    let settled = there.owed.iter().filter(gone).cloned().collect();
+    let lacks: Vec<_> = here.into_iter().filter(|(run, beside)| there.may_lack(run, beside)).collect();
+    let read = pool::each(from.is_remote(), &lacks, |(run, beside)| match point(from, pipeline, run, beside) {
         // Pruned by another host between the listing and the reading.
         Err(StoreError::Missing { .. }) => Ok(None),
         other => other.map(Some),
     })?;
-    let mut found = Missed { newest, ..Missed::default() };
+    let (mut points, mut unfit) = (Vec::new(), Vec::new());
     for point in read.into_iter().flatten() {
         let run = point.summary.run;
         match point.manifest {
-            Ok(manifest) => {
+            Ok(manifest) if there.lacks(&run, manifest.committed) => {
                 let bytes = named(&manifest, name).iter().map(|named| named.bytes).fold(0, u64::saturating_add);
-                found.points.push(MissedPoint { run, bytes });
+                points.push(MissedPoint { run, bytes });
             }
-            Err(why) => found.unfit.push((run, why)),
+            Ok(_) => {}
+            Err(why) => unfit.push((run, why)),
         }
     }
-    Ok(found)
+    Ok(Missed { newest: there.newest, points, unfit, owed: there.owed, settled })
+}
+
+impl There {
+    fn look(to: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Self, StoreError> {
+        let runs = listed(to, pipeline)?;
+        let newest = runs.iter().rev().find(|(_, beside)| had(beside)).map(|(run, _)| run.clone());
+        let committed = runs.iter().rev().find(|(_, beside)| beside.committed).map(|(run, _)| run);
+        let since = committed.map(|run| looked(to, pipeline, run)).transpose()?.flatten();
+        Ok(Self { newest, since, owed: owed(to, pipeline)?, runs })
+    }
+
+    fn had(&self, run: &RunId) -> bool {
+        self.runs.get(run).is_some_and(had)
+    }
+
+    /// As far as a listing tells: what was written long before was committed long before.
+    fn may_lack(&self, run: &RunId, beside: &Beside) -> bool {
+        let written = beside.written.unwrap_or(Timestamp::MAX);
+        beside.committed && !beside.leaving() && !self.had(run) && self.lacks(run, written)
+    }
+
+    fn lacks(&self, run: &RunId, committed: Timestamp) -> bool {
+        let late = |since: Timestamp| committed.saturating_add(SKEW).is_ok_and(|committed| committed > since);
+        self.newest.as_ref().is_none_or(|newest| run > newest) || self.owed.contains(run) || self.since.is_some_and(late)
+    }
+}
+
+fn had(beside: &Beside) -> bool {
+    beside.committed || !beside.marks.is_empty()
+}
+
+/// When whoever brought a point here had looked what there was to copy; `None` where nobody can tell.
+fn looked(to: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -> Result<Option<Timestamp>, StoreError> {
+    match catalog::manifest(to, pipeline, run) {
+        Err(StoreError::Missing { .. }) => Ok(None),
+        read => Ok(read?.ok().map(|manifest| manifest.copied.map_or(manifest.committed, |copied| copied.at))),
+    }
 }

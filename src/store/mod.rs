@@ -20,6 +20,7 @@ pub mod locked;
 pub mod manifest;
 pub mod mark;
 pub mod missed;
+pub mod owed;
 mod pool;
 mod probe;
 pub mod recall;

@@ -35,6 +35,8 @@ pub struct Copying<'a> {
     pub to: (&'a RefName, &'a dyn ObjectStore),
     /// The lease of the store that gets it; `None` where the pipeline goes without.
     pub lease: Option<&'a Held>,
+    /// When it was looked what there is to copy.
+    pub at: Timestamp,
     /// The run that copies.
     pub run: &'a RunId,
     /// Its host.
@@ -119,7 +121,7 @@ impl Copying<'_> {
             let store = if here(artifact) { self.to.0 } else { &artifact.store };
             Artifact { store: store.clone(), ..artifact.clone() }
         });
-        let copied = Copied { from: self.from.0.clone(), at: Timestamp::now(), run: self.run.clone(), host: self.host.to_owned() };
+        let copied = Copied { from: self.from.0.clone(), at: self.at, run: self.run.clone(), host: self.host.to_owned() };
         Ok(Manifest {
             artifacts: placed.collect(),
             fences: self.lease.iter().map(|lease| (self.to.0.clone(), lease.token())).collect(),

@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runner::store::ObjectStore;
+use runner::store::lease::{self, Holder, Terms};
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, Manifest, manifest_key};
 use runner::store::mark::{Author, Wish, add};
 use runner::store::{catalog, commit};
+use runner::stream::Cancel;
 use serde_json::Value;
 
 use crate::apply_support::{Bench, NAME, Ran, keys, shop};
@@ -149,7 +153,37 @@ fn a_damaged_original_commits_nothing_exits_with_11_and_keeps_no_newer_one_back(
     let ran = bench.apply();
     ran.is(11, &[&format!("{} was not copied", points[1].run), "sha256", &points[1].key, "is in far now"]);
     assert_eq!(runs(&far, PIPELINE), [points[0].run.to_string()]);
-    assert_eq!(of(&far, &points[1].run), Vec::<String>::new());
+    let owed = format!(".runner/{PIPELINE}/owed/{}.txt", points[1].run);
+    assert_eq!(of(&far, &points[1].run), [owed], "it is not forgotten, though a newer one is there");
+    bench.apply().is(0, &[&format!("{} could not be copied before", points[1].run), &format!("{} was not copied", points[1].run)]);
+    // Healed, it is had as well.
+    std::fs::write(&place, points[1].content()).unwrap();
+    bench.apply().is(0, &[&format!("{} is in far now", points[1].run)]);
+    assert_eq!(runs(&far, PIPELINE), points.iter().map(|point| point.run.to_string()).collect::<Vec<_>>());
+    assert!(!keys(&far).iter().any(|key| key.contains("/owed/")), "{:?}", keys(&far));
+    assert_eq!(bench.run(&["plan", "pipeline.yaml", "--detailed-exitcode"]).code, 0, "there is nothing to do");
+}
+
+#[test]
+fn what_is_committed_while_a_copy_waits_is_copied_before_what_is_newer() {
+    let (bench, near, far, points) = bench(&[49, 1]);
+    bench.text(&replication(FAR, "").replace("steps:", "concurrency: { wait: 1m }\nsteps:"));
+    let far: Arc<dyn ObjectStore> = Arc::new(far);
+    let me = Holder::here(pipeline(), point(0).run, "db2".to_owned());
+    let held = lease::acquire(&far, &Terms::of(pipeline()), &me, &Cancel::new(), &|_| {}).unwrap();
+    let child = bench.apply_command().stderr(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_mins(1);
+    // Its plan is made once there is an event.
+    while std::fs::metadata(bench.events()).map_or(0, |found| found.len()) == 0 {
+        assert!(Instant::now() < until, "it does not begin");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let since = point(25);
+    since.put(&near);
+    held.release().unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(runs(&*far, PIPELINE), [&points[1], &since, &points[0]].map(|point| point.run.to_string()));
 }
 
 #[test]
@@ -212,7 +246,7 @@ fn a_copy_that_is_killed_anywhere_is_finished_by_the_next_run_and_leaves_one_poi
     }
     point(1).put(&near);
     bench.apply().is(0, &["is in far now"]);
-    let (record, _) = runner::store::lease::read(&far, &pipeline()).unwrap().unwrap();
+    let (record, _) = lease::read(&far, &pipeline()).unwrap().unwrap();
     assert_eq!(record.runs, [], "and nothing is unsettled");
 }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use runner::ids::{RefName, RunId};
 use runner::store::carry::Watch;
 use runner::store::catalog;
@@ -13,7 +14,7 @@ use runner::store::local::LocalStore;
 use runner::store::manifest::{Manifest, manifest_key};
 use runner::store::missed::missed;
 use runner::store::replica::{Copying, Replica};
-use runner::store::{ObjectStore, PutOptions, StoreError};
+use runner::store::{ObjectStore, PutOptions, StoreError, owed};
 use runner::stream::Cancel;
 
 use crate::store_conformance::local_spec;
@@ -44,7 +45,7 @@ impl Pair {
 
     fn copy_under(&self, lease: Option<&Held>, manifest: &Manifest) -> Result<Replica, StoreError> {
         let (vault, far, run) = (name("vault"), name("far"), run(0));
-        let copying = Copying { from: (&vault, &self.from), to: (&far, &*self.to), lease, run: &run, host: "db1" };
+        let copying = Copying { from: (&vault, &self.from), to: (&far, &*self.to), lease, at: Timestamp::now(), run: &run, host: "db1" };
         copying.copy(manifest, &Watch::unwatched(&Cancel::new()))
     }
 
@@ -182,6 +183,46 @@ fn one_that_was_overtaken_commits_nothing() {
     let error = pair.copy_under(Some(&slow), &point.manifest()).unwrap_err();
     assert!(matches!(error, StoreError::Lost { .. }), "{error}");
     assert_eq!(pair.there(&point), Vec::<String>::new());
+}
+
+/// What `far` has missed of `vault`.
+fn lacks(pair: &Pair) -> Vec<RunId> {
+    let missed = missed((&pair.from, &name("vault")), &*pair.to, &pipeline()).unwrap();
+    missed.points.into_iter().map(|point| point.run).collect()
+}
+
+#[test]
+fn what_is_committed_after_a_newer_one_was_copied_is_missed_whatever_its_id() {
+    let (pair, newer) = (Pair::new(), point(1));
+    newer.put(&pair.from);
+    pair.copy(&newer).unwrap();
+    // One that had gone there on purpose, and one of a run that took long, was resumed, or came from a host whose clock is behind.
+    let (gone, late) = (point(49), point(25));
+    gone.put(&pair.from);
+    let manifest = Manifest { committed: Timestamp::now(), ..late.manifest() };
+    late.put_as(&pair.from, &manifest);
+    assert_eq!(lacks(&pair), std::slice::from_ref(&late.run));
+    let lease = pair.lease(&run(0));
+    pair.copy_under(Some(&lease), &manifest).unwrap();
+    assert_eq!(lacks(&pair), []);
+}
+
+#[test]
+fn what_is_owed_is_missed_until_it_is_there_or_gone() {
+    let (pair, newer, older) = (Pair::new(), point(1), point(25));
+    newer.put(&pair.from);
+    older.put(&pair.from);
+    pair.copy(&newer).unwrap();
+    assert_eq!(lacks(&pair), []);
+    owed::owe(&*pair.to, &pipeline(), &older.run, "손상").unwrap();
+    owed::owe(&*pair.to, &pipeline(), &older.run, "once more").unwrap();
+    assert_eq!(lacks(&pair), std::slice::from_ref(&older.run));
+    let settled = || missed((&pair.from, &name("vault")), &*pair.to, &pipeline()).unwrap().settled;
+    assert_eq!(settled().len(), 0);
+    pair.from.delete(&manifest_key(&pipeline(), &older.run)).unwrap();
+    assert_eq!((lacks(&pair), settled().into_iter().collect::<Vec<_>>()), (vec![], vec![older.run.clone()]));
+    owed::settle(&*pair.to, &pipeline(), &older.run).unwrap();
+    assert_eq!(owed::owed(&*pair.to, &pipeline()).unwrap().len(), 0);
 }
 
 #[test]
