@@ -59,7 +59,12 @@ pub(super) fn concerns(status: &Status, points: &[PointFacts]) -> Vec<String> {
         let host = newest.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
         concerns.push(format!("{times} failed since the newest restore point; the last, {}{host}: {}", newest.run, newest.error));
     }
-    let unusable = points.iter().take_while(|point| point.level.is_none());
+    let ahead = points.iter().find(|point| point.run.is_ahead(status.at));
+    concerns.extend(ahead.map(|point| {
+        let words = format!("the restore point {} is said to begin at {}, which is yet to come", point.run, point.started);
+        format!("{words}: a host's clock was far ahead, and until then the point does not count as the newest")
+    }));
+    let unusable = points.iter().filter(|point| !point.run.is_ahead(status.at)).take_while(|point| point.level.is_none());
     concerns.extend(unusable.map(|point| {
         let why = point.complaint.as_deref().unwrap_or("nobody knows why");
         format!("the restore point {} can not be used: {why}", point.run)

@@ -181,14 +181,27 @@ fn what_no_objective_speaks_of_is_worth_a_look() {
 }
 
 #[test]
-fn clocks_that_are_ahead_make_nothing_old_and_nothing_panic() {
-    let ahead = point(-48);
+fn a_point_from_a_clock_that_is_far_ahead_hides_nothing_and_is_told() {
     let all = serde_json::json!({ "rpo": "26h", "verified_every": "7d" });
+    let with = |points: Vec<PointFacts>, failed: Vec<Attempt>| judged(all.clone(), vec![Ok(Seen { failed, ..seen(points) })]);
+    let status = with(vec![point(-48), point(27)], vec![attempt(1)]);
+    assert_eq!((names(&status), status.newest.as_ref().unwrap().run.clone()), (vec!["rpo"], run(27)));
+    assert_eq!((status.failures.len(), status.last_attempt, turn(&status).due), (1, Some(ago(1)), true));
+    let said = format!("the restore point {} is said to begin at 2026-11-22T12:00:00Z, which is yet to come", run(-48));
+    assert!(status.concerns.iter().any(|concern| concern.starts_with(&said)), "{:?}", status.concerns);
+    assert_eq!(names(&with(vec![point(-48)], Vec::new())), ["point"], "it alone is none");
+    // Clocks may differ a little.
+    let close = PointFacts { run: RunId::starting(now() + SignedDuration::from_mins(20), [7; 3]), ..point(0) };
+    let status = with(vec![close.clone(), point(27)], Vec::new());
+    assert_eq!((names(&status), status.newest.unwrap().run), (vec![], close.run));
+}
+
+#[test]
+fn clocks_that_are_ahead_make_nothing_panic() {
     let far = LeaseFacts { renewed: Timestamp::MAX, since: Timestamp::MIN, ttl: Duration::MAX, ..lease(-48, Duration::ZERO) };
-    let status = judged(all, vec![Ok(Seen { lease: Some(far), failed: vec![attempt(-400)], ..seen(vec![ahead]) })]);
-    assert_eq!(names(&status), Vec::<&str>::new());
-    assert_eq!(status.last_attempt, Some(ago(-400)));
-    assert!(!turn(&status).due);
+    let all = serde_json::json!({ "rpo": "26h", "verified_every": "7d" });
+    let status = judged(all, vec![Ok(Seen { lease: Some(far), failed: vec![attempt(-400)], ..seen(vec![point(-48), point(1)]) })]);
+    assert_eq!((names(&status), turn(&status).due), (vec![], false));
 }
 
 fn schedule(cron: &str, zone: &str) -> Schedule {

@@ -88,8 +88,10 @@ pub fn missed((from, name): (&dyn ObjectStore, &RefName), to: &dyn ObjectStore, 
 impl There {
     fn look(to: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Self, StoreError> {
         let runs = listed(to, pipeline)?;
-        let newest = runs.iter().rev().find(|(_, beside)| had(beside)).map(|(run, _)| run.clone());
-        let committed = runs.iter().rev().find(|(_, beside)| beside.committed).map(|(run, _)| run);
+        // One from a clock that is far ahead is newer than all to come, and would hide them.
+        let now = Timestamp::now();
+        let newest = runs.iter().rev().find(|(run, beside)| had(beside) && !run.is_ahead(now)).map(|(run, _)| run.clone());
+        let committed = runs.iter().rev().find(|(run, beside)| beside.committed && !run.is_ahead(now)).map(|(run, _)| run);
         let since = committed.map(|run| looked(to, pipeline, run)).transpose()?.flatten();
         Ok(Self { newest, since, owed: owed(to, pipeline)?, runs })
     }

@@ -185,6 +185,19 @@ fn one_that_was_overtaken_commits_nothing() {
     assert_eq!(pair.there(&point), Vec::<String>::new());
 }
 
+#[test]
+fn a_copy_from_a_clock_that_is_far_ahead_hides_nothing_that_is_missed() {
+    let (pair, ahead, old) = (Pair::new(), point(-24 * 365), point(25));
+    ahead.put(&pair.from);
+    old.put(&pair.from);
+    pair.copy(&ahead).unwrap();
+    pair.copy(&old).unwrap();
+    assert_eq!(lacks(&pair), []);
+    let next = point(1);
+    next.put(&pair.from);
+    assert_eq!(lacks(&pair), std::slice::from_ref(&next.run));
+}
+
 /// What `far` has missed of `vault`.
 fn lacks(pair: &Pair) -> Vec<RunId> {
     let missed = missed((&pair.from, &name("vault")), &*pair.to, &pipeline()).unwrap();
