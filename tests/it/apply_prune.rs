@@ -174,6 +174,26 @@ fn each_of_two_stores_is_judged_by_what_it_keeps_itself() {
 }
 
 #[test]
+fn a_failure_on_this_host_holds_back_until_a_newer_point_is_there_and_what_can_not_be_read_counts_as_one() {
+    let (bench, store, points) = bench(&[2, 25, 49], "keep: { last: 1 }");
+    let journals = bench.path(&format!("state/runs/{PIPELINE}"));
+    std::fs::create_dir_all(&journals).unwrap();
+    let state = bench.path("state");
+    let said = || {
+        let ran = bench.run(&["prune", "pipeline.yaml", "--yes", "--state-dir", state.to_str().unwrap()]);
+        ran.is(0, &[]);
+        ran.stderr
+    };
+    std::fs::write(journals.join(format!("{}.ndjson", point(1).run)), "{ torn\n").unwrap();
+    assert!(said().contains("a run has failed since"));
+    // The next run was made on another host.
+    point(0).put(&store);
+    let said = said();
+    assert!(!said.contains("a run has failed since") && said.contains("marked for deletion"), "{said}");
+    assert!(of(&store, &points[2].run).iter().any(|key| key.contains("tombstone")));
+}
+
+#[test]
 fn a_pipeline_prunes_after_its_own_commit_and_never_after_a_failure() {
     let (server, bench) = (shop(1), Bench::new());
     let steps = |dump: &str| {
