@@ -18,7 +18,7 @@ use crate::quantity::{brief, bytes};
 use crate::runtime::{CopiedPoint, TakeError};
 use crate::store::carry::Watch;
 use crate::store::catalog::look_again;
-use crate::store::commit::{MANIFEST_LIMIT, add_receipt, read_manifest};
+use crate::store::commit::{self, MANIFEST_LIMIT, add_receipt, read_manifest};
 use crate::store::lease::LeaseError;
 use crate::store::manifest::{Artifact, Level, Manifest, Receipt, VERSION, manifest_key};
 use crate::store::missed::{Missed, missed};
@@ -115,7 +115,8 @@ impl CopyWork {
         let own = &cx.runtime.facts.run;
         let since = missed.points.iter().filter(|point| point.run != *own).cloned().collect();
         let (since, _) = newest(since, self.with.catch_up);
-        let mut runs: BTreeSet<RunId> = self.missed.iter().flatten().chain(&since).map(|point| point.run.clone()).collect();
+        let mut runs: BTreeSet<RunId> =
+            self.missed.iter().flatten().chain(&since).map(|point| point.run.clone()).chain(missed.untold.clone()).collect();
         if self.own {
             let committed = cx.runtime.ledger(|ledger| ledger.committed.is_some());
             let none = || StepError::new(Class::Failed, "this run has committed no restore point, so there is none to copy");
@@ -134,8 +135,11 @@ impl CopyWork {
         let started = Timestamp::now();
         let watch = Watch { cancel: cx.cancel, sent: &|bytes| moved.copied.add(bytes), read: &|bytes| moved.read_back.add(bytes) };
         let replica = copying.copy(&manifest, &watch)?;
-        // A point that somebody is about to delete there is no second copy.
         if !replica.already {
+            receipts(to, &replica.manifest, started, cx)?;
+        } else if is_untold(to.1, &replica.manifest)? {
+            // Whoever copied it was killed before it could tell what it had read.
+            copying.read_again(&replica.manifest, &watch)?;
             receipts(to, &replica.manifest, started, cx)?;
         }
         self.told(run, &replica, began.elapsed(), cx);
@@ -189,6 +193,12 @@ fn original(from: &dyn ObjectStore, (pipeline, run): (&PipelineName, &RunId)) ->
         return Ok(Some(manifest));
     }
     Err(unusable(format!("it is that of {} {}", manifest.pipeline, manifest.run)))
+}
+
+/// Whether nothing at all was verified of a copy.
+fn is_untold(store: &dyn ObjectStore, manifest: &Manifest) -> Result<bool, StoreError> {
+    let found = commit::receipts(store, &manifest.pipeline, &manifest.run)?;
+    Ok(found.read.is_empty() && found.unreadable.is_empty())
 }
 
 /// Keeps beside the copy that every object of it was read back: one receipt an artifact.

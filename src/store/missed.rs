@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Beside, listed, named, point};
+use super::manifest::Manifest;
 use super::owed::owed;
 use super::{ObjectStore, StoreError, pool};
 use crate::ids::{PipelineName, RefName, RunId};
@@ -35,6 +36,9 @@ pub struct Missed {
     /// What of that is there by now, or can never be had.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub settled: BTreeSet<RunId>,
+    /// The newest point there, if it is a copy without any receipt: whoever made it was killed before it could say what it had read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<RunId>,
 }
 
 /// A restore point that a store lacks.
@@ -52,6 +56,7 @@ struct There {
     newest: Option<RunId>,
     /// What was committed later can not have been there when the newest was copied.
     since: Option<Timestamp>,
+    untold: Option<RunId>,
     owed: BTreeSet<RunId>,
 }
 
@@ -64,6 +69,7 @@ pub fn missed((from, name): (&dyn ObjectStore, &RefName), to: &dyn ObjectStore, 
     let here = listed(from, pipeline)?;
     let gone = |run: &&RunId| there.had(run) || !here.get(*run).is_some_and(|beside| beside.committed);
     let settled = there.owed.iter().filter(gone).cloned().collect();
+    let untold = there.untold.clone().filter(|run| here.get(run).is_some_and(|beside| beside.committed && !beside.leaving()));
     let lacks: Vec<_> = here.into_iter().filter(|(run, beside)| there.may_lack(run, beside)).collect();
     let read = pool::each(from.is_remote(), &lacks, |(run, beside)| match point(from, pipeline, run, beside) {
         // Pruned by another host between the listing and the reading.
@@ -82,7 +88,7 @@ pub fn missed((from, name): (&dyn ObjectStore, &RefName), to: &dyn ObjectStore, 
             Err(why) => unfit.push((run, why)),
         }
     }
-    Ok(Missed { newest: there.newest, points, unfit, owed: there.owed, settled })
+    Ok(Missed { newest: there.newest, points, unfit, owed: there.owed, settled, untold })
 }
 
 impl There {
@@ -91,9 +97,14 @@ impl There {
         // One from a clock that is far ahead is newer than all to come, and would hide them.
         let now = Timestamp::now();
         let newest = runs.iter().rev().find(|(run, beside)| had(beside) && !run.is_ahead(now)).map(|(run, _)| run.clone());
-        let committed = runs.iter().rev().find(|(run, beside)| beside.committed && !run.is_ahead(now)).map(|(run, _)| run);
-        let since = committed.map(|run| looked(to, pipeline, run)).transpose()?.flatten();
-        Ok(Self { newest, since, owed: owed(to, pipeline)?, runs })
+        let committed = runs.iter().rev().find(|(run, beside)| beside.committed && !run.is_ahead(now));
+        let manifest = committed.map(|(run, _)| readable(to, pipeline, run)).transpose()?.flatten();
+        // When whoever brought it here had looked what there was to copy.
+        let since = manifest.as_ref().map(|manifest| manifest.copied.as_ref().map_or(manifest.committed, |copied| copied.at));
+        let silent = |beside: &Beside| beside.receipts.is_empty() && beside.marks.is_empty();
+        let copied = manifest.is_some_and(|manifest| manifest.copied.is_some());
+        let untold = committed.filter(|(_, beside)| copied && silent(beside)).map(|(run, _)| run.clone());
+        Ok(Self { newest, since, untold, owed: owed(to, pipeline)?, runs })
     }
 
     fn had(&self, run: &RunId) -> bool {
@@ -116,10 +127,9 @@ fn had(beside: &Beside) -> bool {
     beside.committed || !beside.marks.is_empty()
 }
 
-/// When whoever brought a point here had looked what there was to copy; `None` where nobody can tell.
-fn looked(to: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -> Result<Option<Timestamp>, StoreError> {
-    match catalog::manifest(to, pipeline, run) {
+fn readable(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -> Result<Option<Manifest>, StoreError> {
+    match catalog::manifest(store, pipeline, run) {
         Err(StoreError::Missing { .. }) => Ok(None),
-        read => Ok(read?.ok().map(|manifest| manifest.copied.map_or(manifest.committed, |copied| copied.at))),
+        read => Ok(read?.ok()),
     }
 }

@@ -109,6 +109,15 @@ impl Copying<'_> {
         Ok(replica)
     }
 
+    /// Reads a copy that is there back once more.
+    ///
+    /// # Errors
+    /// [`StoreError::Lies`] for an object that is not what was committed, and the store's own.
+    pub fn read_again(&self, manifest: &Manifest, watch: &Watch<'_>) -> Result<(), StoreError> {
+        let (name, to) = self.to;
+        named(manifest, name).iter().try_for_each(|object| read_back(to, object, watch).map_err(|error| in_words(to, object, error)))
+    }
+
     /// The manifest of the copy.
     fn manifest(&self, original: &Manifest) -> Result<Manifest, StoreError> {
         let one = original.artifacts.iter().all(|artifact| artifact.store == original.artifacts[0].store);

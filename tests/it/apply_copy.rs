@@ -246,6 +246,9 @@ fn a_copy_that_is_killed_anywhere_is_finished_by_the_next_run_and_leaves_one_poi
     }
     point(1).put(&near);
     bench.apply().is(0, &["is in far now"]);
+    for point in catalog::read(&far, &pipeline()).unwrap().points {
+        assert_eq!(point.level(), Some(Level::ReadBack), "{}, killed before its receipts or not", point.summary.run);
+    }
     let (record, _) = lease::read(&far, &pipeline()).unwrap().unwrap();
     assert_eq!(record.runs, [], "and nothing is unsettled");
 }
