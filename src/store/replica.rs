@@ -18,7 +18,7 @@
 
 use jiff::Timestamp;
 
-use super::carry::{Watch, carry, read_back};
+use super::carry::{Watch, put, read_back};
 use super::catalog::{Named, named, of_artifact};
 use super::commit::{MANIFEST_LIMIT, commit, commit_over, read_manifest};
 use super::lease::Held;
@@ -193,24 +193,27 @@ impl Copying<'_> {
                 return Err(StoreError::Lies { store: to.describe(), key: object.key.clone(), detail });
             }
             Some(_) => true,
-            None => match carry((from, &object.key), (to, object), options, watch) {
-                Ok(()) => return Ok(false),
+            None => match put((from, &object.key), (to, object), options, watch) {
+                Ok(()) => false,
                 // Somebody else who copies the same was faster.
                 Err(StoreError::Exists { .. }) => true,
-                // What was read bad never got the key; what comes back bad had it, and is no use to anybody.
-                Err(error) if is_corrupt(&error) && to.head(&object.key)?.is_some() => {
-                    to.delete(&object.key)?;
-                    return Err(in_words(to, object, error));
-                }
                 Err(error) => return Err(in_words(from, object, error)),
             },
         };
-        read_back(to, object, watch).map_err(|error| in_words(to, object, error))?;
+        let read = read_back(to, object, watch);
+        // What this copy put itself and comes back bad is no use to anybody. What others put is theirs.
+        if !there && read.as_ref().is_err_and(is_corrupt) {
+            self.lease.map_or(Ok(()), Held::confirm)?;
+            to.delete(&object.key)?;
+        }
+        read.map_err(|error| in_words(to, object, error))?;
         Ok(there)
     }
 
     /// Removes what this copy put itself, since the rest can not be had.
     fn take_back(&self, manifest: &Manifest, put: &[String]) -> Result<(), StoreError> {
+        // Whoever was overtaken leaves it: the next one may have taken it as it is.
+        self.lease.map_or(Ok(()), Held::confirm)?;
         put.iter().try_for_each(|key| self.to.1.delete(key))?;
         if let Some(lease) = self.lease {
             lease.copy_is_settled(&manifest.pipeline, &manifest.run);
@@ -223,6 +226,7 @@ impl Copying<'_> {
         let (name, to) = self.to;
         match kit::add_recipe(to, name, manifest) {
             Err(StoreError::Exists { key, .. }) => {
+                self.lease.map_or(Ok(()), Held::confirm)?;
                 to.delete(&key)?;
                 kit::add_recipe(to, name, manifest).map(drop)
             }
