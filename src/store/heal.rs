@@ -11,6 +11,11 @@ use super::{ObjectStore, PutOptions, StoreError, whole};
 use crate::ids::{PipelineName, RunId};
 use crate::stream::Cancel;
 
+/// Where copies lie until they take the place of what is damaged.
+pub fn aside(pipeline: &PipelineName) -> String {
+    format!(".runner/{pipeline}/healing/")
+}
+
 /// What can be done about a flaw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
@@ -60,7 +65,7 @@ pub fn heal(from: &dyn ObjectStore, to: &dyn ObjectStore, pipeline: &PipelineNam
         return carry((from, key), (to, &cure.named), &options, &watch);
     }
     // Another attempt may have been killed here; its copy is left alone and swept by hand, for it may still be written.
-    let aside = format!(".runner/{pipeline}/healing/{}-{}", cure.run, whole::nonce(&to.describe())?);
+    let aside = format!("{}{}-{}", aside(pipeline), cure.run, whole::nonce(&to.describe())?);
     let copy = Named { key: aside.clone(), bytes: *bytes, sha256: sha256.clone() };
     let healed = carry((from, key), (to, &copy), &options, &watch)
         .and_then(|()| to.delete(key))

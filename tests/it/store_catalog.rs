@@ -250,6 +250,23 @@ fn a_check_finds_what_was_removed_cut_and_flipped_and_what_nobody_names() {
 }
 
 #[test]
+fn a_check_finds_what_nobody_names_though_no_point_is_left_that_looks_like_it() {
+    let (_folder, store, points) = shelf(&[1]);
+    Point { pipeline: "다른-팀".parse().unwrap(), ..point(3) }.put(&store);
+    let (left, elsewhere) = (format!("옛날/{}.sql.gz", run(9)), format!("다른-팀/{}.sql.gz", run(9)));
+    let aside = format!("{}{}-1", runner::store::heal::aside(&pipeline()), run(9));
+    for key in [&left, &elsewhere, &aside] {
+        store.put_bytes(key, b"x", &PutOptions::default()).unwrap();
+    }
+    store.delete(&manifest_key(&pipeline(), &points[0].run)).unwrap();
+    let found = checked(&store, false);
+    let mut orphans: Vec<&str> = found.orphans.iter().map(|object| object.key.as_str()).collect();
+    orphans.retain(|key| !key.ends_with(".recipe.txt"));
+    let (dump, digest) = (points[0].key.clone(), points[0].sidecar());
+    assert_eq!((found.points, orphans), (0, vec![&*left, &*dump, &*digest, &*aside]));
+}
+
+#[test]
 fn healing_copies_what_is_good_elsewhere_and_deletes_nothing_before_it_is_verified() {
     let ((folder, store, points), mirror) = (shelf(&[1, 2, 3, 4]), TempDir::new().unwrap());
     let other = LocalStore::open(&local_spec(mirror.path())).unwrap();
