@@ -80,7 +80,7 @@ impl CopyWork {
         let to = lease.map_or_else(|| cx.runtime.store(&self.with.to), |lease| Ok(std::sync::Arc::clone(lease.store())))?;
         let facts = &cx.runtime.facts;
         let (run, host, at) = (&facts.run, facts.host.as_str(), Timestamp::now());
-        let copying = Copying { from: (&self.from, &*from), to: (&self.with.to, &*to), lease, at, run, host };
+        let copying = Copying { from: (&self.from, &*from), to: (&self.with.to, &*to), lease, mend: false, at, run, host };
         let pipeline = self.with.pipeline.as_ref().unwrap_or(&facts.pipeline);
         let missed = missed((&*from, &self.from), &*to, pipeline)?;
         self.owe(&missed, &copying, pipeline)?;

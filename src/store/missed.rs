@@ -127,7 +127,8 @@ fn had(beside: &Beside) -> bool {
     beside.committed || !beside.marks.is_empty()
 }
 
-fn readable(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -> Result<Option<Manifest>, StoreError> {
+/// A manifest, if it is there and can be used.
+pub(super) fn readable(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -> Result<Option<Manifest>, StoreError> {
     match catalog::manifest(store, pipeline, run) {
         Err(StoreError::Missing { .. }) => Ok(None),
         read => Ok(read?.ok()),

@@ -17,6 +17,7 @@ pub mod kit;
 pub mod lease;
 pub mod local;
 pub mod locked;
+pub mod lost;
 pub mod manifest;
 pub mod mark;
 pub mod missed;

@@ -35,6 +35,8 @@ pub struct Copying<'a> {
     pub to: (&'a RefName, &'a dyn ObjectStore),
     /// The lease of the store that gets it; `None` where the pipeline goes without.
     pub lease: Option<&'a Held>,
+    /// Whether a manifest there that can not be used is replaced, or in the way.
+    pub mend: bool,
     /// When it was looked what there is to copy.
     pub at: Timestamp,
     /// The run that copies.
@@ -63,8 +65,8 @@ pub struct Replica {
 /// What stands in a manifest's place.
 enum Standing {
     Nothing,
-    /// An empty object, which rules the run out.
-    RuledOut(Tag),
+    /// An empty object, which rules the run out; or, to be mended, a manifest that can not be used.
+    Unusable(Tag),
     /// A manifest that says of this store what ours would.
     Same(Box<Manifest>),
 }
@@ -89,7 +91,7 @@ impl Copying<'_> {
         };
         let over = match self.standing(&replica.manifest)? {
             Standing::Same(there) => return Ok(Replica { already: true, found: objects.len(), manifest: *there, ..replica }),
-            Standing::RuledOut(tag) => Some(tag),
+            Standing::Unusable(tag) => Some(tag),
             Standing::Nothing => None,
         };
         let Manifest { pipeline, run, .. } = &replica.manifest;
@@ -148,10 +150,14 @@ impl Copying<'_> {
             other => other?,
         };
         if bytes.is_empty() {
-            return Ok(Standing::RuledOut(tag));
+            return Ok(Standing::Unusable(tag));
         }
         let lies = |detail: String| StoreError::Lies { store: to.describe(), key: key.clone(), detail };
-        let there = read_manifest(&bytes).map_err(|why| lies(format!("a manifest is there already that can not be used: {why}")))?;
+        let there = match read_manifest(&bytes) {
+            Ok(there) => there,
+            Err(_) if self.mend => return Ok(Standing::Unusable(tag)),
+            Err(why) => return Err(lies(format!("a manifest is there already that can not be used: {why}"))),
+        };
         let same = there.run == wanted.run && there.pipeline == wanted.pipeline && named(&there, name) == named(wanted, name);
         if same {
             Ok(Standing::Same(Box::new(there)))
@@ -242,7 +248,7 @@ impl Copying<'_> {
             Ok(()) => self.still_true(manifest).map(|()| None),
             Err(error @ (StoreError::Exists { .. } | StoreError::Changed { .. })) => match self.standing(manifest)? {
                 Standing::Same(there) => Ok(Some(*there)),
-                Standing::Nothing | Standing::RuledOut(_) => Err(error),
+                Standing::Nothing | Standing::Unusable(_) => Err(error),
             },
             Err(error) => Err(error),
         }
@@ -261,7 +267,8 @@ impl Copying<'_> {
     }
 }
 
-fn options(manifest: &Manifest, artifact: &Artifact) -> PutOptions {
+/// How an object of an artifact is written: globals hold password hashes.
+pub(super) fn options(manifest: &Manifest, artifact: &Artifact) -> PutOptions {
     let metadata = vec![("runner-run".to_owned(), manifest.run.to_string()), ("runner-pipeline".to_owned(), manifest.pipeline.to_string())];
     PutOptions { secret: artifact.origin.kind == "globals", metadata, ..PutOptions::default() }
 }

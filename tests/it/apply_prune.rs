@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use runner::runtime::Leases;
 use runner::store::ObjectStore as _;
+use runner::store::lease::{Holder, Terms};
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, manifest_key};
+use runner::stream::Cancel;
 
 use crate::apply_support::{Bench, shop};
 use crate::store_conformance::local_spec;
@@ -263,7 +266,51 @@ fn catalog_check_and_heal_tell_and_mend_from_the_command_line() {
     let ran = bench.run(&[&heal[..], &["--yes"]].concat());
     assert!(ran.code == 0 && ran.stdout.contains("2 objects healed, 0 not"), "{}{}", ran.stdout, ran.stderr);
     bench.run(&["catalog", "check", "pipeline.yaml", "--digests"]).is(0, &[]);
-    assert_eq!(keys(&near), keys(&far));
+    let kept =
+        |store: &LocalStore| keys(store).into_iter().filter(|key| !key.starts_with(runner::store::lease::PREFIX)).collect::<Vec<_>>();
+    assert_eq!(kept(&near), kept(&far));
+
+    // A manifest that was removed, one that was edited, and what a killed healing left aside.
+    near.delete(&manifest_key(&pipeline(), &points[0].run)).unwrap();
+    std::fs::write(bench.path("store").join(manifest_key(&pipeline(), &points[1].run)), "{}").unwrap();
+    let aside = format!("{}{}-1", runner::store::heal::aside(&pipeline()), points[1].run);
+    near.put_bytes(&aside, b"half", &runner::store::PutOptions::default()).unwrap();
+    let ran = bench.run(&["catalog", "check", "pipeline.yaml"]);
+    assert!(ran.code == 11 && ran.stdout.contains(&aside), "{}", ran.stdout);
+    let ran = bench.run(&[&heal[..], &["--yes"]].concat());
+    ran.is(
+        0,
+        &["has lost its manifest", "has a manifest that can not be used", "removed what a killed healing left", "Plan: 2 restore points"],
+    );
+    bench.run(&["catalog", "check", "pipeline.yaml", "--digests"]).is(0, &[]);
+    assert_eq!(kept(&near), kept(&far));
+    let copied = runner::store::catalog::read(&near, &pipeline()).unwrap().points[0].manifest.clone().unwrap().copied.unwrap();
+    assert_eq!(copied.from.as_str(), "far");
+}
+
+#[test]
+fn healing_waits_for_no_lease_that_another_holds_and_keeps_hashes_secret() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (bench, near, points) = bench(&[1], "");
+    let far = LocalStore::open(&local_spec(&bench.path("far"))).unwrap();
+    let mut manifest = points[0].manifest();
+    manifest.artifacts[0].origin.kind = "globals".to_owned();
+    points[0].put_as(&far, &manifest);
+    near.delete(&manifest_key(&pipeline(), &points[0].run)).unwrap();
+    runner::store::commit::commit(&near, &manifest).unwrap();
+    near.delete(&points[0].key).unwrap();
+    let stores = "stores: { vault: { local: { path: @/store, file_mode: \"0640\" } }, far: { local: { path: @/far } } }";
+    bench.text(&text("keep: { last: 9 }").replace("stores: { vault: { local: { path: @/store } } }", stores));
+    let heal = ["catalog", "heal", "pipeline.yaml", "--from", "far", "--to", "vault", "--yes"];
+    let shared: std::sync::Arc<dyn runner::store::ObjectStore> = std::sync::Arc::new(near);
+    let me = Holder::here(pipeline(), point(0).run, "db1".to_owned());
+    let terms = Terms { ttl: std::time::Duration::from_secs(2), ..Terms::of(pipeline()) };
+    let leases = Leases::take(&shared, &terms, &me, &Cancel::new(), &|_| {}).unwrap();
+    bench.run(&heal).is(14, &["is held by run"]);
+    assert_eq!(leases.end(), Vec::<String>::new());
+    bench.run(&heal).is(0, &[]);
+    let mode = std::fs::metadata(bench.path("store").join(&points[0].key)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "{mode:o}");
 }
 
 #[test]

@@ -45,7 +45,8 @@ impl Pair {
 
     fn copy_under(&self, lease: Option<&Held>, manifest: &Manifest) -> Result<Replica, StoreError> {
         let (vault, far, run) = (name("vault"), name("far"), run(0));
-        let copying = Copying { from: (&vault, &self.from), to: (&far, &*self.to), lease, at: Timestamp::now(), run: &run, host: "db1" };
+        let copying =
+            Copying { from: (&vault, &self.from), to: (&far, &*self.to), lease, mend: false, at: Timestamp::now(), run: &run, host: "db1" };
         copying.copy(manifest, &Watch::unwatched(&Cancel::new()))
     }
 
@@ -193,8 +194,15 @@ fn one_that_was_overtaken_takes_nothing_back_that_the_next_one_may_need() {
     let slow = pair.lease(&run(3));
     // Overtaken once the dump was copied: what comes next, the file with its digest, is not there to be read.
     let (vault, far, by) = (name("vault"), name("far"), run(3));
-    let copying =
-        Copying { from: (&vault, &pair.from), to: (&far, &*pair.to), lease: Some(&slow), at: Timestamp::now(), run: &by, host: "db1" };
+    let copying = Copying {
+        from: (&vault, &pair.from),
+        to: (&far, &*pair.to),
+        lease: Some(&slow),
+        mend: false,
+        at: Timestamp::now(),
+        run: &by,
+        host: "db1",
+    };
     let cancel = Cancel::new();
     let overtake = |_| slow.give_up("overtaken");
     let error = copying.copy(&point.manifest(), &Watch { read: &overtake, ..Watch::unwatched(&cancel) }).unwrap_err();
