@@ -194,6 +194,23 @@ fn an_object_of_other_bytes_is_left_as_it_is_and_told() {
     assert_eq!((runs(&far, PIPELINE).len(), far.get_bytes(&points[0].key, 9).unwrap().len()), (0, 3));
 }
 
+#[test]
+fn a_store_that_is_down_hides_nothing_of_what_others_keep() {
+    let (bench, _near, far, points) = bench(&[1]);
+    bench.apply().is(0, &[]);
+    assert_eq!(runs(&far, PIPELINE).len(), 1);
+    std::fs::remove_dir_all(bench.path("store")).unwrap();
+    std::fs::write(bench.path("store"), "no folder").unwrap();
+    for all in [&[][..], &["--all"]] {
+        let ran = bench.run(&[&["list", "pipeline.yaml"], all].concat());
+        assert!(ran.code != 0 && ran.stdout.contains("in far: 1 restore point\n"), "{}: {}{}", ran.code, ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("error: ") && ran.stderr.contains("/store"), "the store is named: {}", ran.stderr);
+        let answer = json(&bench.run(&[&["list", "pipeline.yaml", "--format", "json"], all].concat()));
+        assert_eq!((&answer["unread"][0]["store"], answer["unread"].as_array().unwrap().len()), (&"vault".into(), 1), "{answer}");
+        assert_eq!(answer["listings"][0]["points"][0]["run"], points[0].run.as_str());
+    }
+}
+
 /// Who runs against S3.
 fn with_credentials() -> Bench {
     let mut bench = Bench::new();
