@@ -11,7 +11,7 @@ mod missed;
 #[cfg(test)]
 mod tests;
 
-pub use due::{Due, Turn, due, turn};
+pub use due::{Due, Means, Turn, due, turn};
 pub use facts::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts};
 pub use judge::{TYPICAL, judge};
 pub use miss::Miss;
