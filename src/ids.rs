@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -199,6 +199,9 @@ impl fmt::Display for NodeId {
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(String);
 
+/// How far the clocks of hosts may be apart, as for the retention unless its policy says otherwise.
+const AHEAD: SignedDuration = SignedDuration::from_mins(30);
+
 impl RunId {
     /// A new id for a run starting now. `entropy` is random; the caller draws it, so that this stays pure.
     pub fn starting(now: Timestamp, entropy: [u8; 3]) -> Self {
@@ -212,6 +215,11 @@ impl RunId {
     /// Never: the form was checked when the id was made.
     pub fn started(&self) -> Timestamp {
         parse_started(&self.0).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// Whether its clock was further ahead than clocks may differ: it begins after a moment by more than half an hour.
+    pub fn is_ahead(&self, of: Timestamp) -> bool {
+        self.started().duration_since(of) > AHEAD
     }
 
     /// The id as text.

@@ -12,10 +12,11 @@ use super::status::{makes_points, statuses};
 use super::{files, plan as planning, resume};
 use crate::diagnostic::Failure;
 use crate::ids::PipelineName;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Step, copies_own};
 use crate::plan::{self, Plan};
 use crate::render;
-use crate::status::{Turn, turn};
+use crate::status::{Means, Turn, turn};
+use crate::step::Params;
 
 pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
     let turns = if args.due { Some(turns(&args.paths)?) } else { None };
@@ -67,7 +68,7 @@ fn turns(paths: &[PathBuf]) -> Result<Vec<(Pipeline, Turn)>, Problem> {
     let mut turns = Vec::new();
     for pipeline in files::pipelines(paths)? {
         let told = match statuses(&[&pipeline])?.first().filter(|_| makes_points(&pipeline)) {
-            Some(status) => turn(status),
+            Some(status) => turn(status, means(&pipeline)),
             None => {
                 Turn { due: false, why: "it makes no restore points that would tell when it ran last; apply it without --due".to_owned() }
             }
@@ -76,6 +77,12 @@ fn turns(paths: &[PathBuf]) -> Result<Vec<(Pipeline, Turn)>, Problem> {
         turns.push((pipeline, told));
     }
     Ok(turns)
+}
+
+/// What a run of a pipeline does about its objectives.
+fn means(pipeline: &Pipeline) -> Means {
+    let does = |of: &dyn Fn(&Step) -> bool| pipeline.steps.iter().any(of);
+    Means { proves: does(&|step| matches!(step.params, Params::VerifyRestore(_))), copies: does(&|step| copies_own(pipeline, step)) }
 }
 
 /// Tells of a pipeline that could not start, beside others that can.

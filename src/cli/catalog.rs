@@ -1,8 +1,10 @@
 //! `runner catalog check` and `heal`: holds stores against their manifests, and has again what one lost and another keeps.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::Format;
@@ -10,13 +12,20 @@ use super::exit::Exit;
 use super::mark::{Form, problem};
 use super::output::{Output, Problem};
 use super::prune::{asked, one};
-use super::{files, plan as planning};
-use crate::ids::RefName;
+use super::run::host;
+use super::{files, lease, plan as planning};
+use crate::ids::{PipelineName, RefName, RunId};
 use crate::pipeline::Pipeline;
 use crate::render::catalog::{self as words, Report};
-use crate::store::check::{Checked, check};
-use crate::store::heal::{Cure, Remedy, heal, remedy};
-use crate::store::{self, ObjectStore};
+use crate::store::carry::Watch;
+use crate::store::check::{Checked, Flaw, check};
+use crate::store::heal::{Cure, Healing, Remedy, remedy};
+use crate::store::lease::Held;
+use crate::store::lost::{Lost, lost};
+use crate::store::manifest::manifest_key;
+use crate::store::replica::Copying;
+use crate::store::{self, ObjectStore, StoreError};
+use crate::stream::Cancel;
 use crate::words::count;
 
 /// `catalog`
@@ -133,36 +142,81 @@ fn healing(args: &HealArgs) -> Result<Exit, Problem> {
     }
     let (pipeline, tokio) = (one(&args.path)?, planning::tokio_runtime()?);
     let (from, to) = (open(&pipeline, &args.from, tokio.handle())?, open(&pipeline, &args.to, tokio.handle())?);
-    let checked = check(&*to, &args.to, &pipeline.name, args.digests).map_err(problem)?;
-    let (mut cures, mut hopeless) = (Vec::new(), Vec::new());
-    for flaw in checked.flaws {
-        match remedy(&*from, flaw).map_err(problem)? {
-            Remedy::Copy(cure) => cures.push(cure),
-            Remedy::None(flaw, why) => hopeless.push(format!("{}: {}; {why}", flaw.key, flaw.damage)),
-        }
-    }
-    Output::talk(&words::healing(&pipeline.name, (&args.from, &args.to), &cures, &hopeless, Output::talk_paint()));
-    if !(args.yes || cures.is_empty()) {
+    let need = Need::look((&*from, &args.from), (&*to, &args.to), &pipeline.name, args.digests).map_err(problem)?;
+    let (names, paint) = ((&args.from, &args.to), Output::talk_paint());
+    Output::talk(&words::healing(&pipeline.name, names, (&need.points, &need.cures, &need.hopeless), paint));
+    if !(args.yes || need.cures.is_empty() && need.points.is_empty()) {
         asked()?;
     }
-    let failed: Vec<String> = cures.iter().filter_map(|cure| healed(&*from, &*to, &pipeline, cure).err()).collect();
-    answer(args, &pipeline, &cures, &hopeless, &failed)
+    let cancel = Cancel::new();
+    let leases = lease::take_one(&pipeline, &to, &cancel)?;
+    let healing =
+        Healing { from: &*from, to: &*to, pipeline: &pipeline.name, lease: leases.held().next(), watch: Watch::unwatched(&cancel) };
+    let mut failed: Vec<String> = need.points.iter().filter_map(|lost| copied(&healing, names, lost).err()).collect();
+    failed.extend(need.cures.iter().filter_map(|cure| healing.heal(cure).err().map(|error| unhealed(&cure.named.key, &error))));
+    // What was left aside may be the only good one until all is well.
+    if failed.is_empty() && need.hopeless.is_empty() {
+        healing.sweep().map_err(problem)?.iter().for_each(|key| Output::talk(&format!("removed what a killed healing left: {key}")));
+    }
+    leases.end().iter().for_each(|note| Output::talk(note));
+    answer(args, &pipeline, &need, &failed)
 }
 
-fn healed(from: &dyn ObjectStore, to: &dyn ObjectStore, pipeline: &Pipeline, cure: &Cure) -> Result<(), String> {
-    heal(from, to, &pipeline.name, cure).map_err(|error| {
-        let words = format!("{}: {error}", cure.named.key);
-        Output::talk(&format!("not healed: {words}"));
-        words
-    })
+/// What there is to heal.
+struct Need {
+    points: Vec<Lost>,
+    cures: Vec<Cure>,
+    hopeless: Vec<String>,
 }
 
-fn answer(args: &HealArgs, pipeline: &Pipeline, cures: &[Cure], hopeless: &[String], failed: &[String]) -> Result<Exit, Problem> {
-    let good = cures.len() - failed.len();
+impl Need {
+    fn look(
+        from: (&dyn ObjectStore, &RefName),
+        (to, name): (&dyn ObjectStore, &RefName),
+        pipeline: &PipelineName,
+        digests: bool,
+    ) -> Result<Self, StoreError> {
+        let flaws = check(to, name, pipeline, digests)?.flaws;
+        let is_manifest = |flaw: &&Flaw| flaw.key == manifest_key(pipeline, &flaw.run);
+        let unusable: BTreeSet<RunId> = flaws.iter().filter(is_manifest).map(|flaw| flaw.run.clone()).collect();
+        let points = lost(from, to, pipeline, &unusable)?;
+        let (mut cures, mut hopeless) = (Vec::new(), Vec::new());
+        let had_back = |flaw: &Flaw| is_manifest(&flaw) && points.iter().any(|lost| lost.manifest.run == flaw.run);
+        for flaw in flaws.into_iter().filter(|flaw| !had_back(flaw)) {
+            match remedy(from.0, flaw)? {
+                Remedy::Copy(cure) => cures.push(cure),
+                Remedy::None(flaw, why) => hopeless.push(format!("{}: {}; {why}", flaw.key, flaw.damage)),
+            }
+        }
+        Ok(Self { points, cures, hopeless })
+    }
+}
+
+/// Has a whole restore point again, as a copy has it.
+fn copied(healing: &Healing<'_>, (from, to): (&RefName, &RefName), lost: &Lost) -> Result<(), String> {
+    let holder = healing.lease.map(Held::holder);
+    let run = holder.as_ref().map_or(&lost.manifest.run, |holder| &holder.run);
+    let host = holder.as_ref().map_or_else(host, |holder| holder.host.clone());
+    let (from, to) = ((from, healing.from), (to, healing.to));
+    let copying = Copying { from, to, lease: healing.lease, mend: true, at: Timestamp::now(), run, host: &host };
+    let done = copying.copy(&lost.manifest, &healing.watch);
+    done.map(drop).map_err(|error| unhealed(&lost.manifest.run.to_string(), &error))
+}
+
+fn unhealed(what: &str, error: &StoreError) -> String {
+    let words = format!("{what}: {error}");
+    Output::talk(&format!("not healed: {words}"));
+    words
+}
+
+fn answer(args: &HealArgs, pipeline: &Pipeline, need: &Need, failed: &[String]) -> Result<Exit, Problem> {
+    let Need { points, cures, hopeless } = need;
+    let good = points.len() + cures.len() - failed.len();
     if args.format == Form::Json {
         Output::json(&json!({ "version": 1, "pipeline": pipeline.name, "healed": good, "failed": failed, "beyond_healing": hopeless }))?;
     } else {
-        Output::answer(&format!("{} healed, {} not\n", count(good, "object"), failed.len() + hopeless.len()))?;
+        let what = count(good, if points.is_empty() { "object" } else { "restore point or object" });
+        Output::answer(&format!("{what} healed, {} not\n", failed.len() + hopeless.len()))?;
     }
     Ok(if failed.is_empty() && hopeless.is_empty() { Exit::Done } else { Exit::Verification })
 }

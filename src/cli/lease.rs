@@ -1,17 +1,21 @@
 //! The leases of a run on the command line: which it takes, how long it waits, and why it could not have one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::exit::Exit;
 use super::output::{Output, Problem};
+use super::run::{host, new_run};
 use crate::diagnostic::{Class, Failure};
 use crate::ids::{PipelineName, RefName, RunId};
+use crate::pipeline::Pipeline;
 use crate::plan::Plan;
 use crate::quantity::Duration;
 use crate::runtime::{Leases, Runtime, TakeError};
 use crate::step::StepError;
 use crate::store::ObjectStore;
 use crate::store::lease::{self, Holder, LeaseError, TTL, Terms};
+use crate::stream::Cancel;
 
 /// The help for a store that can not keep a lease.
 const UNFIT: &str = "use a store that honours If-Match and If-None-Match; or write `concurrency: { lease: false }`, and see to it yourself \
@@ -51,6 +55,25 @@ fn group(plan: &Plan) -> PipelineName {
 pub(super) fn taker(plan: &Plan, store: &dyn ObjectStore, run: &RunId) -> Option<Holder> {
     let (record, _) = lease::read(store, &group(plan)).ok()??;
     Some(record.holder).filter(|holder| holder.run != *run)
+}
+
+/// Takes the lease of one store for a command that is no run; none where the pipeline goes without.
+pub(super) fn take_one(pipeline: &Pipeline, store: &Arc<dyn ObjectStore>, cancel: &Cancel) -> Result<Leases, Problem> {
+    let concurrency = &pipeline.concurrency;
+    if !concurrency.lease {
+        return Ok(Leases::none());
+    }
+    let terms = Terms {
+        group: concurrency.group.clone().unwrap_or_else(|| pipeline.name.clone()),
+        ttl: concurrency.ttl.map_or(TTL, Duration::std),
+        wait: concurrency.wait.map(Duration::std).unwrap_or_default(),
+        at_once: false,
+    };
+    let me = Holder::here(pipeline.name.clone(), new_run()?, host());
+    let leases = Leases::take(store, &terms, &me, cancel, &|words| Output::talk(words));
+    let leases = leases.map_err(|error| problem(&failure(error.into()), &AtomicU8::new(0)))?;
+    leases.notes().iter().for_each(|note| Output::talk(note));
+    Ok(leases)
 }
 
 fn failure(error: TakeError) -> Failure {

@@ -13,7 +13,7 @@ use super::output::{Output, Problem};
 use super::run::{carry_out, state_folder};
 use super::{files, plan as planning};
 use crate::event::{Outcome, What};
-use crate::ids::RefName;
+use crate::ids::{RefName, RunId};
 use crate::journal;
 use crate::observe;
 use crate::pipeline::{Pipeline, Step};
@@ -40,10 +40,11 @@ pub(super) fn run(args: &PruneArgs, output: &Output) -> Result<Exit, Problem> {
     let pipeline = only_pruning(one(&args.path)?, args.store.as_ref())?;
     let tokio = planning::tokio_runtime()?;
     let mut observed = observe::observe(&pipeline, tokio.handle(), observe::Options::default());
-    if failed_since(args, &pipeline) {
-        mark_failed(&mut observed);
+    let now = Timestamp::now();
+    if let Some(run) = failed(args, &pipeline)? {
+        mark_failed(&mut observed, &run, now);
     }
-    let plan = plan(&pipeline, &observed, Some(Timestamp::now()));
+    let plan = plan(&pipeline, &observed, Some(now));
     carry_out(&plan, &args.run, output, |plan| confirm(plan, args.yes))
 }
 
@@ -80,17 +81,21 @@ fn only_pruning(pipeline: Pipeline, only: Option<&RefName>) -> Result<Pipeline, 
     Ok(Pipeline { steps, stores, chains: Vec::new(), connections: BTreeMap::new(), secrets: BTreeMap::new(), ..pipeline })
 }
 
-/// Whether the newest run on this host that was to make a restore point made none, as far as its journal tells.
-fn failed_since(args: &PruneArgs, pipeline: &Pipeline) -> bool {
-    let folder = args.run.state_dir.clone().unwrap_or_else(state_folder).join("runs").join(pipeline.name.as_str());
-    let mut journals: Vec<PathBuf> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    journals.sort_unstable();
-    journals.iter().rev().find_map(|path| outcome(path)).is_some_and(|outcome| !matches!(outcome, Outcome::Done | Outcome::Warned))
+/// The newest run on this host that was to make a restore point, if it failed as far as its journal tells.
+fn failed(args: &PruneArgs, pipeline: &Pipeline) -> Result<Option<RunId>, Problem> {
+    let state = args.run.state_dir.clone().unwrap_or_else(state_folder);
+    let found = journal::runs(&state, &|name| *name == pipeline.name).map_err(|error| {
+        Problem::new(Exit::Other, error.to_string())
+            .help("without its journals nobody can tell whether a run has failed; make them readable")
+    })?;
+    let newest = found.into_iter().find_map(|file| Some((outcome(&file.path)?, file.run)));
+    Ok(newest.filter(|(outcome, _)| !matches!(outcome, Outcome::Done | Outcome::Warned)).map(|(_, run)| run))
 }
 
-/// How a run that was to commit ended; one that never ended counts as failed. `None` for other runs.
+/// How a run that was to commit ended; one that never ended counts as failed, and so does one whose journal can not be read. `None` for
+/// other runs.
 fn outcome(journal: &Path) -> Option<Outcome> {
-    let events = journal::replay(journal).ok()?;
+    let Ok(events) = journal::replay(journal) else { return Some(Outcome::Failed) };
     let commits = events
         .iter()
         .any(|event| matches!(&event.what, What::RunStarted { nodes, .. } if nodes.iter().any(|node| node.as_str() == ":commit")));
@@ -98,10 +103,13 @@ fn outcome(journal: &Path) -> Option<Outcome> {
     commits.then(|| ended.unwrap_or(Outcome::Failed))
 }
 
-fn mark_failed(observed: &mut Observed) {
+/// Marks the stores that have no newer restore point: where a later run made one, on whatever host, the failure is over. The point of
+/// the failed run itself is no newer one.
+fn mark_failed(observed: &mut Observed, failed: &RunId, now: Timestamp) {
     for reach in observed.catalogs.values_mut() {
         if let Reach::Reached(facts) = reach {
-            facts.last_run_failed = true;
+            let newest = facts.points.iter().map(|point| &point.facts).find(|point| point.level.is_some() && !point.run.is_ahead(now));
+            facts.last_run_failed |= newest.is_none_or(|newest| newest.run <= *failed);
         }
     }
 }

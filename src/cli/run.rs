@@ -242,7 +242,8 @@ fn perform(
     Ok((exit, render::summary::json(&summary, plan)))
 }
 
-fn new_run() -> Result<RunId, Problem> {
+/// The id of a run that begins now.
+pub(super) fn new_run() -> Result<RunId, Problem> {
     let mut entropy = [0; 3];
     getrandom::fill(&mut entropy).map_err(|error| Problem::new(Exit::Internal, format!("drawing a run id: {error}")))?;
     Ok(RunId::starting(Timestamp::now(), entropy))

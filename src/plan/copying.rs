@@ -1,7 +1,6 @@
 //! Lowering a `copy`: which restore points go to another store is decided here, and the node holds the decision.
 //!
-//! The point that this run is about to commit, and those that the other store has missed: newer than its newest, not on the way out,
-//! oldest first. Nothing is looked at here.
+//! The point that this run is about to commit, and those that the other store has missed, oldest first. Nothing is looked at here.
 
 use super::lower::{Lower, Lowered, node, staged};
 use super::{Action, COMMIT, Finding, Node, Reach};
@@ -9,9 +8,9 @@ use crate::diagnostic::{Class, Failure, Severity};
 use crate::ids::{NodeId, RefName};
 use crate::pipeline::{Step, copies_own, source_of};
 use crate::quantity::bytes;
-use crate::step::copy::CopyWork;
+use crate::step::copy::{CopyWork, newest};
 use crate::step::{CopyTo, Edge, Effect, Params, Work};
-use crate::store::missed::{Missed, MissedPoint};
+use crate::store::missed::MissedPoint;
 use crate::words::count;
 
 /// How many points a reason names.
@@ -26,7 +25,10 @@ impl Lower<'_> {
         let mut work = CopyWork { with, from, own, missed: None, unread: None };
         let mut over = 0;
         match self.observed.missed.get(&step.id) {
-            Some(Reach::Reached(missed)) => (work.missed, over) = chosen(missed, copy.catch_up),
+            Some(Reach::Reached(missed)) => {
+                let (points, more) = newest(missed.points.clone(), copy.catch_up);
+                (work.missed, over) = (Some(points), more);
+            }
             Some(Reach::Failed { message, class }) => {
                 let hint = Some("the next run copies what this one could not".to_owned());
                 work.unread = Some(Failure { class: *class, message: message.clone(), hint });
@@ -56,13 +58,6 @@ impl Lower<'_> {
         }
         own.then(|| (NodeId::implicit(COMMIT), Edge::OnSuccess)).into_iter().chain(turns).collect()
     }
-}
-
-/// The points that are copied, oldest first, and how many are not because there are more than one run catches up.
-fn chosen(missed: &Missed, most: Option<u32>) -> (Option<Vec<MissedPoint>>, usize) {
-    let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-    let over = missed.points.len().saturating_sub(most);
-    (Some(missed.points[over..].to_vec()), over)
 }
 
 fn sum(points: &[MissedPoint]) -> u64 {
@@ -103,6 +98,13 @@ pub(super) fn findings(nodes: &[Node], observed: &super::Observed) -> Vec<Findin
             found.push(warn(failure.class, message).help("the next run copies what this one could not"));
         }
         let unfit = observed.missed.get(&effect.step).and_then(Reach::facts).map(|missed| missed.unfit.as_slice()).unwrap_or_default();
+        let missed = observed.missed.get(&effect.step).and_then(Reach::facts);
+        let owed = missed.into_iter().flat_map(|missed| missed.points.iter().filter(|point| missed.owed.contains(&point.run)));
+        found.extend(owed.map(|point| {
+            let message = format!("{} could not be copied before: it is damaged in {}, or was", point.run, work.from);
+            warn(Class::Verification, message)
+                .help("`runner catalog check --digests` tells, and `runner catalog heal` has it from another store")
+        }));
         found.extend(unfit.iter().map(|(run, why)| {
             warn(Class::Verification, format!("{run} in {} can not be copied, its manifest can not be used: {why}", work.from))
         }));

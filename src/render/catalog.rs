@@ -11,6 +11,7 @@ use crate::ids::{PipelineName, RefName};
 use crate::quantity::bytes;
 use crate::store::check::Checked;
 use crate::store::heal::Cure;
+use crate::store::lost::Lost;
 use crate::words::count;
 
 /// The check of a pipeline in one store.
@@ -59,9 +60,23 @@ pub fn json(report: &Report) -> Value {
 }
 
 /// What a healing will do.
-pub fn healing(pipeline: &PipelineName, (from, to): (&RefName, &RefName), cures: &[Cure], hopeless: &[String], paint: Paint) -> String {
+pub fn healing(
+    pipeline: &PipelineName,
+    (from, to): (&RefName, &RefName),
+    (points, cures, hopeless): (&[Lost], &[Cure], &[String]),
+    paint: Paint,
+) -> String {
     let mut out = String::new();
     let _ok = writeln!(out, "{}: {to} is healed from {from}", paint.on(BOLD, pipeline.as_str()));
+    for lost in points {
+        let run = &lost.manifest.run;
+        if lost.damaged {
+            let words = format!("{run} has a manifest that can not be used: replaced once every object was read and verified");
+            let _ok = writeln!(out, "  {} {}", paint.on(BAD, "!"), paint.on(BAD, &words));
+        } else {
+            let _ok = writeln!(out, "  {} {run} has lost its manifest: the restore point is copied", paint.on(GOOD, "+"));
+        }
+    }
     for cure in cures {
         let size = bytes(cure.named.bytes);
         if cure.damaged {
@@ -74,6 +89,11 @@ pub fn healing(pipeline: &PipelineName, (from, to): (&RefName, &RefName), cures:
     for words in hopeless {
         let _ok = writeln!(out, "  {} can not be healed: {words}", paint.on(BAD, "x"));
     }
-    let _ok = writeln!(out, "{}", paint.on(BOLD, &format!("Plan: {} to heal.", count(cures.len(), "object"))));
+    let _ok = writeln!(out, "{}", paint.on(BOLD, &format!("Plan: {} to heal.", what(points, cures))));
     out
+}
+
+fn what(points: &[Lost], cures: &[Cure]) -> String {
+    let objects = count(cures.len(), "object");
+    if points.is_empty() { objects } else { format!("{} and {objects}", count(points.len(), "restore point")) }
 }

@@ -11,8 +11,8 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use super::leased::Leased;
 use super::{OpenError, Runtime};
 use crate::ids::RefName;
-use crate::store::StoreError;
 use crate::store::lease::{self, Held, Holder, LeaseError, Terms};
+use crate::store::{ObjectStore, StoreError};
 use crate::stream::Cancel;
 
 /// Why a run could not get its leases.
@@ -38,6 +38,30 @@ impl Leases {
     /// Those of a run that writes nothing.
     pub const fn none() -> Self {
         Self { held: Vec::new(), renewing: None, notes: Vec::new() }
+    }
+
+    /// The lease of one store, for whoever is no run. It is renewed, and what runs that are over left there was removed.
+    ///
+    /// # Errors
+    /// [`LeaseError`].
+    pub fn take(
+        store: &Arc<dyn ObjectStore>,
+        terms: &Terms,
+        me: &Holder,
+        cancel: &Cancel,
+        tell: &dyn Fn(&str),
+    ) -> Result<Self, LeaseError> {
+        let held = Arc::new(lease::acquire(store, terms, me, cancel, tell)?);
+        let mut leases = Self::none();
+        leases.held.push(Arc::clone(&held));
+        leases.renew(terms, cancel);
+        leases.notes.extend(lease::settle(&held));
+        Ok(leases)
+    }
+
+    /// Those that are held.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.held.iter().map(|held| &**held)
     }
 
     /// What runs before this one left and what became of it, in words.
@@ -127,12 +151,8 @@ impl Runtime {
             return Ok(StepLease { held: Some(held), own: Leases::none() });
         }
         let me = Holder::here(self.facts.pipeline.clone(), self.facts.run.clone(), self.facts.host.clone());
-        let held = Arc::new(lease::acquire(&self.store(name)?, terms, &me, cancel, tell)?);
-        let mut own = Leases::none();
-        own.held.push(Arc::clone(&held));
-        own.renew(terms, cancel);
-        own.notes.extend(lease::settle(&held));
-        Ok(StepLease { held: Some(held), own })
+        let own = Leases::take(&self.store(name)?, terms, &me, cancel, tell)?;
+        Ok(StepLease { held: own.held.first().cloned(), own })
     }
 
     fn lease_store(&self, name: &RefName, held: &Arc<Held>) -> Result<(), OpenError> {

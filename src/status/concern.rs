@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::complaint::Complaint;
@@ -38,6 +39,13 @@ pub enum Concern {
     Leaving {
         /// The point.
         run: RunId,
+    },
+    /// A point says that it begins in time to come, so it does not count as the newest.
+    Ahead {
+        /// The point.
+        run: RunId,
+        /// When it says that it began.
+        started: Timestamp,
     },
     /// The newest dump has less than half of what is typical, where no objective speaks of it.
     Unlike {
@@ -91,6 +99,10 @@ impl fmt::Display for Concern {
             Self::Unusable { run, why: None } => write!(f, "the restore point {run} can not be used: nobody knows why"),
             Self::Complaint { run, why } => write!(f, "the newest restore point, {run}: {why}"),
             Self::Leaving { run } => write!(f, "the newest restore point, {run}, is on the way out"),
+            Self::Ahead { run, started } => {
+                write!(f, "the restore point {run} is said to begin at {started}, which is yet to come: ")?;
+                f.write_str("a host's clock was far ahead, and until then the point does not count as the newest")
+            }
             Self::Unlike { bytes: found, typical } => {
                 write!(f, "the newest dump has {}, and the median before it {}: less than half; ", bytes(*found), bytes(*typical))?;
                 f.write_str("`objectives.max_shrink` says how much is too much")

@@ -46,9 +46,19 @@ impl Turn {
     }
 }
 
+/// What a run of the pipeline does about its objectives beside making a restore point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Means {
+    /// It proves restore points.
+    pub proves: bool,
+    /// It copies its own restore points.
+    pub copies: bool,
+}
+
 /// Whether it is a pipeline's turn: a scheduled time has passed since its newest point began, or the RPO would be missed by waiting for
-/// the next one; without a schedule, half of the RPO has passed; without both, always. A failed run is no reason to wait.
-pub fn turn(status: &Status) -> Turn {
+/// the next one; without a schedule, half of the RPO has passed; without both, always. A failed run is no reason to wait. Or an objective
+/// is missed that a run can mend, and the last one did not fail to.
+pub fn turn(status: &Status, means: Means) -> Turn {
     let last = status.due.and_then(|due| due.last);
     let living = status.at_work.iter().find(|lease| lease.pipeline == status.pipeline && !lease.is_stuck(status.at));
     if let Some(lease) = living.filter(|lease| last.is_none_or(|last| last <= lease.run.started())) {
@@ -58,10 +68,31 @@ pub fn turn(status: &Status) -> Turn {
         let silent = status.stores.iter().any(|store| store.seen.is_err());
         return Turn::now(if silent { "no store that answers has a restore point" } else { "there is no restore point" });
     };
-    match status.due {
+    let turn = match status.due {
         Some(due) => by_schedule(status, newest, due),
         None => by_rpo(status, newest),
-    }
+    };
+    let mends = || unproven(status).filter(|_| means.proves).or_else(|| too_few(status, newest).filter(|_| means.copies));
+    if turn.due { turn } else { mends().map_or(turn, Turn::now) }
+}
+
+/// A proof is missing, and was not tried for in vain just now: half of what may lie between two proofs has passed since the last run.
+fn unproven(status: &Status) -> Option<String> {
+    let missed = status.missed.iter().find(|miss| miss.objective() == "verified_every")?;
+    let (every, last) = status.objectives.verified_every.zip(status.last_attempt)?;
+    let old = age(last, status.at).std();
+    (old > every.std() / 2).then(|| format!("{missed}, and the last run began {} ago", brief(old)))
+}
+
+/// The newest point lies in too few stores, and the one before it in enough: so a run can mend it, and the last one did not just fail to
+/// mend the same.
+fn too_few(status: &Status, newest: &PointFacts) -> Option<String> {
+    let missed = status.missed.iter().find(|miss| miss.objective() == "copies")?;
+    let wanted = usize::from(status.objectives.copies?);
+    let seen = status.stores.iter().map(|store| store.seen.as_ref().ok()).collect::<Option<Vec<_>>>()?;
+    let before = seen.iter().filter_map(|seen| seen.dumped.range(..&newest.run).next_back()).map(|(run, _)| run).max()?;
+    let lies = seen.iter().filter(|seen| seen.dumped.contains_key(before)).count();
+    (lies >= wanted).then(|| format!("{missed}, and a run can copy it"))
 }
 
 fn by_schedule(status: &Status, newest: &PointFacts, due: Due) -> Turn {

@@ -21,12 +21,15 @@ pub fn judge(subject: Subject, now: Timestamp) -> Status {
     let Subject { pipeline, schedule, objectives, stores } = subject;
     let seen: Vec<&Seen> = stores.iter().filter_map(|store| store.seen.as_ref().ok()).collect();
     let points = merged(&seen);
-    let newest = points.iter().find(|point| point.level.is_some()).cloned();
-    let newest_proven = points.iter().find(|point| point.proven.is_some()).cloned();
+    // One from a clock that is far ahead would be the newest until its time comes, whatever happens until then.
+    let counts = |point: &&PointFacts| !point.run.is_ahead(now);
+    let newest = points.iter().filter(counts).find(|point| point.level.is_some()).cloned();
+    let newest_proven = points.iter().filter(counts).find(|point| point.proven.is_some()).cloned();
     let failures = failures(&seen, newest.as_ref());
     let at_work = seen.iter().filter_map(|seen| seen.lease.clone()).collect::<Vec<_>>();
     let ours = at_work.iter().filter(|lease| lease.pipeline == pipeline).map(|lease| lease.run.started());
-    let attempts = points.iter().map(|point| point.started).chain(failures.iter().map(|failed| failed.started));
+    let begun = points.iter().map(|point| &point.run).chain(failures.iter().map(|failed| &failed.run));
+    let attempts = begun.filter(|run| !run.is_ahead(now)).map(RunId::started);
     let mut status = Status {
         last_attempt: attempts.chain(ours).max(),
         copies: newest.as_ref().map_or(0, |newest| copies(&seen, &newest.run, &newest.parts)),

@@ -54,7 +54,9 @@ fn unproven(status: &Status, every: Duration) -> Option<Miss> {
 pub(super) fn concerns(status: &Status, points: &[PointFacts]) -> Vec<Concern> {
     let mut concerns = Vec::new();
     concerns.extend(status.failures.first().map(|last| Concern::Failed { times: status.failures.len(), last: last.clone() }));
-    let unusable = points.iter().take_while(|point| point.level.is_none());
+    let ahead = points.iter().find(|point| point.run.is_ahead(status.at));
+    concerns.extend(ahead.map(|point| Concern::Ahead { run: point.run.clone(), started: point.started }));
+    let unusable = points.iter().filter(|point| !point.run.is_ahead(status.at)).take_while(|point| point.level.is_none());
     concerns.extend(unusable.map(|point| Concern::Unusable { run: point.run.clone(), why: point.complaint.clone() }));
     if let Some(newest) = &status.newest {
         concerns.extend(newest.complaint.clone().map(|why| Concern::Complaint { run: newest.run.clone(), why }));

@@ -17,7 +17,7 @@ mod tests;
 pub use cause::Cause;
 pub use complaint::Complaint;
 pub use concern::Concern;
-pub use due::{Due, Turn, due, turn};
+pub use due::{Due, Means, Turn, due, turn};
 pub use facts::{Attempt, LeaseFacts, PointFacts, Seen, StoreFacts};
 pub use judge::{TYPICAL, judge};
 pub use miss::Miss;

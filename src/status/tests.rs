@@ -185,14 +185,27 @@ fn what_no_objective_speaks_of_is_worth_a_look() {
 }
 
 #[test]
-fn clocks_that_are_ahead_make_nothing_old_and_nothing_panic() {
-    let ahead = point(-48);
+fn a_point_from_a_clock_that_is_far_ahead_hides_nothing_and_is_told() {
     let all = serde_json::json!({ "rpo": "26h", "verified_every": "7d" });
+    let with = |points: Vec<PointFacts>, failed: Vec<Attempt>| judged(all.clone(), vec![Ok(Seen { failed, ..seen(points) })]);
+    let status = with(vec![point(-48), point(27)], vec![attempt(1)]);
+    assert_eq!((names(&status), status.newest.as_ref().unwrap().run.clone()), (vec!["rpo"], run(27)));
+    assert_eq!((status.failures.len(), status.last_attempt, turn(&status, Means::default()).due), (1, Some(ago(1)), true));
+    let said = format!("the restore point {} is said to begin at 2026-11-22T12:00:00Z, which is yet to come", run(-48));
+    assert!(status.concerns.iter().any(|concern| concern.starts_with(&said)), "{:?}", status.concerns);
+    assert_eq!(names(&with(vec![point(-48)], Vec::new())), ["point"], "it alone is none");
+    // Clocks may differ a little.
+    let close = PointFacts { run: RunId::starting(now() + SignedDuration::from_mins(20), [7; 3]), ..point(0) };
+    let status = with(vec![close.clone(), point(27)], Vec::new());
+    assert_eq!((names(&status), status.newest.unwrap().run), (vec![], close.run));
+}
+
+#[test]
+fn clocks_that_are_ahead_make_nothing_panic() {
     let far = LeaseFacts { renewed: Timestamp::MAX, since: Timestamp::MIN, ttl: Duration::MAX, ..lease(-48, Duration::ZERO) };
-    let status = judged(all, vec![Ok(Seen { lease: Some(far), failed: vec![attempt(-400)], ..seen(vec![ahead]) })]);
-    assert_eq!(names(&status), Vec::<&str>::new());
-    assert_eq!(status.last_attempt, Some(ago(-400)));
-    assert!(!turn(&status).due);
+    let all = serde_json::json!({ "rpo": "26h", "verified_every": "7d" });
+    let status = judged(all, vec![Ok(Seen { lease: Some(far), failed: vec![attempt(-400)], ..seen(vec![point(-48), point(1)]) })]);
+    assert_eq!((names(&status), turn(&status, Means::default()).due), (vec![], false));
 }
 
 fn schedule(cron: &str, zone: &str) -> Schedule {
@@ -205,7 +218,7 @@ fn turn_at(cron: Option<(&str, &str)>, rpo: Option<&str>, began: &str, at: &str)
     let newest = PointFacts { run: RunId::starting(began, [1, 2, 3]), started: began, ..point(0) };
     let objectives = rpo.map_or_else(|| serde_json::json!({}), |rpo| serde_json::json!({ "rpo": rpo }));
     let schedule = cron.map(|(cron, zone)| schedule(cron, zone));
-    turn(&judge(Subject { schedule, ..subject(objectives, vec![Ok(seen(vec![newest]))]) }, at))
+    turn(&judge(Subject { schedule, ..subject(objectives, vec![Ok(seen(vec![newest]))]) }, at), Means::default())
 }
 
 #[test]
@@ -247,14 +260,43 @@ fn where_clocks_are_put_forward_or_back_no_time_is_lost_and_none_runs_without_en
 fn nobody_is_overtaken_who_is_at_work_and_nobody_waits_for_the_dead_or_the_failed() {
     let with = |lease: Option<LeaseFacts>, failed: Vec<Attempt>| {
         let seen = Seen { failed, lease, ..seen(vec![point(24)]) };
-        turn(&judge(Subject { schedule: Some(schedule("0 6 * * *", "UTC")), ..subject(serde_json::json!({}), vec![Ok(seen)]) }, now()))
+        turn(
+            &judge(Subject { schedule: Some(schedule("0 6 * * *", "UTC")), ..subject(serde_json::json!({}), vec![Ok(seen)]) }, now()),
+            Means::default(),
+        )
     };
     assert!(with(None, Vec::new()).due && with(None, vec![attempt(5)]).due);
     let working = with(Some(lease(5, Duration::from_secs(20))), Vec::new());
     assert_eq!((working.due, working.why), (false, format!("run {} is at work on db1", run(5))));
     assert!(with(Some(lease(5, Duration::from_mins(40))), Vec::new()).due, "it gives no sign of life");
     assert!(with(Some(lease(7, Duration::from_secs(20))), Vec::new()).due, "it began before the time that has passed");
-    let empty = |store| turn(&judged(serde_json::json!({ "rpo": "26h" }), vec![store]));
+    let empty = |store| turn(&judged(serde_json::json!({ "rpo": "26h" }), vec![store]), Means::default());
     assert_eq!(empty(Ok(Seen::default())).why, "there is no restore point");
     assert_eq!(empty(Err("no route".to_owned())).why, "no store that answers has a restore point");
+}
+
+#[test]
+fn an_objective_is_due_that_a_run_can_mend_and_the_last_one_did_not_fail_to() {
+    let (proves, copies) = (Means { proves: true, ..Means::default() }, Means { copies: true, ..Means::default() });
+    let weekly = |objectives, stores| judge(Subject { schedule: Some(schedule("0 0 * * 0", "UTC")), ..subject(objectives, stores) }, now());
+    let unproven = |hours| PointFacts { level: Some(Level::Stored), proven: None, ..point(hours) };
+    let proof =
+        |points: Vec<PointFacts>, failed| weekly(serde_json::json!({ "verified_every": "3d" }), vec![Ok(Seen { failed, ..seen(points) })]);
+    let old = proof(vec![unproven(40), point(24 * 4)], Vec::new());
+    assert!(!turn(&old, copies).due, "no run of it proves anything");
+    let told = turn(&old, proves);
+    assert_eq!(told.why, "the newest proof is 4 d 00 h old; there must be one every 3d, and the last run began 1 d 16 h ago");
+    assert!(told.due);
+    assert!(!turn(&proof(vec![unproven(1), point(24 * 4)], Vec::new()), proves).due, "a run that did not prove it has just been");
+    assert!(!turn(&proof(vec![unproven(40), point(24 * 4)], vec![attempt(1)]), proves).due, "nor one that failed");
+
+    let two =
+        |far: Result<Seen, String>| weekly(serde_json::json!({ "copies": 2 }), vec![Ok(seen(vec![point(1), point(25), point(49)])), far]);
+    let behind = two(Ok(seen(vec![point(25), point(49)])));
+    assert_eq!(turn(&behind, copies).why, "the newest restore point lies in 1 of 2 stores, and a run can copy it");
+    assert!(turn(&behind, copies).due && !turn(&behind, proves).due);
+    assert!(!turn(&two(Ok(seen(vec![point(1), point(49)]))), copies).due, "it is met");
+    assert!(!turn(&two(Ok(seen(vec![point(49)]))), copies).due, "the run after the first that failed did not help either");
+    assert!(!turn(&two(Ok(seen(Vec::new()))), copies).due);
+    assert!(!turn(&two(Err("no route".to_owned())), copies).due, "it would fail again");
 }

@@ -1,6 +1,6 @@
 //! `copy`: has committed restore points in another store too, such as one offsite.
 //!
-//! Which points are copied was decided when the plan was made: the one that this run commits, and those that the other store has missed.
+//! Which points are copied is decided when the plan is made: the one that this run commits, and those that the other store has missed.
 //! This file holds the parameters and what a plan holds of them; it decides and copies nothing.
 
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use crate::ids::{PipelineName, RefName};
 use crate::store::missed::MissedPoint;
 
 /// Copies this run's restore point to another store, and with it those that the other store has missed: all that are newer than its
-/// newest. Objects are verified as they flow and read back; the manifest comes last.
+/// newest, were committed after that was copied, or were passed over because they were damaged. Objects are verified as they flow and read back; the manifest comes last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CopyTo {
@@ -44,6 +44,13 @@ impl StepKind for CopyTo {
 /// What there is to say of a restore point that lies in fewer stores than it must.
 pub fn too_few((found, wanted): (usize, u8)) -> String {
     format!("the restore point lies in {found} of {wanted} stores")
+}
+
+/// The newest of some points, which come oldest first, at most so many, and how many are not among them.
+pub fn newest(points: Vec<MissedPoint>, most: Option<u32>) -> (Vec<MissedPoint>, usize) {
+    let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let over = points.len().saturating_sub(most);
+    (points.into_iter().skip(over).collect(), over)
 }
 
 /// What a plan holds of a `copy`.

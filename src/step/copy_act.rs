@@ -1,13 +1,16 @@
-//! Carrying a `copy` out: exactly the points that the plan names, and the one that this run has committed, oldest first.
+//! Carrying a `copy` out: the points that the plan names, those that have come to be missed since, and the one that this run has
+//! committed, oldest first.
 //!
-//! One point that is damaged where it is read keeps no newer one from being copied; it fails the step at its end. Any other failure ends
-//! the attempt, and what was copied stays. This file decides nothing about which points go where.
+//! It is looked once more because a plan may be older than the commit of another run, whose own copy failed: a newer point that is copied
+//! before it would hide it for good. One point that is damaged where it is read keeps no newer one from being copied; it is noted as owed,
+//! tried again by each run, and fails the step at its end the first time. Any other failure ends the attempt, and what was copied stays.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::copy::CopyWork;
+use super::copy::{CopyWork, newest};
 use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
 use crate::ids::{PipelineName, RefName, RunId};
@@ -15,11 +18,12 @@ use crate::quantity::{brief, bytes};
 use crate::runtime::{CopiedPoint, TakeError};
 use crate::store::carry::Watch;
 use crate::store::catalog::look_again;
-use crate::store::commit::{MANIFEST_LIMIT, add_receipt, read_manifest};
+use crate::store::commit::{self, MANIFEST_LIMIT, add_receipt, read_manifest};
 use crate::store::lease::LeaseError;
 use crate::store::manifest::{Artifact, Level, Manifest, Receipt, VERSION, manifest_key};
+use crate::store::missed::{Missed, missed};
 use crate::store::replica::{Copying, Replica};
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{ObjectStore, StoreError, owed};
 use crate::stream::Cancel;
 use crate::stream::meter::Meter;
 use crate::words::count;
@@ -75,17 +79,23 @@ impl CopyWork {
         // Under a lease, what a copy writes is noted as a copy's, and not as what this run stores itself.
         let to = lease.map_or_else(|| cx.runtime.store(&self.with.to), |lease| Ok(std::sync::Arc::clone(lease.store())))?;
         let facts = &cx.runtime.facts;
-        let copying = Copying { from: (&self.from, &*from), to: (&self.with.to, &*to), lease, run: &facts.run, host: &facts.host };
+        let (run, host, at) = (&facts.run, facts.host.as_str(), Timestamp::now());
+        let copying = Copying { from: (&self.from, &*from), to: (&self.with.to, &*to), lease, mend: false, at, run, host };
         let pipeline = self.with.pipeline.as_ref().unwrap_or(&facts.pipeline);
+        let missed = missed((&*from, &self.from), &*to, pipeline)?;
+        self.owe(&missed, &copying, pipeline)?;
         let moved = Moved { copied: cx.reports.meter("copied"), read_back: cx.reports.meter("read back") };
         let mut damaged = None;
-        for run in self.points(cx)? {
+        for run in self.points(&missed, cx)? {
             cx.cancel.check()?;
             match self.one((pipeline, &run), &copying, &moved, cx) {
+                Ok(()) if missed.owed.contains(&run) => owed::settle(&*to, pipeline, &run)?,
                 Ok(()) => {}
                 Err(error) if error.class == Class::Verification => {
+                    owed::owe(&*to, pipeline, &run, &error.message)?;
                     cx.reports.note(format!("{run} was not copied: {error}"));
-                    damaged.get_or_insert(error);
+                    // Told each time, and a failure once: one after the other would hold back retention for good.
+                    damaged = damaged.or((!missed.owed.contains(&run)).then_some(error));
                 }
                 Err(error) => return Err(error),
             }
@@ -93,13 +103,24 @@ impl CopyWork {
         damaged.map_or(Ok(()), Err)
     }
 
+    /// Notes what can not be copied before anything newer is, and forgets what is there by now.
+    fn owe(&self, missed: &Missed, copying: &Copying<'_>, pipeline: &PipelineName) -> Result<(), StoreError> {
+        let to = copying.to.1;
+        missed.unfit.iter().filter(|_| self.with.catch_up != Some(0)).try_for_each(|(run, why)| owed::owe(to, pipeline, run, why))?;
+        missed.settled.iter().try_for_each(|run| owed::settle(to, pipeline, run))
+    }
+
     /// The points to copy, oldest first.
-    fn points(&self, cx: &Cx<'_>) -> Result<Vec<RunId>, StepError> {
-        let mut runs: Vec<RunId> = self.missed.iter().flatten().map(|point| point.run.clone()).collect();
+    fn points(&self, missed: &Missed, cx: &Cx<'_>) -> Result<BTreeSet<RunId>, StepError> {
+        let own = &cx.runtime.facts.run;
+        let since = missed.points.iter().filter(|point| point.run != *own).cloned().collect();
+        let (since, _) = newest(since, self.with.catch_up);
+        let mut runs: BTreeSet<RunId> =
+            self.missed.iter().flatten().chain(&since).map(|point| point.run.clone()).chain(missed.untold.clone()).collect();
         if self.own {
             let committed = cx.runtime.ledger(|ledger| ledger.committed.is_some());
             let none = || StepError::new(Class::Failed, "this run has committed no restore point, so there is none to copy");
-            runs.push(committed.then(|| cx.runtime.facts.run.clone()).ok_or_else(none)?);
+            runs.insert(committed.then(|| own.clone()).ok_or_else(none)?);
         }
         Ok(runs)
     }
@@ -114,8 +135,11 @@ impl CopyWork {
         let started = Timestamp::now();
         let watch = Watch { cancel: cx.cancel, sent: &|bytes| moved.copied.add(bytes), read: &|bytes| moved.read_back.add(bytes) };
         let replica = copying.copy(&manifest, &watch)?;
-        // A point that somebody is about to delete there is no second copy.
         if !replica.already {
+            receipts(to, &replica.manifest, started, cx)?;
+        } else if is_untold(to.1, &replica.manifest)? {
+            // Whoever copied it was killed before it could tell what it had read.
+            copying.read_again(&replica.manifest, &watch)?;
             receipts(to, &replica.manifest, started, cx)?;
         }
         self.told(run, &replica, began.elapsed(), cx);
@@ -169,6 +193,12 @@ fn original(from: &dyn ObjectStore, (pipeline, run): (&PipelineName, &RunId)) ->
         return Ok(Some(manifest));
     }
     Err(unusable(format!("it is that of {} {}", manifest.pipeline, manifest.run)))
+}
+
+/// Whether nothing at all was verified of a copy.
+fn is_untold(store: &dyn ObjectStore, manifest: &Manifest) -> Result<bool, StoreError> {
+    let found = commit::receipts(store, &manifest.pipeline, &manifest.run)?;
+    Ok(found.read.is_empty() && found.unreadable.is_empty())
 }
 
 /// Keeps beside the copy that every object of it was read back: one receipt an artifact.

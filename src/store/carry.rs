@@ -34,16 +34,29 @@ fn digest(named: &Named) -> Digest {
 /// Writes an object that must be this, reading it under a key of another store (or of the same), and reads it back.
 ///
 /// # Errors
-/// The stores' own; [`StoreError::Stream`] when what is read is not what it must be, and then nothing is under the key.
+/// As [`put`] and [`read_back`].
 pub fn carry(
+    from: (&dyn ObjectStore, &str),
+    (to, named): (&dyn ObjectStore, &Named),
+    options: &PutOptions,
+    watch: &Watch<'_>,
+) -> Result<(), StoreError> {
+    put(from, (to, named), options, watch)?;
+    read_back(to, named, watch)
+}
+
+/// Writes an object that must be this, reading it under a key of another store (or of the same).
+///
+/// # Errors
+/// The stores' own; [`StoreError::Stream`] when what is read is not what it must be, and then nothing is under the key.
+pub fn put(
     (from, key): (&dyn ObjectStore, &str),
     (to, named): (&dyn ObjectStore, &Named),
     options: &PutOptions,
     watch: &Watch<'_>,
 ) -> Result<(), StoreError> {
     let options = PutOptions { estimate: Some(named.bytes), ..options.clone() };
-    to.put(&named.key, verified(from.get(key, watch.cancel)?, digest(named)), &options, watch.cancel, watch.sent)?;
-    read_back(to, named, watch)
+    to.put(&named.key, verified(from.get(key, watch.cancel)?, digest(named)), &options, watch.cancel, watch.sent).map(drop)
 }
 
 /// Reads a whole object and holds it against what it must be.

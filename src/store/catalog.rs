@@ -76,6 +76,8 @@ pub struct Catalog {
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     pub(super) committed: bool,
+    /// When its manifest was written, by the store's clock.
+    pub(super) written: Option<jiff::Timestamp>,
     /// The empty object in its manifest's place.
     pub(super) ruled_out: Option<ObjectMeta>,
     /// The word that it failed.
@@ -107,6 +109,7 @@ pub(super) fn beside(store: &dyn ObjectStore, pipeline: &PipelineName, prefix: &
         if rest == "manifest.json" {
             // An empty one rules a run out that died before its commit.
             entry.committed = object.bytes > 0;
+            entry.written = entry.committed.then_some(object.modified);
             entry.ruled_out = (object.bytes == 0).then_some(object);
         } else if rest == failed::REST {
             entry.failed = Some(object);

@@ -1,5 +1,5 @@
-//! Holding a store against its own catalog: objects that manifests name and that are missing or damaged, and objects of the same
-//! shape that no manifest names.
+//! Holding a store against its own catalog: objects that manifests name and that are missing or damaged, and objects that no manifest
+//! names: those of the same shape, those whose keys hold a run's id, and what a killed healing left.
 //!
 //! Nothing is reported from a listing alone: what seems missing is asked for once more, for somebody may prune or commit meanwhile.
 //! This module changes nothing.
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::carry::{Watch, read_back};
 use super::catalog::{self, Named, Point, named};
 use super::claims::Claims;
-use super::{ObjectMeta, ObjectStore, StoreError, pool};
+use super::{ObjectMeta, ObjectStore, StoreError, heal, lease, pool};
 use crate::ids::{PipelineName, RefName, RunId};
 use crate::stream::Cancel;
 
@@ -80,7 +80,7 @@ pub struct Checked {
     pub digests: bool,
     /// What is missing or damaged.
     pub flaws: Vec<Flaw>,
-    /// Objects of this pipeline's shape that no manifest of the store names: left by runs that failed, or of a run that goes on.
+    /// Objects of this pipeline's shape, or of some run, that no manifest of the store names: left by runs that failed, or of a run that goes on.
     pub orphans: Vec<ObjectMeta>,
 }
 
@@ -100,7 +100,7 @@ pub fn check(store: &dyn ObjectStore, name: &RefName, pipeline: &PipelineName, d
         pool::each(store.is_remote(), &wanted, |(point, named)| object(store, point, named, listed.get(&named.key).filter(|_| !digests)))?;
     checked.flaws.extend(looked.into_iter().flatten());
     let shapes: BTreeSet<String> = wanted.iter().map(|(_, named)| shape(&named.key)).collect();
-    checked.orphans = orphans(store, &listed, &shapes)?;
+    checked.orphans = orphans(store, pipeline, &listed, &shapes)?;
     // What lies beside no manifest, is no word of a failed run, and will not be finished by a prune.
     let unfinished = read.remains.iter().filter(|remains| remains.marks.tombstoned.is_none());
     let stray = unfinished.flat_map(|remains| remains.beside.iter().filter(|key| !remains.failure.contains(key)));
@@ -155,19 +155,28 @@ fn content(store: &dyn ObjectStore, named: &Named) -> Result<Option<Damage>, Sto
     }
 }
 
-/// Objects whose keys look like those of this pipeline's points and that no manifest of the store names.
+/// Objects whose keys look like those of this pipeline's points and that no manifest of the store names. The points may all be gone, and
+/// the keys may be made otherwise by now: what holds a run's id is told as well, unless a folder of it is named like another pipeline.
 fn orphans(
     store: &dyn ObjectStore,
+    pipeline: &PipelineName,
     listed: &BTreeMap<String, ObjectMeta>,
     shapes: &BTreeSet<String>,
 ) -> Result<Vec<ObjectMeta>, StoreError> {
-    let alike: Vec<&ObjectMeta> =
-        listed.values().filter(|object| !object.key.starts_with(".runner/") && shapes.contains(&shape(&object.key))).collect();
-    if alike.is_empty() {
-        return Ok(Vec::new());
-    }
-    let claims = Claims::read(store)?;
-    Ok(alike.into_iter().filter(|object| claims.claimant(&object.key, "").is_none()).cloned().collect())
+    let pipelines = listed.keys().filter_map(|key| key.strip_prefix(".runner/")?.split_once('/').map(|(name, _)| name));
+    let others: BTreeSet<&str> = pipelines.filter(|name| *name != pipeline.as_str()).collect();
+    let ours = |key: &str| shapes.contains(&shape(key)) || holds_run(key) && !key.split('/').any(|part| others.contains(part));
+    let own = |key: &str| key.starts_with(".runner/") || key.starts_with(lease::PREFIX);
+    let alike: Vec<&ObjectMeta> = listed.values().filter(|object| !own(&object.key) && ours(&object.key)).collect();
+    let claims = if alike.is_empty() { Claims::default() } else { Claims::read(store)? };
+    let stray = alike.into_iter().filter(|object| claims.claimant(&object.key, "").is_none());
+    let healing = listed.values().filter(|object| object.key.starts_with(&heal::aside(pipeline)));
+    Ok(stray.chain(healing).cloned().collect())
+}
+
+/// Whether the id of a run is in it.
+fn holds_run(key: &str) -> bool {
+    shape(key).contains('*') && !key.contains('*')
 }
 
 /// A key with every number in it made one, so that the keys of two runs are the same: run ids, dates and times are numbers.

@@ -255,7 +255,7 @@ pub struct Manifest {
 pub struct Copied {
     /// The store it was read from, as the copying pipeline calls it.
     pub from: RefName,
-    /// When its manifest was made.
+    /// When the copy looked what there was to copy: what was committed by then is here too, unless it was left out.
     pub at: Timestamp,
     /// The run that copied it.
     pub run: RunId,

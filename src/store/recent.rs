@@ -81,6 +81,8 @@ fn again<T>(read: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
 struct Reading<'a> {
     store: &'a dyn ObjectStore,
     pipeline: &'a PipelineName,
+    /// Points from clocks that are further ahead of it than clocks may differ are told of, and are the newest of nothing.
+    now: Timestamp,
     /// The runs that were listed so far.
     runs: BTreeMap<RunId, Beside>,
     manifests: BTreeMap<RunId, Result<Manifest, String>>,
@@ -89,7 +91,7 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn of(store: &'a dyn ObjectStore, pipeline: &'a PipelineName, runs: BTreeMap<RunId, Beside>) -> Self {
-        Self { store, pipeline, runs, manifests: BTreeMap::new(), points: BTreeMap::new() }
+        Self { store, pipeline, now: Timestamp::now(), runs, manifests: BTreeMap::new(), points: BTreeMap::new() }
     }
 
     fn recent(mut self, most: usize) -> Result<Recent, StoreError> {
@@ -113,7 +115,7 @@ impl<'a> Reading<'a> {
         let manifests = self.manifests.into_iter().filter_map(|(run, manifest)| Some((run, manifest.ok()?))).collect();
         let mut points: Vec<Point> = self.points.into_values().rev().collect();
         // Of those that were read at once with the newest proven one, the older ones tell nothing more.
-        let last = points.iter().position(|point| point.level() == Some(Level::Proven));
+        let last = points.iter().position(|point| point.level() == Some(Level::Proven) && !point.summary.run.is_ahead(self.now));
         points.truncate(last.map_or(points.len(), |last| last + 1));
         Ok(Recent { points, manifests, failed, since })
     }
@@ -132,9 +134,15 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// The points listed so far, newest first.
+    /// The points listed so far, newest first, but for those from clocks that are ahead.
     fn committed(&self) -> impl Iterator<Item = &RunId> {
-        self.runs.iter().rev().filter(|(_, beside)| beside.committed).map(|(run, _)| run)
+        self.runs.iter().rev().filter(|(run, beside)| beside.committed && !run.is_ahead(self.now)).map(|(run, _)| run)
+    }
+
+    /// The one of them that is furthest ahead.
+    fn ahead(&self) -> Option<RunId> {
+        let (run, _) = self.runs.iter().rev().find(|(_, beside)| beside.committed)?;
+        run.is_ahead(self.now).then(|| run.clone())
     }
 
     /// Reads the manifests of the newest points, and whole points down to the newest one that can be used.
@@ -142,7 +150,8 @@ impl<'a> Reading<'a> {
         let newest: Vec<RunId> = self.committed().take(most).cloned().collect();
         self.read(&newest)?;
         let down_to = newest.iter().position(|run| self.manifests.get(run).is_some_and(Result::is_ok)).map_or(newest.len(), |at| at + 1);
-        self.whole(&newest[..down_to])
+        self.whole(&newest[..down_to])?;
+        self.whole(self.ahead().as_slice())
     }
 
     /// Reads manifests that were not read yet, several at once.
@@ -169,8 +178,8 @@ impl<'a> Reading<'a> {
     /// Looks for a proof among the verified points that were listed, newest first, each time among twice as many at once.
     fn prove(&mut self, tried: &mut BTreeSet<RunId>) -> Result<bool, StoreError> {
         let verified =
-            self.runs.iter().rev().filter(|(run, beside)| beside.committed && !beside.receipts.is_empty() && !tried.contains(*run));
-        let verified: Vec<RunId> = verified.map(|(run, _)| run.clone()).take(TRIED - tried.len()).collect();
+            self.committed().filter(|run| self.runs.get(*run).is_some_and(|beside| !beside.receipts.is_empty()) && !tried.contains(*run));
+        let verified: Vec<RunId> = verified.take(TRIED - tried.len()).cloned().collect();
         let (mut rest, mut at_once) = (&verified[..], 1);
         while !rest.is_empty() {
             let (now, later) = rest.split_at(at_once.min(rest.len()));
@@ -186,7 +195,7 @@ impl<'a> Reading<'a> {
 
     /// The newest point that can be used.
     fn usable(&self) -> Option<&RunId> {
-        self.points.iter().rev().find(|(_, point)| point.manifest.is_ok()).map(|(run, _)| run)
+        self.points.iter().rev().find(|(run, point)| point.manifest.is_ok() && !run.is_ahead(self.now)).map(|(run, _)| run)
     }
 
     /// How far back a proof was looked for.

@@ -18,7 +18,7 @@
 
 use jiff::Timestamp;
 
-use super::carry::{Watch, carry, read_back};
+use super::carry::{Watch, put, read_back};
 use super::catalog::{Named, named, of_artifact};
 use super::commit::{MANIFEST_LIMIT, commit, commit_over, read_manifest};
 use super::lease::Held;
@@ -35,6 +35,10 @@ pub struct Copying<'a> {
     pub to: (&'a RefName, &'a dyn ObjectStore),
     /// The lease of the store that gets it; `None` where the pipeline goes without.
     pub lease: Option<&'a Held>,
+    /// Whether a manifest there that can not be used is replaced, or in the way.
+    pub mend: bool,
+    /// When it was looked what there is to copy.
+    pub at: Timestamp,
     /// The run that copies.
     pub run: &'a RunId,
     /// Its host.
@@ -61,8 +65,8 @@ pub struct Replica {
 /// What stands in a manifest's place.
 enum Standing {
     Nothing,
-    /// An empty object, which rules the run out.
-    RuledOut(Tag),
+    /// An empty object, which rules the run out; or, to be mended, a manifest that can not be used.
+    Unusable(Tag),
     /// A manifest that says of this store what ours would.
     Same(Box<Manifest>),
 }
@@ -87,7 +91,7 @@ impl Copying<'_> {
         };
         let over = match self.standing(&replica.manifest)? {
             Standing::Same(there) => return Ok(Replica { already: true, found: objects.len(), manifest: *there, ..replica }),
-            Standing::RuledOut(tag) => Some(tag),
+            Standing::Unusable(tag) => Some(tag),
             Standing::Nothing => None,
         };
         let Manifest { pipeline, run, .. } = &replica.manifest;
@@ -107,6 +111,15 @@ impl Copying<'_> {
         Ok(replica)
     }
 
+    /// Reads a copy that is there back once more.
+    ///
+    /// # Errors
+    /// [`StoreError::Lies`] for an object that is not what was committed, and the store's own.
+    pub fn read_again(&self, manifest: &Manifest, watch: &Watch<'_>) -> Result<(), StoreError> {
+        let (name, to) = self.to;
+        named(manifest, name).iter().try_for_each(|object| read_back(to, object, watch).map_err(|error| in_words(to, object, error)))
+    }
+
     /// The manifest of the copy.
     fn manifest(&self, original: &Manifest) -> Result<Manifest, StoreError> {
         let one = original.artifacts.iter().all(|artifact| artifact.store == original.artifacts[0].store);
@@ -119,7 +132,7 @@ impl Copying<'_> {
             let store = if here(artifact) { self.to.0 } else { &artifact.store };
             Artifact { store: store.clone(), ..artifact.clone() }
         });
-        let copied = Copied { from: self.from.0.clone(), at: Timestamp::now(), run: self.run.clone(), host: self.host.to_owned() };
+        let copied = Copied { from: self.from.0.clone(), at: self.at, run: self.run.clone(), host: self.host.to_owned() };
         Ok(Manifest {
             artifacts: placed.collect(),
             fences: self.lease.iter().map(|lease| (self.to.0.clone(), lease.token())).collect(),
@@ -137,10 +150,14 @@ impl Copying<'_> {
             other => other?,
         };
         if bytes.is_empty() {
-            return Ok(Standing::RuledOut(tag));
+            return Ok(Standing::Unusable(tag));
         }
         let lies = |detail: String| StoreError::Lies { store: to.describe(), key: key.clone(), detail };
-        let there = read_manifest(&bytes).map_err(|why| lies(format!("a manifest is there already that can not be used: {why}")))?;
+        let there = match read_manifest(&bytes) {
+            Ok(there) => there,
+            Err(_) if self.mend => return Ok(Standing::Unusable(tag)),
+            Err(why) => return Err(lies(format!("a manifest is there already that can not be used: {why}"))),
+        };
         let same = there.run == wanted.run && there.pipeline == wanted.pipeline && named(&there, name) == named(wanted, name);
         if same {
             Ok(Standing::Same(Box::new(there)))
@@ -182,24 +199,27 @@ impl Copying<'_> {
                 return Err(StoreError::Lies { store: to.describe(), key: object.key.clone(), detail });
             }
             Some(_) => true,
-            None => match carry((from, &object.key), (to, object), options, watch) {
-                Ok(()) => return Ok(false),
+            None => match put((from, &object.key), (to, object), options, watch) {
+                Ok(()) => false,
                 // Somebody else who copies the same was faster.
                 Err(StoreError::Exists { .. }) => true,
-                // What was read bad never got the key; what comes back bad had it, and is no use to anybody.
-                Err(error) if is_corrupt(&error) && to.head(&object.key)?.is_some() => {
-                    to.delete(&object.key)?;
-                    return Err(in_words(to, object, error));
-                }
                 Err(error) => return Err(in_words(from, object, error)),
             },
         };
-        read_back(to, object, watch).map_err(|error| in_words(to, object, error))?;
+        let read = read_back(to, object, watch);
+        // What this copy put itself and comes back bad is no use to anybody. What others put is theirs.
+        if !there && read.as_ref().is_err_and(is_corrupt) {
+            self.lease.map_or(Ok(()), Held::confirm)?;
+            to.delete(&object.key)?;
+        }
+        read.map_err(|error| in_words(to, object, error))?;
         Ok(there)
     }
 
     /// Removes what this copy put itself, since the rest can not be had.
     fn take_back(&self, manifest: &Manifest, put: &[String]) -> Result<(), StoreError> {
+        // Whoever was overtaken leaves it: the next one may have taken it as it is.
+        self.lease.map_or(Ok(()), Held::confirm)?;
         put.iter().try_for_each(|key| self.to.1.delete(key))?;
         if let Some(lease) = self.lease {
             lease.copy_is_settled(&manifest.pipeline, &manifest.run);
@@ -212,6 +232,7 @@ impl Copying<'_> {
         let (name, to) = self.to;
         match kit::add_recipe(to, name, manifest) {
             Err(StoreError::Exists { key, .. }) => {
+                self.lease.map_or(Ok(()), Held::confirm)?;
                 to.delete(&key)?;
                 kit::add_recipe(to, name, manifest).map(drop)
             }
@@ -227,7 +248,7 @@ impl Copying<'_> {
             Ok(()) => self.still_true(manifest).map(|()| None),
             Err(error @ (StoreError::Exists { .. } | StoreError::Changed { .. })) => match self.standing(manifest)? {
                 Standing::Same(there) => Ok(Some(*there)),
-                Standing::Nothing | Standing::RuledOut(_) => Err(error),
+                Standing::Nothing | Standing::Unusable(_) => Err(error),
             },
             Err(error) => Err(error),
         }
@@ -246,7 +267,8 @@ impl Copying<'_> {
     }
 }
 
-fn options(manifest: &Manifest, artifact: &Artifact) -> PutOptions {
+/// How an object of an artifact is written: globals hold password hashes.
+pub(super) fn options(manifest: &Manifest, artifact: &Artifact) -> PutOptions {
     let metadata = vec![("runner-run".to_owned(), manifest.run.to_string()), ("runner-pipeline".to_owned(), manifest.pipeline.to_string())];
     PutOptions { secret: artifact.origin.kind == "globals", metadata, ..PutOptions::default() }
 }

@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runner::store::ObjectStore;
+use runner::store::lease::{self, Holder, Terms};
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, Manifest, manifest_key};
 use runner::store::mark::{Author, Wish, add};
 use runner::store::{catalog, commit};
+use runner::stream::Cancel;
 use serde_json::Value;
 
 use crate::apply_support::{Bench, NAME, Ran, keys, shop};
@@ -149,7 +153,37 @@ fn a_damaged_original_commits_nothing_exits_with_11_and_keeps_no_newer_one_back(
     let ran = bench.apply();
     ran.is(11, &[&format!("{} was not copied", points[1].run), "sha256", &points[1].key, "is in far now"]);
     assert_eq!(runs(&far, PIPELINE), [points[0].run.to_string()]);
-    assert_eq!(of(&far, &points[1].run), Vec::<String>::new());
+    let owed = format!(".runner/{PIPELINE}/owed/{}.txt", points[1].run);
+    assert_eq!(of(&far, &points[1].run), [owed], "it is not forgotten, though a newer one is there");
+    bench.apply().is(0, &[&format!("{} could not be copied before", points[1].run), &format!("{} was not copied", points[1].run)]);
+    // Healed, it is had as well.
+    std::fs::write(&place, points[1].content()).unwrap();
+    bench.apply().is(0, &[&format!("{} is in far now", points[1].run)]);
+    assert_eq!(runs(&far, PIPELINE), points.iter().map(|point| point.run.to_string()).collect::<Vec<_>>());
+    assert!(!keys(&far).iter().any(|key| key.contains("/owed/")), "{:?}", keys(&far));
+    assert_eq!(bench.run(&["plan", "pipeline.yaml", "--detailed-exitcode"]).code, 0, "there is nothing to do");
+}
+
+#[test]
+fn what_is_committed_while_a_copy_waits_is_copied_before_what_is_newer() {
+    let (bench, near, far, points) = bench(&[49, 1]);
+    bench.text(&replication(FAR, "").replace("steps:", "concurrency: { wait: 1m }\nsteps:"));
+    let far: Arc<dyn ObjectStore> = Arc::new(far);
+    let me = Holder::here(pipeline(), point(0).run, "db2".to_owned());
+    let held = lease::acquire(&far, &Terms::of(pipeline()), &me, &Cancel::new(), &|_| {}).unwrap();
+    let child = bench.apply_command().stderr(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_mins(1);
+    // Its plan is made once there is an event.
+    while std::fs::metadata(bench.events()).map_or(0, |found| found.len()) == 0 {
+        assert!(Instant::now() < until, "it does not begin");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let since = point(25);
+    since.put(&near);
+    held.release().unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(runs(&*far, PIPELINE), [&points[1], &since, &points[0]].map(|point| point.run.to_string()));
 }
 
 #[test]
@@ -158,6 +192,23 @@ fn an_object_of_other_bytes_is_left_as_it_is_and_told() {
     far.put_bytes(&points[0].key, b"\xed\x95\x9c", &runner::store::PutOptions::default()).unwrap();
     bench.apply().is(11, &["an object of 3 bytes is there already", "it is left as it is"]);
     assert_eq!((runs(&far, PIPELINE).len(), far.get_bytes(&points[0].key, 9).unwrap().len()), (0, 3));
+}
+
+#[test]
+fn a_store_that_is_down_hides_nothing_of_what_others_keep() {
+    let (bench, _near, far, points) = bench(&[1]);
+    bench.apply().is(0, &[]);
+    assert_eq!(runs(&far, PIPELINE).len(), 1);
+    std::fs::remove_dir_all(bench.path("store")).unwrap();
+    std::fs::write(bench.path("store"), "no folder").unwrap();
+    for all in [&[][..], &["--all"]] {
+        let ran = bench.run(&[&["list", "pipeline.yaml"], all].concat());
+        assert!(ran.code != 0 && ran.stdout.contains("in far: 1 restore point\n"), "{}: {}{}", ran.code, ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("error: ") && ran.stderr.contains("/store"), "the store is named: {}", ran.stderr);
+        let answer = json(&bench.run(&[&["list", "pipeline.yaml", "--format", "json"], all].concat()));
+        assert_eq!((&answer["unread"][0]["store"], answer["unread"].as_array().unwrap().len()), (&"vault".into(), 1), "{answer}");
+        assert_eq!(answer["listings"][0]["points"][0]["run"], points[0].run.as_str());
+    }
 }
 
 /// Who runs against S3.
@@ -212,7 +263,10 @@ fn a_copy_that_is_killed_anywhere_is_finished_by_the_next_run_and_leaves_one_poi
     }
     point(1).put(&near);
     bench.apply().is(0, &["is in far now"]);
-    let (record, _) = runner::store::lease::read(&far, &pipeline()).unwrap().unwrap();
+    for point in catalog::read(&far, &pipeline()).unwrap().points {
+        assert_eq!(point.level(), Some(Level::ReadBack), "{}, killed before its receipts or not", point.summary.run);
+    }
+    let (record, _) = lease::read(&far, &pipeline()).unwrap().unwrap();
     assert_eq!(record.runs, [], "and nothing is unsettled");
 }
 

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use runner::runtime::Leases;
 use runner::store::ObjectStore as _;
+use runner::store::lease::{Holder, Terms};
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, manifest_key};
+use runner::stream::Cancel;
 
 use crate::apply_support::{Bench, shop};
 use crate::store_conformance::local_spec;
@@ -174,6 +177,26 @@ fn each_of_two_stores_is_judged_by_what_it_keeps_itself() {
 }
 
 #[test]
+fn a_failure_on_this_host_holds_back_until_a_newer_point_is_there_and_what_can_not_be_read_counts_as_one() {
+    let (bench, store, points) = bench(&[2, 25, 49], "keep: { last: 1 }");
+    let journals = bench.path(&format!("state/runs/{PIPELINE}"));
+    std::fs::create_dir_all(&journals).unwrap();
+    let state = bench.path("state");
+    let said = || {
+        let ran = bench.run(&["prune", "pipeline.yaml", "--yes", "--state-dir", state.to_str().unwrap()]);
+        ran.is(0, &[]);
+        ran.stderr
+    };
+    std::fs::write(journals.join(format!("{}.ndjson", point(1).run)), "{ torn\n").unwrap();
+    assert!(said().contains("a run has failed since"));
+    // The next run was made on another host.
+    point(0).put(&store);
+    let said = said();
+    assert!(!said.contains("a run has failed since") && said.contains("marked for deletion"), "{said}");
+    assert!(of(&store, &points[2].run).iter().any(|key| key.contains("tombstone")));
+}
+
+#[test]
 fn a_pipeline_prunes_after_its_own_commit_and_never_after_a_failure() {
     let (server, bench) = (shop(1), Bench::new());
     let steps = |dump: &str| {
@@ -243,7 +266,51 @@ fn catalog_check_and_heal_tell_and_mend_from_the_command_line() {
     let ran = bench.run(&[&heal[..], &["--yes"]].concat());
     assert!(ran.code == 0 && ran.stdout.contains("2 objects healed, 0 not"), "{}{}", ran.stdout, ran.stderr);
     bench.run(&["catalog", "check", "pipeline.yaml", "--digests"]).is(0, &[]);
-    assert_eq!(keys(&near), keys(&far));
+    let kept =
+        |store: &LocalStore| keys(store).into_iter().filter(|key| !key.starts_with(runner::store::lease::PREFIX)).collect::<Vec<_>>();
+    assert_eq!(kept(&near), kept(&far));
+
+    // A manifest that was removed, one that was edited, and what a killed healing left aside.
+    near.delete(&manifest_key(&pipeline(), &points[0].run)).unwrap();
+    std::fs::write(bench.path("store").join(manifest_key(&pipeline(), &points[1].run)), "{}").unwrap();
+    let aside = format!("{}{}-1", runner::store::heal::aside(&pipeline()), points[1].run);
+    near.put_bytes(&aside, b"half", &runner::store::PutOptions::default()).unwrap();
+    let ran = bench.run(&["catalog", "check", "pipeline.yaml"]);
+    assert!(ran.code == 11 && ran.stdout.contains(&aside), "{}", ran.stdout);
+    let ran = bench.run(&[&heal[..], &["--yes"]].concat());
+    ran.is(
+        0,
+        &["has lost its manifest", "has a manifest that can not be used", "removed what a killed healing left", "Plan: 2 restore points"],
+    );
+    bench.run(&["catalog", "check", "pipeline.yaml", "--digests"]).is(0, &[]);
+    assert_eq!(kept(&near), kept(&far));
+    let copied = runner::store::catalog::read(&near, &pipeline()).unwrap().points[0].manifest.clone().unwrap().copied.unwrap();
+    assert_eq!(copied.from.as_str(), "far");
+}
+
+#[test]
+fn healing_waits_for_no_lease_that_another_holds_and_keeps_hashes_secret() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (bench, near, points) = bench(&[1], "");
+    let far = LocalStore::open(&local_spec(&bench.path("far"))).unwrap();
+    let mut manifest = points[0].manifest();
+    manifest.artifacts[0].origin.kind = "globals".to_owned();
+    points[0].put_as(&far, &manifest);
+    near.delete(&manifest_key(&pipeline(), &points[0].run)).unwrap();
+    runner::store::commit::commit(&near, &manifest).unwrap();
+    near.delete(&points[0].key).unwrap();
+    let stores = "stores: { vault: { local: { path: @/store, file_mode: \"0640\" } }, far: { local: { path: @/far } } }";
+    bench.text(&text("keep: { last: 9 }").replace("stores: { vault: { local: { path: @/store } } }", stores));
+    let heal = ["catalog", "heal", "pipeline.yaml", "--from", "far", "--to", "vault", "--yes"];
+    let shared: std::sync::Arc<dyn runner::store::ObjectStore> = std::sync::Arc::new(near);
+    let me = Holder::here(pipeline(), point(0).run, "db1".to_owned());
+    let terms = Terms { ttl: std::time::Duration::from_secs(2), ..Terms::of(pipeline()) };
+    let leases = Leases::take(&shared, &terms, &me, &Cancel::new(), &|_| {}).unwrap();
+    bench.run(&heal).is(14, &["is held by run"]);
+    assert_eq!(leases.end(), Vec::<String>::new());
+    bench.run(&heal).is(0, &[]);
+    let mode = std::fs::metadata(bench.path("store").join(&points[0].key)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "{mode:o}");
 }
 
 #[test]

@@ -202,11 +202,11 @@ fn failed_runs_and_what_can_not_be_read_are_worth_a_look() {
 
 #[test]
 fn clocks_that_are_ahead_are_told_and_harm_nothing() {
-    let (bench, store) = bench("rpo: 26h, verified_every: 7d", &[-30], Level::Proven);
+    let (bench, store) = bench("rpo: 26h, verified_every: 7d", &[-30, 2], Level::Proven);
     add_failed(&store, &word(&run(-50), "later")).unwrap();
     let ran = status(&bench, &[]);
     ran.is(0, &[]);
-    assert!(ran.stdout.contains("0 s (its clock is ahead) old"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("is said to begin at") && ran.stdout.contains(", proven, 2 h 00 m old"), "{}", ran.stdout);
     status(&bench, &["--format", "prometheus"]).is(0, &[]);
 }
 
@@ -285,9 +285,24 @@ fn metrics_are_valid_and_tell_nothing_of_what_never_was() {
     ] {
         assert!(metrics.contains(&line), "{line:?} is missing in:\n{metrics}");
     }
-    let (empty, _store) = bench("rpo: 26h", &[], Level::Stored);
+    let (empty, _store) = bench("rpo: 26h, rto: 1h, copies: 1, verified_every: 7d, min_size: 1 kB, max_shrink: 30%", &[], Level::Stored);
     let metrics = status(&empty, &["--format", "prometheus"]).stdout;
     promtool(&metrics);
+    let missed = |objective: &str, value: &str| {
+        format!("runner_backup_objective_missed{{pipeline=\"{PIPELINE}\",objective=\"{objective}\"}} {value}")
+    };
+    for objective in ["rpo", "copies", "verified_every"] {
+        assert!(metrics.contains(&missed(objective, "1\n")), "{objective} is not missed in:\n{metrics}");
+    }
+    for unknown in ["rto", "min_size", "max_shrink"] {
+        assert!(!metrics.contains(&missed(unknown, "")), "nobody can say of {unknown}:\n{metrics}");
+    }
+    assert!(metrics.contains(&format!("runner_backup_failed_runs{{pipeline=\"{PIPELINE}\"}} 0\n")), "{metrics}");
+    let (down, _store) = bench("rpo: 26h", &[2], Level::Proven);
+    std::fs::remove_dir_all(down.path("vault")).unwrap();
+    std::fs::write(down.path("vault"), "no folder").unwrap();
+    let metrics = status(&down, &["--format", "prometheus"]).stdout;
+    assert!(metrics.contains(&missed("rpo", "1\n")) && !metrics.contains("failed_runs"), "{metrics}");
     for never in ["last_attempt", "last_success", "last_proven", "newest_data", "_bytes", "backup_level", "backup_copies", "duration"] {
         assert!(!metrics.contains(never), "{never} is in:\n{metrics}");
     }

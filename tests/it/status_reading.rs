@@ -151,7 +151,8 @@ fn the_newest_point_that_can_be_used_is_found_behind_those_that_can_not_and_cloc
     for point in &points {
         point.put(&store);
     }
-    assert_eq!(runs(&read(&store)), [points[0].run.clone()], "a run of a clock that is forty days ahead is there");
+    let both: Vec<RunId> = points[..2].iter().map(|point| point.run.clone()).collect();
+    assert_eq!(runs(&read(&store)), both, "one of a clock that is forty days ahead is read, and hides not the newest");
     for point in &points[..2] {
         std::fs::write(folder.path().join(manifest_key(&pipeline(), &point.run)), "{}").unwrap();
     }
@@ -159,6 +160,18 @@ fn the_newest_point_that_can_be_used_is_found_behind_those_that_can_not_and_cloc
     assert_eq!(runs(&found), points[..3].iter().map(|point| point.run.clone()).collect::<Vec<_>>());
     assert!(found.points[0].manifest.is_err() && found.points[2].manifest.is_ok());
     assert_eq!(found.manifests.len(), 2);
+}
+
+#[test]
+fn a_point_from_a_clock_that_is_far_ahead_hides_nothing_of_what_is_read() {
+    let (_folder, store) = shelf();
+    let ahead = Point { level: Some(Level::Proven), ..point(-24 * 365) };
+    let points: Vec<Point> = [1, 25].into_iter().map(point).chain([Point { level: Some(Level::Proven), ..point(49) }]).collect();
+    points.iter().chain([&ahead]).for_each(|point| point.put(&store));
+    runner::store::failed::add_failed(&store, &word(&run(0), "no route")).unwrap();
+    let found = read(&store);
+    let expected: Vec<RunId> = [&ahead, &points[0], &points[2]].map(|point| point.run.clone()).to_vec();
+    assert_eq!((runs(&found), found.failed.len()), (expected, 1));
 }
 
 #[test]

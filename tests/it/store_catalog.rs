@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use runner::ids::RefName;
+use runner::store::carry::Watch;
 use runner::store::check::{Checked, Damage, check};
 use runner::store::claims::Claims;
-use runner::store::heal::{Remedy, heal, remedy};
+use runner::store::heal::{Cure, Healing, Remedy, remedy};
 use runner::store::kit::VERSION as KIT;
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, manifest_key};
@@ -249,6 +250,70 @@ fn a_check_finds_what_was_removed_cut_and_flipped_and_what_nobody_names() {
     assert_eq!(points[0].key, format!("{PIPELINE}/{}.dump", points[0].run));
 }
 
+fn heal(from: &dyn ObjectStore, to: &dyn ObjectStore, cure: &Cure) -> Result<(), StoreError> {
+    Healing { from, to, pipeline: &pipeline(), lease: None, watch: Watch::unwatched(&Cancel::new()) }.heal(cure)
+}
+
+#[test]
+fn a_check_finds_what_nobody_names_though_no_point_is_left_that_looks_like_it() {
+    let (_folder, store, points) = shelf(&[1]);
+    Point { pipeline: "다른-팀".parse().unwrap(), ..point(3) }.put(&store);
+    let (left, elsewhere) = (format!("옛날/{}.sql.gz", run(9)), format!("다른-팀/{}.sql.gz", run(9)));
+    let aside = format!("{}{}-1", runner::store::heal::aside(&pipeline()), run(9));
+    for key in [&left, &elsewhere, &aside] {
+        store.put_bytes(key, b"x", &PutOptions::default()).unwrap();
+    }
+    store.delete(&manifest_key(&pipeline(), &points[0].run)).unwrap();
+    let found = checked(&store, false);
+    let mut orphans: Vec<&str> = found.orphans.iter().map(|object| object.key.as_str()).collect();
+    orphans.retain(|key| !key.ends_with(".recipe.txt"));
+    let (dump, digest) = (points[0].key.clone(), points[0].sidecar());
+    assert_eq!((found.points, orphans), (0, vec![&*left, &*dump, &*digest, &*aside]));
+}
+
+#[test]
+fn what_is_healed_of_a_point_that_was_pruned_meanwhile_goes_again() {
+    let ((folder, store, points), mirror) = (shelf(&[1]), TempDir::new().unwrap());
+    let other = LocalStore::open(&local_spec(mirror.path())).unwrap();
+    points[0].put(&other);
+    std::fs::remove_file(folder.path().join(&points[0].key)).unwrap();
+    let Remedy::Copy(cure) = remedy(&other, checked(&store, false).flaws.remove(0)).unwrap() else { panic!("it is there") };
+    let manifest = manifest_key(&pipeline(), &points[0].run);
+    // Pruned while it is read back.
+    let cancel = Cancel::new();
+    let watch = Watch { read: &|_| store.delete(&manifest).unwrap(), ..Watch::unwatched(&cancel) };
+    let error = Healing { from: &other, to: &store, pipeline: &pipeline(), lease: None, watch }.heal(&cure).unwrap_err();
+    assert!(matches!(&error, StoreError::Missing { key, .. } if *key == manifest), "{error}");
+    assert_eq!(store.head(&points[0].key).unwrap(), None);
+    let error = heal(&other, &store, &cure).unwrap_err();
+    assert!(matches!(&error, StoreError::Missing { key, .. } if *key == manifest), "{error}");
+}
+
+#[test]
+fn a_point_that_lost_its_manifest_is_told_from_one_that_was_let_go() {
+    let ((folder, store, points), mirror) = (shelf(&[1, 2, 3, 4, 5]), TempDir::new().unwrap());
+    let other = LocalStore::open(&local_spec(mirror.path())).unwrap();
+    for point in points.iter().chain([&point(6)]) {
+        point.put(&other);
+    }
+    let manifest = |point: &Point| manifest_key(&pipeline(), &point.run);
+    store.delete(&manifest(&points[0])).unwrap();
+    std::fs::write(folder.path().join(manifest(&points[1])), "{}").unwrap();
+    // A deletion that goes on, and one that is over; the sixth was never there, and on the way out is the fifth.
+    wish(&store, &points[2], tombstone(&points[2]), Timestamp::now());
+    store.delete(&manifest(&points[2])).unwrap();
+    for key in of(&store, &points[3].run) {
+        store.delete(&key).unwrap();
+    }
+    wish(&other, &points[4], tombstone(&points[4]), Timestamp::now());
+    store.delete(&manifest(&points[4])).unwrap();
+    let vault: RefName = "vault".parse().unwrap();
+    let unusable = [points[1].run.clone()].into();
+    let found = runner::store::lost::lost((&other, &vault), &store, &pipeline(), &unusable).unwrap();
+    let found: Vec<_> = found.into_iter().map(|lost| (lost.manifest.run, lost.damaged)).collect();
+    assert_eq!(found, [(points[1].run.clone(), true), (points[0].run.clone(), false)]);
+}
+
 #[test]
 fn healing_copies_what_is_good_elsewhere_and_deletes_nothing_before_it_is_verified() {
     let ((folder, store, points), mirror) = (shelf(&[1, 2, 3, 4]), TempDir::new().unwrap());
@@ -274,7 +339,7 @@ fn healing_copies_what_is_good_elsewhere_and_deletes_nothing_before_it_is_verifi
     let mut failed = Vec::new();
     for flaw in flaws {
         let Remedy::Copy(cure) = remedy(&other, flaw).unwrap() else { panic!("the other store keeps all of them") };
-        failed.extend(heal(&other, &store, &pipeline(), &cure).err().map(|error| (cure.named.key, error.to_string())));
+        failed.extend(heal(&other, &store, &cure).err().map(|error| (cure.named.key, error.to_string())));
     }
     let [(key, why)] = &failed[..] else { panic!("{failed:?}") };
     assert!(*key == points[3].key && why.contains("the digest"), "{why}");

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use runner::ids::{RefName, RunId};
 use runner::store::carry::Watch;
 use runner::store::catalog;
@@ -13,7 +14,7 @@ use runner::store::local::LocalStore;
 use runner::store::manifest::{Manifest, manifest_key};
 use runner::store::missed::missed;
 use runner::store::replica::{Copying, Replica};
-use runner::store::{ObjectStore, PutOptions, StoreError};
+use runner::store::{ObjectStore, PutOptions, StoreError, owed};
 use runner::stream::Cancel;
 
 use crate::store_conformance::local_spec;
@@ -44,7 +45,8 @@ impl Pair {
 
     fn copy_under(&self, lease: Option<&Held>, manifest: &Manifest) -> Result<Replica, StoreError> {
         let (vault, far, run) = (name("vault"), name("far"), run(0));
-        let copying = Copying { from: (&vault, &self.from), to: (&far, &*self.to), lease, run: &run, host: "db1" };
+        let copying =
+            Copying { from: (&vault, &self.from), to: (&far, &*self.to), lease, mend: false, at: Timestamp::now(), run: &run, host: "db1" };
         copying.copy(manifest, &Watch::unwatched(&Cancel::new()))
     }
 
@@ -182,6 +184,83 @@ fn one_that_was_overtaken_commits_nothing() {
     let error = pair.copy_under(Some(&slow), &point.manifest()).unwrap_err();
     assert!(matches!(error, StoreError::Lost { .. }), "{error}");
     assert_eq!(pair.there(&point), Vec::<String>::new());
+}
+
+#[test]
+fn one_that_was_overtaken_takes_nothing_back_that_the_next_one_may_need() {
+    let (pair, point) = (Pair::new(), point(1));
+    point.put(&pair.from);
+    std::fs::remove_file(pair.folder.path().join("가까이").join(point.sidecar())).unwrap();
+    let slow = pair.lease(&run(3));
+    // Overtaken once the dump was copied: what comes next, the file with its digest, is not there to be read.
+    let (vault, far, by) = (name("vault"), name("far"), run(3));
+    let copying = Copying {
+        from: (&vault, &pair.from),
+        to: (&far, &*pair.to),
+        lease: Some(&slow),
+        mend: false,
+        at: Timestamp::now(),
+        run: &by,
+        host: "db1",
+    };
+    let cancel = Cancel::new();
+    let overtake = |_| slow.give_up("overtaken");
+    let error = copying.copy(&point.manifest(), &Watch { read: &overtake, ..Watch::unwatched(&cancel) }).unwrap_err();
+    assert!(matches!(error, StoreError::Lost { .. }), "{error}");
+    assert_eq!(pair.there(&point), std::slice::from_ref(&point.key));
+}
+
+#[test]
+fn a_copy_from_a_clock_that_is_far_ahead_hides_nothing_that_is_missed() {
+    let (pair, ahead, old) = (Pair::new(), point(-24 * 365), point(25));
+    ahead.put(&pair.from);
+    old.put(&pair.from);
+    pair.copy(&ahead).unwrap();
+    pair.copy(&old).unwrap();
+    assert_eq!(lacks(&pair), []);
+    let next = point(1);
+    next.put(&pair.from);
+    assert_eq!(lacks(&pair), std::slice::from_ref(&next.run));
+}
+
+/// What `far` has missed of `vault`.
+fn lacks(pair: &Pair) -> Vec<RunId> {
+    let missed = missed((&pair.from, &name("vault")), &*pair.to, &pipeline()).unwrap();
+    missed.points.into_iter().map(|point| point.run).collect()
+}
+
+#[test]
+fn what_is_committed_after_a_newer_one_was_copied_is_missed_whatever_its_id() {
+    let (pair, newer) = (Pair::new(), point(1));
+    newer.put(&pair.from);
+    pair.copy(&newer).unwrap();
+    // One that had gone there on purpose, and one of a run that took long, was resumed, or came from a host whose clock is behind.
+    let (gone, late) = (point(49), point(25));
+    gone.put(&pair.from);
+    let manifest = Manifest { committed: Timestamp::now(), ..late.manifest() };
+    late.put_as(&pair.from, &manifest);
+    assert_eq!(lacks(&pair), std::slice::from_ref(&late.run));
+    let lease = pair.lease(&run(0));
+    pair.copy_under(Some(&lease), &manifest).unwrap();
+    assert_eq!(lacks(&pair), []);
+}
+
+#[test]
+fn what_is_owed_is_missed_until_it_is_there_or_gone() {
+    let (pair, newer, older) = (Pair::new(), point(1), point(25));
+    newer.put(&pair.from);
+    older.put(&pair.from);
+    pair.copy(&newer).unwrap();
+    assert_eq!(lacks(&pair), []);
+    owed::owe(&*pair.to, &pipeline(), &older.run, "손상").unwrap();
+    owed::owe(&*pair.to, &pipeline(), &older.run, "once more").unwrap();
+    assert_eq!(lacks(&pair), std::slice::from_ref(&older.run));
+    let settled = || missed((&pair.from, &name("vault")), &*pair.to, &pipeline()).unwrap().settled;
+    assert_eq!(settled().len(), 0);
+    pair.from.delete(&manifest_key(&pipeline(), &older.run)).unwrap();
+    assert_eq!((lacks(&pair), settled().into_iter().collect::<Vec<_>>()), (vec![], vec![older.run.clone()]));
+    owed::settle(&*pair.to, &pipeline(), &older.run).unwrap();
+    assert_eq!(owed::owed(&*pair.to, &pipeline()).unwrap().len(), 0);
 }
 
 #[test]

@@ -78,14 +78,19 @@ impl Point {
 
     /// Puts it on a shelf, as a run does: the objects, the recipe, the manifest, the receipt.
     pub(crate) fn put(&self, store: &dyn ObjectStore) {
+        self.put_as(store, &self.manifest());
+    }
+
+    /// Puts it on a shelf with this manifest.
+    pub(crate) fn put_as(&self, store: &dyn ObjectStore, manifest: &Manifest) {
         let content = self.content();
         let name = self.key.rsplit('/').next().unwrap();
         if store.head(&self.key).unwrap().is_none() {
             store.put_bytes(&self.key, &content, &PutOptions::default()).unwrap();
             store.put_bytes(&self.sidecar(), sidecar_line(&sha256(&content), name).as_bytes(), &PutOptions::default()).unwrap();
         }
-        add_recipe(store, &"vault".parse().unwrap(), &self.manifest()).unwrap();
-        commit(store, &self.manifest()).unwrap();
+        add_recipe(store, &"vault".parse().unwrap(), manifest).unwrap();
+        commit(store, manifest).unwrap();
         assert_eq!(add_kit(store, &self.pipeline), Vec::<String>::new());
         if let Some(level) = self.level {
             self.receive(store, level, None);

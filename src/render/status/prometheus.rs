@@ -78,21 +78,27 @@ const fn rank(level: Level) -> f64 {
     }
 }
 
-/// Whether each objective that there is is missed.
+/// Whether each objective that there is is missed. Without a restore point those are that are about having one; of the others nobody can say.
 fn objectives(status: &Status) -> Samples {
     let wanted = &status.objectives;
     let there = |name: &str| match name {
         "rpo" => wanted.rpo.is_some(),
-        "rto" => wanted.rto.is_some(),
+        "rto" => wanted.rto.is_some() && status.recovery.is_some(),
         "copies" => wanted.copies.is_some(),
         "verified_every" => wanted.verified_every.is_some(),
-        "min_size" => wanted.min_size.is_some(),
-        "max_shrink" => wanted.max_shrink.is_some(),
+        "min_size" => wanted.min_size.is_some() && status.newest.is_some(),
+        "max_shrink" => wanted.max_shrink.is_some() && status.typical_bytes.is_some(),
         _ => true,
     };
-    let missed = |name: &str| status.missed.iter().any(|miss| miss.objective() == name);
+    let none = |name: &str| status.newest.is_none() && matches!(name, "rpo" | "copies" | "verified_every");
+    let missed = |name: &str| none(name) || status.missed.iter().any(|miss| miss.objective() == name);
     let sample = |name: &&str| (label("objective", name), f64::from(u8::from(missed(name))));
     Miss::OBJECTIVES.iter().filter(|name| there(name)).map(sample).collect()
+}
+
+/// Whether anything is known of its runs.
+fn known(status: &Status) -> bool {
+    status.stores.iter().any(|store| store.seen.is_ok())
 }
 
 fn stores(status: &Status) -> Samples {
@@ -154,7 +160,7 @@ const METRICS: &[Metric] = &[
     Metric {
         name: "runner_backup_failed_runs",
         help: "Runs that failed since the newest restore point.",
-        samples: |status| one(Some(whole(status.failures.len() as u64))),
+        samples: |status| one(known(status).then(|| whole(status.failures.len() as u64))),
     },
     Metric {
         name: "runner_backup_rpo_seconds",
@@ -168,7 +174,7 @@ const METRICS: &[Metric] = &[
     },
     Metric {
         name: "runner_backup_objective_missed",
-        help: "1 for an objective that is missed, 0 for one that is met. point: there is one that can be used; store: every store answers.",
+        help: "1 for an objective that is missed, 0 for one that is met, none for one of which nobody can say. point: there is one that can be used; store: every store answers.",
         samples: objectives,
     },
     Metric { name: "runner_backup_store_up", help: "1 for a store that answers, 0 for one that does not.", samples: stores },

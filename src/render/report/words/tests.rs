@@ -37,11 +37,12 @@ const fn place(concern: &Concern) -> usize {
         Concern::Complaint { why: Complaint::Manifest(_), .. } => 3,
         Concern::Complaint { why: Complaint::Verification(_), .. } => 4,
         Concern::Leaving { .. } => 5,
-        Concern::Unlike { .. } => 6,
-        Concern::Unmeasured { .. } => 7,
-        Concern::Stuck { .. } => 8,
-        Concern::Long { .. } => 9,
-        Concern::Trouble { .. } => 10,
+        Concern::Ahead { .. } => 6,
+        Concern::Unlike { .. } => 7,
+        Concern::Unmeasured { .. } => 8,
+        Concern::Stuck { .. } => 9,
+        Concern::Long { .. } => 10,
+        Concern::Trouble { .. } => 11,
     }
 }
 
@@ -80,6 +81,13 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
             Concern::Leaving { run: run() },
             "the newest restore point, 20261127T000000Z-0cafe0, is on the way out",
             "최신 복원 지점 20261127T000000Z-0cafe0: 삭제가 예정되어 있습니다",
+        ),
+        (
+            Concern::Ahead { run: run(), started: "2026-11-27T00:00:00Z".parse().unwrap() },
+            "the restore point 20261127T000000Z-0cafe0 is said to begin at 2026-11-27T00:00:00Z, which is yet to come: a host's clock was far \
+             ahead, and until then the point does not count as the newest",
+            "복원 지점 20261127T000000Z-0cafe0: 시작 시각이 2026-11-27T00:00:00Z로 아직 오지 않은 때입니다. 어느 호스트의 시계가 크게 앞섰던 것으로, \
+             그때까지는 최신으로 치지 않습니다",
         ),
         (
             Concern::Unlike { bytes: 5_000_000, typical: 20_000_000 },

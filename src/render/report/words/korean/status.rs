@@ -43,6 +43,9 @@ pub(in super::super) fn concern(concern: &Concern) -> String {
         Concern::Unusable { run, why: None } => format!("복원 지점 {run}: 쓸 수 없습니다. 이유는 알 수 없습니다"),
         Concern::Complaint { run, why } => format!("최신 복원 지점 {run}: {}", complaint(why)),
         Concern::Leaving { run } => format!("최신 복원 지점 {run}: 삭제가 예정되어 있습니다"),
+        Concern::Ahead { run, started } => format!(
+            "복원 지점 {run}: 시작 시각이 {started}로 아직 오지 않은 때입니다. 어느 호스트의 시계가 크게 앞섰던 것으로, 그때까지는 최신으로 치지 않습니다"
+        ),
         Concern::Unlike { bytes: found, typical } => format!(
             "최신 덤프가 {}로, 이전 중앙값 {}의 절반도 되지 않습니다. 얼마나 작아져도 되는지는 `objectives.max_shrink`로 정합니다",
             bytes(*found),
