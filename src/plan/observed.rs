@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::CatalogFacts;
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::postgres::patch::Header;
 use crate::postgres::target::TargetFacts;
+use crate::retention::CatalogFacts;
 use crate::secret::Presence;
 use crate::step::FileFacts;
 use crate::store::missed::Missed;

@@ -12,6 +12,7 @@ mod kept;
 mod needs;
 mod policy;
 mod reason;
+mod seen;
 mod simulate;
 
 pub use calendar::Rule;
@@ -20,4 +21,5 @@ pub use facts::{Catalog, Pin, PointFacts};
 pub use gaps::{Gap, gaps};
 pub use policy::{Fault, Keep, KeepError, MaxDelete, Policy};
 pub use reason::{Action, Halt, Phase, Reason};
+pub use seen::{CatalogFacts, FailureSeen, PointSeen, RemainsSeen, Setting};
 pub use simulate::{Day, Scenario, Simulation, SimulationError, Stretch, simulate};

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{Problem, References, StepKind};
 use crate::diagnostic::Failure;
 use crate::ids::{RefName, RunId};
-use crate::retention::{Action, Halt, Policy, Reason};
+use crate::retention::{Action, Halt, Policy, Reason, Setting};
 
 /// Deletes this pipeline's restore points that the policy does not keep. Never the newest, the newest proven, a pinned or a needed one; never after a failed run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +69,9 @@ pub struct PruneWork {
     pub with: Prune,
     /// What happens in each store; nothing where nobody looked.
     pub stores: Vec<PruneStore>,
+    /// What else of the pipeline it was decided by, for deciding again before anything goes.
+    #[serde(default)]
+    pub setting: Setting,
 }
 
 /// What happens in one store.

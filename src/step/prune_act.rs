@@ -1,4 +1,5 @@
-//! Carrying a `prune` out: exactly what the plan decided, each point looked at once more before it is touched.
+//! Carrying a `prune` out: nothing but what the plan decided, and of that what is decided now too; each point is looked at once more
+//! before it is touched.
 //!
 //! A pin, an undelete or a receipt that came since the plan was made saves its point, and that is said. What was begun by a run
 //! that died is finished. This file decides nothing by age or count.
@@ -6,10 +7,11 @@
 use jiff::Timestamp;
 
 use super::prune::{Act, PruneStore, PruneWork};
+use super::prune_again::{again, no_longer};
 use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
 use crate::ids::{PipelineName, RefName};
-use crate::retention::{Action, Policy};
+use crate::retention::{Action, Policy, Verdict};
 use crate::store::catalog::look_again;
 use crate::store::claims::Claims;
 use crate::store::manifest::{Level, manifest_key};
@@ -29,7 +31,7 @@ impl PerformEffect for PruneWork {
         // One store that fails keeps nothing from being done in another.
         let mut failed = None;
         for store in &self.stores {
-            if let Err(error) = in_store(store, &self.with.policy, cx) {
+            if let Err(error) = in_store(self, store, cx) {
                 cx.reports.note(format!("{}: {error}", store.store));
                 failed.get_or_insert(error);
             }
@@ -49,7 +51,7 @@ fn after_success(cx: &Cx<'_>) -> Result<(), StepError> {
     failed.map_or(Ok(()), |name| Err(refuse(name)))
 }
 
-fn in_store(plan: &PruneStore, policy: &Policy, cx: &Cx<'_>) -> Result<(), StepError> {
+fn in_store(work: &PruneWork, plan: &PruneStore, cx: &Cx<'_>) -> Result<(), StepError> {
     if let Some(failure) = &plan.unread {
         let error = StepError { transient: failure.class == Class::Transient, ..StepError::new(failure.class, failure.message.clone()) };
         return Err(failure.hint.iter().fold(error, StepError::hint));
@@ -58,8 +60,18 @@ fn in_store(plan: &PruneStore, policy: &Policy, cx: &Cx<'_>) -> Result<(), StepE
     let store = cx.runtime.store(&plan.store)?;
     let facts = &cx.runtime.facts;
     let by = format!("run {} on {}", facts.run, facts.host);
-    let mut pruning =
-        Pruning { store: &*store, name: &plan.store, pipeline: &facts.pipeline, policy, by: &by, claims: None, cx, refused: 0, deleted: 0 };
+    let mut pruning = Pruning {
+        store: &*store,
+        name: &plan.store,
+        pipeline: &facts.pipeline,
+        policy: &work.with.policy,
+        by: &by,
+        now: again(work, plan, cx)?,
+        claims: None,
+        cx,
+        refused: 0,
+        deleted: 0,
+    };
     let lease = cx.runtime.lease(&plan.store);
     for act in &plan.acts {
         cx.cancel.check()?;
@@ -84,6 +96,8 @@ struct Pruning<'a> {
     pipeline: &'a PipelineName,
     policy: &'a Policy,
     by: &'a str,
+    /// What is decided now, under the lease.
+    now: Verdict,
     /// What the manifests of the store name, read before the first deletion.
     claims: Option<Claims>,
     cx: &'a Cx<'a>,
@@ -96,10 +110,12 @@ impl Pruning<'_> {
         let (now, marks) = look_again(self.store, self.pipeline, &act.run)?;
         let committed = now.contains(&manifest_key(self.pipeline, &act.run));
         match act.action {
-            Action::Delete if committed && !act.half => match changed(act, &now).or_else(|| unmarked(&marks)) {
-                Some(why) => self.skipped(act, &why),
-                None => self.remove(act, &now)?,
-            },
+            Action::Delete if committed && !act.half => {
+                match changed(act, &now).or_else(|| unmarked(&marks)).or_else(|| no_longer(act, &self.now)) {
+                    Some(why) => self.skipped(act, &why),
+                    None => self.remove(act, &now)?,
+                }
+            }
             // Begun by an earlier attempt, by another host, or by a run that died.
             Action::Delete if !committed && marks.tombstoned.is_some() => self.remove(act, &now)?,
             Action::Delete if committed => self.skipped(act, "its manifest is there again"),
@@ -120,7 +136,7 @@ impl Pruning<'_> {
         if marks.tombstoned.is_some() {
             return Ok(());
         }
-        if let Some(why) = changed(act, now) {
+        if let Some(why) = changed(act, now).or_else(|| no_longer(act, &self.now)) {
             self.skipped(act, &why);
             return Ok(());
         }

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
-use runner::store::ObjectStore as _;
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, manifest_key};
+use runner::store::{ObjectStore as _, PutOptions};
 
-use crate::apply_support::{Bench, shop};
+use crate::apply_support::{Bench, Ran, shop};
 use crate::store_conformance::local_spec;
 use crate::store_shelf::{PIPELINE, Point, keys, of, pipeline, point};
 
@@ -133,12 +133,9 @@ fn guards_hold_whatever_the_rules_say() {
     assert_eq!(keys(&store).len(), before.len() + 1);
 }
 
-#[test]
-fn a_pin_or_receipt_that_comes_between_plan_and_deletion_saves_the_point() {
-    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 1 }");
-    prune(&bench);
-    // The plan is made, and then a slow step gives others time.
-    let slow = text("keep: { last: 1 }").replace(
+/// A run whose plan is made, and in which a slow step gives others time before it prunes.
+fn meanwhile(bench: &Bench, rest: &str, others: impl FnOnce()) -> Ran {
+    let slow = text(rest).replace(
         "steps:\n",
         "steps:\n  - { id: wait, uses: command, with: { argv: [sh, -c, 'touch @/started; while ! test -e @/go; do sleep 0.1; done'] } }\n",
     );
@@ -146,13 +143,50 @@ fn a_pin_or_receipt_that_comes_between_plan_and_deletion_saves_the_point() {
     let mut running = bench.start();
     let started = bench.path("started");
     running.wait_until("the slow step", |_| started.exists());
-    bench.run(&["pin", "pipeline.yaml", points[1].run.as_str(), "--until", "2999-12-31", "--reason", "감사"]).is(0, &[]);
-    points[2].receive(&store, Level::Proven, None);
+    others();
     std::fs::write(bench.path("go"), "").unwrap();
     let ran = running.end();
+    for file in [started, bench.path("go")] {
+        std::fs::remove_file(file).unwrap();
+    }
+    ran
+}
+
+#[test]
+fn a_pin_or_receipt_that_comes_between_plan_and_deletion_saves_the_point() {
+    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 1 }");
+    prune(&bench);
+    let ran = meanwhile(&bench, "keep: { last: 1 }", || {
+        bench.run(&["pin", "pipeline.yaml", points[1].run.as_str(), "--until", "2999-12-31", "--reason", "감사"]).is(0, &[]);
+        points[2].receive(&store, Level::Proven, None);
+    });
     ran.is(0, &["is left as it is", ".pin-", ".verified-verify-"]);
     let left: Vec<bool> = points.iter().map(|point| store.head(&point.key).unwrap().is_some()).collect();
     assert_eq!(left, [true, true, true, false], "{}", ran.stderr);
+}
+
+#[test]
+fn a_point_stays_that_another_one_made_the_newest_proven_since_the_plan() {
+    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 1 }");
+    points[1..3].iter().for_each(|point| point.receive(&store, Level::Proven, None));
+    prune(&bench);
+    let ran = meanwhile(&bench, "keep: { last: 1 }", || points[1].condemn(&store));
+    ran.is(0, &[&format!("{} is left as it is: newest proven point", points[2].run), &format!("{} is deleted", points[3].run)]);
+    let left: Vec<bool> = points.iter().map(|point| store.head(&point.key).unwrap().is_some()).collect();
+    assert_eq!(left, [true, true, true, false], "{}", ran.stderr);
+}
+
+#[test]
+fn nothing_goes_when_a_run_has_failed_since_the_plan() {
+    let (bench, store, points) = bench(&[1, 25, 49], "keep: { last: 2 }");
+    prune(&bench);
+    let failed = self::point(0);
+    let ran = meanwhile(&bench, "keep: { last: 1 }", || {
+        store.put_bytes(&manifest_key(&failed.pipeline, &failed.run), b"", &PutOptions::default()).unwrap();
+    });
+    ran.is(0, &[&format!("{} is left as it is: no rule keeps it; ", points[1].run), "a run has failed since"]);
+    assert_eq!(of(&store, &points[1].run).len(), 4, "not even marked");
+    assert!(store.head(&points[2].key).unwrap().is_some(), "{}", ran.stderr);
 }
 
 #[test]

@@ -1,13 +1,18 @@
-//! What a store keeps of a pipeline, as a plan holds it: enough to decide about every restore point without looking again.
+//! What a store keeps of a pipeline: enough to decide about every restore point without looking again.
 //!
-//! Nothing here reads a store; `observe` hands in what it read.
+//! A plan decides by what was observed, and a run by what it reads itself before it deletes: both by these facts. Nothing here reads a
+//! store.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::decide::{Verdict, decide};
+use super::facts::{Catalog, PointFacts};
+use super::policy::Policy;
 use crate::ids::{RefName, RunId};
-use crate::retention::PointFacts;
-use crate::store::catalog::{self, Catalog, named};
+use crate::quantity::Duration;
+use crate::store::catalog::{self, named};
 
 /// What a store keeps of a pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,9 +63,25 @@ pub struct RemainsSeen {
     pub beside: Vec<String>,
 }
 
+/// What a pipeline says beside its policy that a decision depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// How old its newest point may get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<Duration>,
+    /// The time zone whose days are counted.
+    pub timezone: String,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { rpo: None, timezone: "UTC".to_owned() }
+    }
+}
+
 impl CatalogFacts {
     /// What was read from a store of this name.
-    pub fn of(read: &Catalog, store: &RefName) -> Self {
+    pub fn of(read: &catalog::Catalog, store: &RefName) -> Self {
         let keys = |point: &catalog::Point| {
             let manifest = point.manifest.as_ref().ok();
             manifest.iter().flat_map(|manifest| named(manifest, store)).map(|named| named.key).collect()
@@ -83,5 +104,12 @@ impl CatalogFacts {
             failures,
             last_run_failed: since || newest.is_some_and(|newest| newest.complaint().is_some() || newest.manifest.is_err()),
         }
+    }
+
+    /// What becomes of every point by these rules.
+    pub fn verdict(&self, policy: &Policy, setting: &Setting, now: Timestamp) -> Verdict {
+        let points = self.points.iter().map(|point| point.facts.clone()).collect();
+        let catalog = Catalog { points, rpo: setting.rpo, last_run_failed: self.last_run_failed };
+        decide(&catalog, policy, now, &TimeZone::get(&setting.timezone).unwrap_or(TimeZone::UTC))
     }
 }
