@@ -60,6 +60,9 @@ fn in_store(work: &PruneWork, plan: &PruneStore, cx: &Cx<'_>) -> Result<(), Step
     let store = cx.runtime.store(&plan.store)?;
     let facts = &cx.runtime.facts;
     let by = format!("run {} on {}", facts.run, facts.host);
+    // All that takes long comes before the marks of a point are looked at, so that what somebody wants meanwhile is seen.
+    let deletes = plan.acts.iter().any(|act| act.action == Action::Delete);
+    let claims = if deletes { Claims::read(&*store)? } else { Claims::default() };
     let mut pruning = Pruning {
         store: &*store,
         name: &plan.store,
@@ -67,7 +70,7 @@ fn in_store(work: &PruneWork, plan: &PruneStore, cx: &Cx<'_>) -> Result<(), Step
         policy: &work.with.policy,
         by: &by,
         now: again(work, plan, cx)?,
-        claims: None,
+        claims,
         cx,
         refused: 0,
         deleted: 0,
@@ -98,8 +101,8 @@ struct Pruning<'a> {
     by: &'a str,
     /// What is decided now, under the lease.
     now: Verdict,
-    /// What the manifests of the store name, read before the first deletion.
-    claims: Option<Claims>,
+    /// What the manifests of the store name, read before the first deletion; nothing where none is.
+    claims: Claims,
     cx: &'a Cx<'a>,
     refused: usize,
     deleted: usize,
@@ -152,13 +155,8 @@ impl Pruning<'_> {
     }
 
     fn remove(&mut self, act: &Act, now: &[String]) -> Result<(), StepError> {
-        let mut claims = match self.claims.take() {
-            Some(claims) => claims,
-            None => Claims::read(self.store)?,
-        };
         let doomed = Doomed { pipeline: self.pipeline, run: &act.run, objects: &act.objects, beside: now };
-        let removed = remove(self.store, doomed, &mut claims)?;
-        self.claims = Some(claims);
+        let removed = remove(self.store, doomed, &mut self.claims)?;
         self.told(act, &removed);
         Ok(())
     }
