@@ -7,14 +7,14 @@
 use jiff::Timestamp;
 
 use super::prune::{Act, PruneStore, PruneWork};
-use super::prune_again::{again, no_longer};
+use super::prune_again::{after_success, again, no_longer};
 use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
 use crate::ids::{PipelineName, RefName};
 use crate::retention::{Action, Policy, Verdict};
 use crate::store::catalog::look_again;
 use crate::store::claims::Claims;
-use crate::store::manifest::{Level, manifest_key};
+use crate::store::manifest::manifest_key;
 use crate::store::mark::{Author, Marks, Wish, add};
 use crate::store::removal::{Doomed, Removed, remove};
 use crate::store::{ObjectMeta, ObjectStore, Refusal, StoreError};
@@ -38,17 +38,6 @@ impl PerformEffect for PruneWork {
         }
         failed.map_or(Ok(()), Err)
     }
-}
-
-/// Nothing is deleted in a run in which something failed so far, a verification that is only a warning included.
-fn after_success(cx: &Cx<'_>) -> Result<(), StepError> {
-    let failed = cx.runtime.ledger(|ledger| {
-        let node = ledger.nodes.iter().find(|record| !record.good && !record.warn_only && record.error.is_some());
-        let node = node.map(|record| record.node.to_string());
-        node.or_else(|| ledger.verifications.iter().find(|(_, found)| found.level < Level::Restored).map(|(step, _)| step.to_string()))
-    });
-    let refuse = |name| StepError::new(Class::Failed, format!("`{name}` failed in this run: nothing is deleted after a failure"));
-    failed.map_or(Ok(()), |name| Err(refuse(name)))
 }
 
 fn in_store(work: &PruneWork, plan: &PruneStore, cx: &Cx<'_>) -> Result<(), StepError> {
