@@ -86,9 +86,9 @@ impl Kept<'_> {
     }
 
     /// What stays though no rule keeps it: the newest point, the newest proven one, and the newest that were restored. Of points closer
-    /// together than clocks may differ, each may be the newest.
+    /// together than clocks may differ, each may be the newest. A point in doubt is kept for that, and stands for no older one.
     fn guards(&mut self, policy: &Policy) {
-        let level = |place: &usize| self.points[*place].level;
+        let level = |place: &usize| self.points[*place].level.filter(|_| self.points[*place].doubt.is_none());
         let newest = self.newest(self.usable.iter().copied(), policy.clock_skew).map(|place| (place, Reason::Newest));
         let proven = self.usable.iter().copied().filter(|place| level(place) >= Some(Level::Proven));
         let proven = self.newest(proven, policy.clock_skew).map(|place| (place, Reason::NewestProven));
@@ -118,6 +118,7 @@ impl Kept<'_> {
             if point.level.is_none() {
                 reasons.push(Reason::Unreadable);
             }
+            reasons.extend(point.doubt.map(|doubt| Reason::Doubted { doubt }));
             if point.taken > now {
                 reasons.push(Reason::Future { taken: point.taken });
             }

@@ -17,7 +17,7 @@ mod simulate;
 
 pub use calendar::Rule;
 pub use decide::{Decision, Verdict, decide};
-pub use facts::{Catalog, Pin, PointFacts};
+pub use facts::{Catalog, Doubt, Pin, PointFacts};
 pub use gaps::{Gap, gaps};
 pub use policy::{Fault, Keep, KeepError, MaxDelete, Policy};
 pub use reason::{Action, Halt, Phase, Reason};

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Rule;
+use super::facts::Doubt;
 use super::policy::MaxDelete;
 use crate::ids::RunId;
 use crate::quantity::Duration;
@@ -146,6 +147,11 @@ pub enum Reason {
     },
     /// Nothing is known about it.
     Unreadable,
+    /// Less is known about it than it seems.
+    Doubted {
+        /// Why.
+        doubt: Doubt,
+    },
     /// It says it was taken later than now.
     Future {
         /// When it says so.
@@ -189,6 +195,7 @@ impl fmt::Display for Reason {
             Self::Locked { until } => write!(f, "object lock until {}", minute(*until)),
             Self::NeededBy { run } => write!(f, "needed by {run}"),
             Self::Unreadable => f.write_str("its manifest can not be read: it counts for no rule, and is never deleted"),
+            Self::Doubted { doubt } => write!(f, "{doubt}"),
             Self::Future { taken } => write!(f, "taken in the future, {}: check the clocks of the hosts", minute(*taken)),
             Self::Unwanted => f.write_str("no rule keeps it"),
             Self::Tombstoned { since } => write!(f, "takes back the tombstone of {}", minute(*since)),

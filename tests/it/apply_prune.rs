@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
 use runner::store::local::LocalStore;
-use runner::store::manifest::{Level, manifest_key};
+use runner::store::manifest::{Level, manifest_key, receipt_key};
 use runner::store::{ObjectStore as _, PutOptions};
 
 use crate::apply_support::{Bench, Ran, shop};
@@ -103,15 +103,18 @@ fn undelete_and_pin_save_a_point_and_unpin_lets_it_go() {
 #[test]
 fn guards_hold_whatever_the_rules_say() {
     let hours = [1, 25, 49, 73];
-    // The newest proven point, however old; what is not readable; and what max_delete holds up.
-    let (bench, store, points) = bench(&hours, "keep: { last: 1 }");
+    // The newest proven point, however old; what is not readable, its receipts included; and what max_delete holds up.
+    let (bench, store, points) = bench(&[1, 25, 49, 73, 97], "keep: { last: 1 }");
+    let newer = receipt_key(&points[4].pipeline, &points[4].run, &"verify".parse().unwrap(), points[4].run.started());
+    store.put_bytes(&newer, br#"{"version":2,"level":"proven"}"#, &PutOptions::default()).unwrap();
     points[3].receive(&store, Level::Proven, None);
     let murky = bench.path("store").join(manifest_key(&pipeline(), &points[2].run));
     std::fs::write(&murky, "{}").unwrap();
     prune(&bench);
     prune(&bench);
     let left: Vec<bool> = points.iter().map(|point| !of(&store, &point.run).is_empty()).collect();
-    assert_eq!(left, [true, false, true, true]);
+    assert_eq!(left, [true, false, true, true, true]);
+    assert!(prune(&bench).contains("4 points kept"));
 
     for (rest, halt) in [
         ("keep: { last: 1 }, max_delete: { count: 2 }", "max_delete: 3 of 4 would go, at most 2: nothing is deleted"),

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use runner::ids::RunId;
 use runner::quantity::Duration;
-use runner::retention::{Action, Catalog, MaxDelete, Pin, PointFacts, Policy, decide};
+use runner::retention::{Action, Catalog, Doubt, MaxDelete, Pin, PointFacts, Policy, decide};
 use runner::store::manifest::Level;
 
 fn now() -> Timestamp {
@@ -21,6 +21,7 @@ fn aged(days: i64) -> PointFacts {
         taken,
         bytes: 1,
         level: Some(Level::Stored),
+        doubt: None,
         pinned: None,
         locked_until: None,
         tombstoned: None,
@@ -51,6 +52,7 @@ fn every_reason_is_said_in_words() {
         PointFacts { pinned: Some(pin), tombstoned: Some(now() - day), ..aged(3) },
         PointFacts { locked_until: Some(now() + day), ..aged(4) },
         PointFacts { level: None, ..aged(5) },
+        PointFacts { doubt: Some(Doubt::Receipts), ..aged(10) },
         aged(6),
         PointFacts { tombstoned: Some(now() - SignedDuration::from_hours(23)), ..aged(7) },
         PointFacts { tombstoned: Some(now() - day * 2), ..aged(8) },

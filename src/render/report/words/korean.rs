@@ -8,7 +8,7 @@ use super::Labels;
 use crate::plan::Action;
 use crate::quantity::{Duration, bytes};
 use crate::render::report::concern::Concern;
-use crate::retention::{Halt, Phase, Reason, Rule};
+use crate::retention::{Doubt, Halt, Phase, Reason, Rule};
 use crate::status::{Light, Miss};
 use crate::store::manifest::Level;
 
@@ -274,6 +274,9 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
         Reason::Locked { until } => format!("{}까지 오브젝트 잠금", minute(*until)),
         Reason::NeededBy { run } => format!("{run} 복원에 필요"),
         Reason::Unreadable => "매니페스트를 읽을 수 없음: 어떤 규칙에도 세지 않고, 삭제하지 않음".to_owned(),
+        Reason::Doubted { doubt: Doubt::Receipts } => {
+            "검증 기록을 읽을 수 없음(더 새로운 runner의 것일 수 있음): 단계를 알 수 없어 삭제하지 않음".to_owned()
+        }
         Reason::Future { taken } => format!("미래({})에 만들어짐: 호스트의 시계를 확인하십시오", minute(*taken)),
         Reason::Unwanted => "보존 규칙에 해당하지 않음".to_owned(),
         Reason::Tombstoned { since } => format!("다시 필요: {}의 삭제 표시를 거둠", minute(*since)),
