@@ -31,7 +31,7 @@ use crate::step::{Edge, Effect, Staged, Work};
 use crate::store::StoreSpec;
 use crate::template::Bindings;
 
-pub use crate::retention::CatalogFacts;
+pub use crate::retention::{CatalogFacts, join};
 pub use lower::COMMIT;
 pub use observed::{ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, ToolFacts, Trouble};
 pub use pruning::unwanted;

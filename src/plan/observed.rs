@@ -36,7 +36,7 @@ pub struct Observed {
     /// The restore points of earlier runs that steps work on, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub points: BTreeMap<StepId, Reach<Box<Recalled>>>,
-    /// What the stores keep of this pipeline that a step deletes from.
+    /// What the stores keep of this pipeline, where a step deletes from one; joined, so that each knows what the others know.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub catalogs: BTreeMap<RefName, Reach<CatalogFacts>>,
     /// What the stores that steps copy to have missed, by step.

@@ -36,7 +36,8 @@ impl Lower<'_> {
         };
         let destroys = stores.iter().flat_map(of_store).collect();
         let reason = reason(&stores);
-        let work = Effect::Prune(Box::new(PruneWork { with: prune.clone(), stores, setting: setting(self.pipeline) }));
+        let all = self.observed.catalogs.keys().cloned().collect();
+        let work = Effect::Prune(Box::new(PruneWork { with: prune.clone(), stores, setting: setting(self.pipeline), all }));
         let action = if idle { Action::Skip } else { Action::Prune };
         let made = Node { reason, destroys, ..node(NodeId::of(&step.id), step, action, Work::Effect(staged(step, work))) };
         // Whatever the file says, what this run makes is there first, unless that itself waits for the deletion.

@@ -51,6 +51,9 @@ pub struct PointFacts {
     pub bytes: u64,
     /// The level it has earned; `None` when its manifest can not be read, for then nothing is known.
     pub level: Option<Level>,
+    /// The level that a copy of it in another store has earned, where that is higher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Level>,
     /// Why it is kept although its manifest can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
@@ -79,6 +82,7 @@ impl PointFacts {
             taken: dumps.min().unwrap_or_else(|| point.summary.run.started()),
             bytes: named.map(|named| named.bytes).fold(0, u64::saturating_add),
             level: point.level(),
+            elsewhere: None,
             doubt: (!point.unreadable.is_empty()).then_some(Doubt::Receipts),
             pinned: point.marks.pinned.as_ref().map(|pin| Pin { until: pin.until, reason: pin.reason.clone() }),
             locked_until: None,

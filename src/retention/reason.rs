@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::calendar::Rule;
 use super::facts::Doubt;
 use super::policy::MaxDelete;
-use crate::ids::RunId;
+use crate::ids::{RefName, RunId};
 use crate::quantity::Duration;
 
 /// What becomes of a point in this run.
@@ -64,6 +64,11 @@ pub enum Halt {
     },
     /// The newest run failed.
     FailedRun,
+    /// Other stores of the pipeline could not be read.
+    Unread {
+        /// Which.
+        stores: Vec<RefName>,
+    },
     /// More would go than the policy lets go.
     TooMany {
         /// In which phase.
@@ -85,6 +90,10 @@ impl fmt::Display for Halt {
             }
             Self::Stale { newest: None, rpo } => write!(f, "there is no success within the RPO of {rpo}: nothing is deleted"),
             Self::FailedRun => f.write_str("a run has failed since: nothing is deleted"),
+            Self::Unread { stores } => {
+                let stores: Vec<&str> = stores.iter().map(RefName::as_str).collect();
+                write!(f, "{} can not be read, and may know of a newer proof or of a failed run: nothing is deleted", stores.join(" and "))
+            }
             Self::TooMany { phase, would, of, limit } => {
                 let going = if *phase == Phase::Tombstone { "would go" } else { "would be deleted" };
                 let count = limit.count.map(|count| count.to_string());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::decide::{Verdict, decide};
 use super::facts::{Catalog, PointFacts};
 use super::policy::Policy;
+use super::reason::Halt;
 use crate::ids::{RefName, RunId};
 use crate::quantity::Duration;
 use crate::store::catalog::{self, named};
@@ -28,6 +29,9 @@ pub struct CatalogFacts {
     /// Whether the newest run that the store knows of failed: it left word of that or was ruled out, its verification failed, or its
     /// manifest can not be used.
     pub last_run_failed: bool,
+    /// Stores of the pipeline that could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<RefName>,
 }
 
 /// A run that made no restore point.
@@ -103,13 +107,21 @@ impl CatalogFacts {
             remains: read.remains.iter().filter_map(begun).collect(),
             failures,
             last_run_failed: since || newest.is_some_and(|newest| newest.complaint().is_some() || newest.manifest.is_err()),
+            unread: Vec::new(),
         }
+    }
+
+    /// The newest run that is known of, whether it made a point or failed.
+    pub(super) fn newest_run(&self) -> Option<&RunId> {
+        let made = self.points.first().map(|point| &point.facts.run);
+        made.max(self.failures.first().map(|failure| &failure.run))
     }
 
     /// What becomes of every point by these rules.
     pub fn verdict(&self, policy: &Policy, setting: &Setting, now: Timestamp) -> Verdict {
         let points = self.points.iter().map(|point| point.facts.clone()).collect();
         let catalog = Catalog { points, rpo: setting.rpo, last_run_failed: self.last_run_failed };
-        decide(&catalog, policy, now, &TimeZone::get(&setting.timezone).unwrap_or(TimeZone::UTC))
+        let verdict = decide(&catalog, policy, now, &TimeZone::get(&setting.timezone).unwrap_or(TimeZone::UTC));
+        if self.unread.is_empty() { verdict } else { verdict.held(Halt::Unread { stores: self.unread.clone() }) }
     }
 }

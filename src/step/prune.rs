@@ -20,7 +20,7 @@ pub struct Prune {
     /// The store, as declared under `stores`; only those that `stores` here names unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<RefName>,
-    /// Further stores, each judged by what it keeps itself; none unless given.
+    /// Further stores, each judged by the points that it keeps; none unless given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("uniqueItems" = true))]
     pub stores: Vec<RefName>,
@@ -72,6 +72,9 @@ pub struct PruneWork {
     /// What else of the pipeline it was decided by, for deciding again before anything goes.
     #[serde(default)]
     pub setting: Setting,
+    /// All stores of the pipeline, for each may know what the others do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub all: Vec<RefName>,
 }
 
 /// What happens in one store.

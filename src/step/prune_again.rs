@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use super::prune::{Act, PruneStore, PruneWork};
 use super::{Cx, StepError};
 use crate::diagnostic::Class;
-use crate::retention::{Action, CatalogFacts, Policy, Verdict};
+use crate::ids::RefName;
+use crate::retention::{Action, CatalogFacts, Policy, Verdict, join};
 use crate::runtime::{Ledger, NodeRecord, Verification};
 use crate::store::catalog;
 use crate::store::manifest::{Fault, Level};
@@ -37,12 +38,24 @@ pub(super) fn again(work: &PruneWork, plan: &PruneStore, cx: &Cx<'_>) -> Result<
     if !plan.acts.iter().any(|act| !act.half && matches!(act.action, Action::Delete | Action::Tombstone)) {
         return Ok(Verdict::default());
     }
-    let store = cx.runtime.store(&plan.store)?;
-    let facts = CatalogFacts::of(&catalog::read(&*store, &cx.runtime.facts.pipeline)?, &plan.store);
+    let mut facts = read(&plan.store, cx)?;
+    let (mut others, mut unread) = (Vec::new(), Vec::new());
+    for name in work.all.iter().filter(|name| **name != plan.store) {
+        match read(name, cx) {
+            Ok(facts) => others.push(facts),
+            Err(_) => unread.push(name.clone()),
+        }
+    }
+    join(&mut std::iter::once(&mut facts).chain(&mut others).collect::<Vec<_>>(), &unread);
     // The plan held to the limit, and no more is done than it says. Counted with the point that this run made, as it is here, what
     // goes each time would be one too many each time.
     let policy = Policy { max_delete: None, ..work.with.policy.clone() };
     Ok(facts.verdict(&policy, &work.setting, Timestamp::now()))
+}
+
+fn read(name: &RefName, cx: &Cx<'_>) -> Result<CatalogFacts, StepError> {
+    let store = cx.runtime.store(name)?;
+    Ok(CatalogFacts::of(&catalog::read(&*store, &cx.runtime.facts.pipeline)?, name))
 }
 
 /// Why what a plan says of a point is no longer decided; `None` where it is.

@@ -390,7 +390,7 @@ impl From<Http> for Effect {
 /// What goes, the planner fills in.
 impl From<Prune> for Effect {
     fn from(with: Prune) -> Self {
-        Self::Prune(Box::new(PruneWork { with, stores: Vec::new(), setting: Setting::default() }))
+        Self::Prune(Box::new(PruneWork { with, stores: Vec::new(), setting: Setting::default(), all: Vec::new() }))
     }
 }
 

@@ -193,7 +193,7 @@ fn nothing_goes_when_a_run_has_failed_since_the_plan() {
 }
 
 #[test]
-fn each_of_two_stores_is_judged_by_what_it_keeps_itself() {
+fn each_of_two_stores_keeps_by_the_points_that_it_has_itself() {
     let (bench, first, points) = bench(&[1, 25, 49, 73], "");
     let second = LocalStore::open(&local_spec(&bench.path("far"))).unwrap();
     points[1..].iter().for_each(|point| point.put(&second));
@@ -208,6 +208,31 @@ fn each_of_two_stores_is_judged_by_what_it_keeps_itself() {
     only.is(0, &["in far: 2 points kept"]);
     assert!(!only.stderr.contains("in vault"), "{}", only.stderr);
     bench.run(&["prune", "pipeline.yaml", "--store", "nowhere"]).is(64, &["no `prune` step for the store `nowhere`"]);
+}
+
+#[test]
+fn what_one_store_knows_of_proofs_and_failures_counts_in_another() {
+    let (bench, vault, points) = bench(&[1, 25, 49, 73], "");
+    let far = LocalStore::open(&local_spec(&bench.path("far"))).unwrap();
+    for point in &points {
+        point.put(&far);
+    }
+    let stores = "stores: { vault: { local: { path: @/store } }, far: { local: { path: @/far } } }";
+    let yaml = text("keep: { last: 1 }").replace("stores: { vault: { local: { path: @/store } } }", stores);
+    bench.text(&yaml.replace("with: { store: vault,", "with: { store: far,"));
+    // Verified in the vault alone; of the oldest, the far copy was.
+    points[2].receive(&vault, Level::Proven, None);
+    points[3].receive(&far, Level::Proven, None);
+    prune(&bench);
+    prune(&bench);
+    let left = |store: &LocalStore| points.iter().map(|point| store.head(&point.key).unwrap().is_some()).collect::<Vec<_>>();
+    assert_eq!((left(&far), left(&vault)), (vec![true, false, true, true], vec![true; 4]));
+
+    points[1].put(&far);
+    let failed = self::point(0);
+    vault.put_bytes(&manifest_key(&failed.pipeline, &failed.run), b"", &PutOptions::default()).unwrap();
+    assert!(prune(&bench).contains("far: a run has failed since"));
+    assert!(left(&far)[1]);
 }
 
 #[test]

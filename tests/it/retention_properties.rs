@@ -44,13 +44,14 @@ prop_compose! {
         taken in prop_oneof![3 => around(40), 1 => around(800)],
         entropy in any::<[u8; 3]>(),
         level in select(vec![None, Some(Level::Stored), Some(Level::Stored), Some(Level::Decoded), Some(Level::Restored), Some(Level::Proven)]),
+        elsewhere in weighted(0.2, select(vec![Level::Restored, Level::Proven])),
         doubt in weighted(0.1, Just(Doubt::Receipts)),
         pinned in weighted(0.1, around(3)),
         locked_until in weighted(0.1, around(3)),
         tombstoned in weighted(0.4, around(3)),
     ) -> PointFacts {
         let pinned = pinned.map(|until| Pin { until, reason: "감사".to_owned() });
-        PointFacts { run: RunId::starting(taken, entropy), taken, bytes: 1, level, doubt, pinned, locked_until, tombstoned, depends_on: Vec::new() }
+        PointFacts { run: RunId::starting(taken, entropy), taken, bytes: 1, level, elsewhere, doubt, pinned, locked_until, tombstoned, depends_on: Vec::new() }
     }
 }
 
@@ -123,11 +124,14 @@ fn guarded(catalog: &Catalog, policy: &Policy) -> BTreeMap<RunId, &'static str> 
     };
     // What is in doubt stays itself, and stands for nothing.
     let sure = || usable.iter().copied().filter(|point| point.doubt.is_none());
-    let proven = sure().filter(|point| point.level == Some(Level::Proven)).collect();
-    let verified = sure().filter(|point| matches!(point.level, Some(Level::Restored | Level::Proven)));
-    let verified = verified.take(policy.min_verified as usize).map(|point| (point.run.clone(), "min_verified"));
-    let (proven, newest) = (newest_of(proven, "the newest proven"), newest_of(usable.clone(), "the newest"));
-    let mut found: BTreeMap<RunId, &'static str> = proven.into_iter().chain(verified).chain(newest).collect();
+    let mut found: BTreeMap<RunId, &'static str> = newest_of(usable.clone(), "the newest").into_iter().collect();
+    // By what this store knows, and by what all know together.
+    for level in [(|point: &PointFacts| point.level) as fn(&PointFacts) -> Option<Level>, |point| point.level.max(point.elsewhere)] {
+        let proven = sure().filter(|point| level(point) == Some(Level::Proven)).collect();
+        let verified = sure().filter(|point| matches!(level(point), Some(Level::Restored | Level::Proven)));
+        found.extend(verified.take(policy.min_verified as usize).map(|point| (point.run.clone(), "min_verified")));
+        found.extend(newest_of(proven, "the newest proven"));
+    }
     let holds = |until: Timestamp| later(until, policy.clock_skew) > now();
     for point in &catalog.points {
         let why = match point {
@@ -361,6 +365,7 @@ fn ten_thousand_points_in_one_chain_are_decided_in_seconds() {
             taken,
             bytes: 1,
             level,
+            elsewhere: None,
             doubt: None,
             pinned: None,
             locked_until: None,

@@ -5,6 +5,7 @@ use std::time::Duration as StdDuration;
 use jiff::Timestamp;
 
 use super::Labels;
+use crate::ids::RefName;
 use crate::plan::Action;
 use crate::quantity::{Duration, bytes};
 use crate::render::report::concern::Concern;
@@ -293,6 +294,10 @@ fn halt(halt: &Halt, minute: &dyn Fn(Timestamp) -> String) -> String {
         }
         Halt::Stale { newest: None, rpo } => format!("RPO {} 안에 성공이 없어 아무것도 삭제하지 않음", limit(*rpo)),
         Halt::FailedRun => "그 뒤 실행이 실패하여 아무것도 삭제하지 않음".to_owned(),
+        Halt::Unread { stores } => {
+            let stores: Vec<&str> = stores.iter().map(RefName::as_str).collect();
+            format!("{} 저장소를 읽을 수 없어, 더 새로운 검증이나 실패한 실행을 알 수 없으므로 아무것도 삭제하지 않음", stores.join(", "))
+        }
         Halt::TooMany { phase, would, of, limit } => {
             let doing = if *phase == Phase::Tombstone { "삭제 표시" } else { "삭제" };
             let count = limit.count.map(|count| format!("{count}개"));
