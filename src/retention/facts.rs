@@ -30,12 +30,15 @@ pub struct Pin {
 pub enum Doubt {
     /// A receipt about it can not be read: it may say that the point is proven, or that its content is wrong.
     Receipts,
+    /// Its manifest names several stores, and none by the name that this one has: which objects are its own here can not be told.
+    Objects,
 }
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Receipts => "a receipt about it can not be read, by a newer `runner` perhaps: its level is not known",
+            Self::Objects => "its manifest names nothing in a store of this name: was the store renamed?",
         })
     }
 }
@@ -83,13 +86,19 @@ impl PointFacts {
             bytes: named.map(|named| named.bytes).fold(0, u64::saturating_add),
             level: point.level(),
             elsewhere: None,
-            doubt: (!point.unreadable.is_empty()).then_some(Doubt::Receipts),
+            doubt: doubt(point, store),
             pinned: point.marks.pinned.as_ref().map(|pin| Pin { until: pin.until, reason: pin.reason.clone() }),
             locked_until: None,
             tombstoned: point.marks.tombstoned.as_ref().map(|tombstone| tombstone.since),
             depends_on: Vec::new(),
         }
     }
+}
+
+fn doubt(point: &Point, store: &RefName) -> Option<Doubt> {
+    let nothing = point.manifest.as_ref().is_ok_and(|manifest| named(manifest, store).is_empty());
+    let receipts = (!point.unreadable.is_empty()).then_some(Doubt::Receipts);
+    receipts.or_else(|| nothing.then_some(Doubt::Objects))
 }
 
 /// What retention knows about a pipeline in one store.

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use runner::store::commit::commit;
 use runner::store::local::LocalStore;
-use runner::store::manifest::{Level, manifest_key, receipt_key};
+use runner::store::manifest::{Artifact, Level, manifest_key, receipt_key};
 use runner::store::{ObjectStore as _, PutOptions};
 
 use crate::apply_support::{Bench, Ran, shop};
@@ -233,6 +234,23 @@ fn what_one_store_knows_of_proofs_and_failures_counts_in_another() {
     vault.put_bytes(&manifest_key(&failed.pipeline, &failed.run), b"", &PutOptions::default()).unwrap();
     assert!(prune(&bench).contains("far: a run has failed since"));
     assert!(left(&far)[1]);
+}
+
+#[test]
+fn a_point_whose_store_was_renamed_so_that_nobody_knows_its_objects_stays() {
+    let (bench, store, points) = bench(&[1, 25], "keep: { last: 1 }");
+    let parted = self::point(49);
+    let mut manifest = parted.manifest();
+    let elsewhere = Artifact { step: "away".parse().unwrap(), store: "other".parse().unwrap(), ..manifest.artifacts[0].clone() };
+    manifest.artifacts.push(elsewhere);
+    store.put_bytes(&parted.key, &parted.content(), &PutOptions::default()).unwrap();
+    commit(&store, &manifest).unwrap();
+    bench.text(&text("keep: { last: 1 }").replace("vault", "near"));
+    prune(&bench);
+    prune(&bench);
+    let left: Vec<bool> = points.iter().chain([&parted]).map(|point| store.head(&point.key).unwrap().is_some()).collect();
+    assert_eq!(left, [true, false, true]);
+    assert!(of(&store, &parted.run).contains(&manifest_key(&pipeline(), &parted.run)), "the dump has its manifest still");
 }
 
 #[test]

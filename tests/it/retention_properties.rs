@@ -45,7 +45,7 @@ prop_compose! {
         entropy in any::<[u8; 3]>(),
         level in select(vec![None, Some(Level::Stored), Some(Level::Stored), Some(Level::Decoded), Some(Level::Restored), Some(Level::Proven)]),
         elsewhere in weighted(0.2, select(vec![Level::Restored, Level::Proven])),
-        doubt in weighted(0.1, Just(Doubt::Receipts)),
+        doubt in weighted(0.1, select(vec![Doubt::Receipts, Doubt::Objects])),
         pinned in weighted(0.1, around(3)),
         locked_until in weighted(0.1, around(3)),
         tombstoned in weighted(0.4, around(3)),

@@ -54,6 +54,7 @@ fn every_reason_is_said_in_words() {
         PointFacts { locked_until: Some(now() + day), ..aged(4) },
         PointFacts { level: None, ..aged(5) },
         PointFacts { doubt: Some(Doubt::Receipts), ..aged(10) },
+        PointFacts { doubt: Some(Doubt::Objects), ..aged(11) },
         aged(6),
         PointFacts { tombstoned: Some(now() - SignedDuration::from_hours(23)), ..aged(7) },
         PointFacts { tombstoned: Some(now() - day * 2), ..aged(8) },

@@ -278,6 +278,9 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
         Reason::Doubted { doubt: Doubt::Receipts } => {
             "검증 기록을 읽을 수 없음(더 새로운 runner의 것일 수 있음): 단계를 알 수 없어 삭제하지 않음".to_owned()
         }
+        Reason::Doubted { doubt: Doubt::Objects } => {
+            "매니페스트에 이 이름의 저장소가 없음(저장소 이름이 바뀌었는지 확인하십시오): 삭제하지 않음".to_owned()
+        }
         Reason::Future { taken } => format!("미래({})에 만들어짐: 호스트의 시계를 확인하십시오", minute(*taken)),
         Reason::Unwanted => "보존 규칙에 해당하지 않음".to_owned(),
         Reason::Tombstoned { since } => format!("다시 필요: {}의 삭제 표시를 거둠", minute(*since)),
