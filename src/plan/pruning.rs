@@ -16,7 +16,7 @@ use crate::step::prune::{Act, Locked, PruneStore, PruneWork};
 use crate::step::{Edge, Effect, Params, Prune, Work};
 use crate::words::count;
 
-/// How long a failed run is remembered.
+/// How long a run without a restore point is remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 impl Lower<'_> {
@@ -28,7 +28,8 @@ impl Lower<'_> {
         let until = self.now.map(|now| prune.policy.stays_until(now));
         let forgets = |store: &PruneStore| {
             let keys = count(store.forget.len(), "record");
-            (!store.forget.is_empty()).then(|| format!("deletes {keys} in {} of runs that failed more than 90 days ago", store.store))
+            (!store.forget.is_empty())
+                .then(|| format!("deletes {keys} in {} of runs without a restore point, from more than 90 days ago", store.store))
         };
         let of_store = |store: &PruneStore| {
             let acts = store.acts.iter().filter_map(|act| act.destroys(&store.store, until));
@@ -102,11 +103,11 @@ impl Lower<'_> {
     }
 }
 
-/// What failed runs of long ago are remembered by. A failure since the newest point stays, for it keeps everything else from going.
+/// What runs of long ago are remembered by that failed, or whose points are gone. A failure since the newest point stays, for it keeps everything else from going.
 fn forgotten(facts: &CatalogFacts, now: Timestamp) -> Vec<String> {
     let Some(newest) = facts.points.iter().map(|point| &point.facts.run).max() else { return Vec::new() };
     let old = |run: &crate::ids::RunId| run < newest && now.duration_since(run.started()) > REMEMBERED;
-    facts.failures.iter().filter(|failure| old(&failure.run)).flat_map(|failure| failure.keys.clone()).collect()
+    facts.failures.iter().chain(&facts.strays).filter(|failure| old(&failure.run)).flat_map(|failure| failure.keys.clone()).collect()
 }
 
 /// What else of the pipeline counts.

@@ -26,6 +26,9 @@ pub struct CatalogFacts {
     /// Runs that made no restore point and are remembered for it, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureSeen>,
+    /// Runs of whose restore points nothing is left but records that came too late, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<FailureSeen>,
     /// Whether the newest run that the store knows of failed: it left word of that or was ruled out, its verification failed, or its
     /// manifest can not be used.
     pub last_run_failed: bool,
@@ -34,7 +37,7 @@ pub struct CatalogFacts {
     pub unread: Vec<RefName>,
 }
 
-/// A run that made no restore point.
+/// A run that made no restore point, or has none any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureSeen {
     /// The run.
@@ -100,12 +103,15 @@ impl CatalogFacts {
         let failed = |remains: &catalog::Remains| !remains.failure.is_empty() && remains.marks.tombstoned.is_none();
         let failure = |remains: &catalog::Remains| FailureSeen { run: remains.run.clone(), keys: remains.failure.clone() };
         let failures: Vec<FailureSeen> = read.remains.iter().filter(|remains| failed(remains)).map(failure).collect();
+        let strays = read.remains.iter().filter(|remains| remains.stray);
+        let strays = strays.map(|remains| FailureSeen { run: remains.run.clone(), keys: remains.beside.clone() }).collect();
         let newest = read.points.first();
         let since = failures.first().is_some_and(|failure| newest.is_none_or(|newest| failure.run > newest.summary.run));
         Self {
             points: read.points.iter().map(seen).collect(),
             remains: read.remains.iter().filter_map(begun).collect(),
             failures,
+            strays,
             last_run_failed: since || newest.is_some_and(|newest| newest.complaint().is_some() || newest.manifest.is_err()),
             unread: Vec::new(),
         }

@@ -84,7 +84,7 @@ pub struct PruneStore {
     pub store: RefName,
     /// What is done, in this order.
     pub acts: Vec<Act>,
-    /// The keys of what failed runs of long ago are remembered by: deleted too.
+    /// The keys of what runs of long ago are remembered by that have no restore point: deleted too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forget: Vec<String>,
     /// Why nothing goes, though something would.

@@ -12,12 +12,12 @@ use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
 use crate::ids::{PipelineName, RefName};
 use crate::retention::{Action, Policy, Verdict};
-use crate::store::catalog::look_again;
+use crate::store::catalog::{self, look_again};
 use crate::store::claims::Claims;
 use crate::store::manifest::manifest_key;
 use crate::store::mark::{Author, Marks, Wish, add};
 use crate::store::removal::{Doomed, Removed, remove};
-use crate::store::{ObjectMeta, ObjectStore, Refusal, StoreError};
+use crate::store::{ObjectStore, Refusal, StoreError};
 use crate::words::count;
 
 impl PerformEffect for PruneWork {
@@ -163,12 +163,11 @@ impl Pruning<'_> {
         self.say(&format!("{} is {whole}: {}", act.run, count(removed.deleted.len(), "object")));
     }
 
-    /// Deletes what failed runs of long ago are remembered by, and never anything that is a manifest.
+    /// Deletes what runs of long ago are remembered by, and never anything that is a manifest or lies beside one.
     fn forget(&self, keys: &[String]) -> Result<(), StepError> {
         let mut gone = 0;
         for key in keys {
-            let record = |found: ObjectMeta| found.bytes == 0 || key.ends_with(".failed.json");
-            if !self.store.head(key)?.is_some_and(record) {
+            if !self.is_record(key)? {
                 continue;
             }
             match self.store.delete(key) {
@@ -180,9 +179,20 @@ impl Pruning<'_> {
             }
         }
         if gone > 0 {
-            self.say(&format!("{} of failed runs deleted", count(gone, "record")));
+            self.say(&format!("{} of runs without a restore point deleted", count(gone, "record")));
         }
         Ok(())
+    }
+
+    fn is_record(&self, key: &str) -> Result<bool, StoreError> {
+        let Some(found) = self.store.head(key)? else { return Ok(false) };
+        if found.bytes == 0 || key.ends_with(".failed.json") {
+            return Ok(true);
+        }
+        match catalog::manifest_beside(self.pipeline, key) {
+            Some(manifest) if manifest != key => Ok(self.store.head(&manifest)?.is_none()),
+            _ => Ok(false),
+        }
     }
 
     fn skipped(&self, act: &Act, why: &str) {

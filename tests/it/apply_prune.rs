@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use jiff::Timestamp;
+use runner::store::catalog::look_again;
 use runner::store::commit::commit;
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Artifact, Level, manifest_key, receipt_key};
+use runner::store::mark::{Author, Wish, add};
 use runner::store::{ObjectStore as _, PutOptions};
 
 use crate::apply_support::{Bench, Ran, shop};
@@ -251,6 +254,29 @@ fn a_point_whose_store_was_renamed_so_that_nobody_knows_its_objects_stays() {
     let left: Vec<bool> = points.iter().chain([&parted]).map(|point| store.head(&point.key).unwrap().is_some()).collect();
     assert_eq!(left, [true, false, true]);
     assert!(of(&store, &parted.run).contains(&manifest_key(&pipeline(), &parted.run)), "the dump has its manifest still");
+}
+
+#[test]
+fn records_that_came_after_their_point_was_gone_are_deleted_in_time() {
+    let (bench, store, points) = bench(&[1, 25], "keep: { last: 2 }");
+    let [old, young, marked] = [91 * 24, 80 * 24, 92 * 24].map(self::point);
+    for point in [&old, &young, &marked] {
+        point.receive(&store, Level::Proven, None);
+        mark(&store, point, Wish::Undelete { reason: "too late".to_owned() });
+    }
+    // What a tombstone names may be there still.
+    mark(&store, &marked, Wish::Tombstone { reason: "unwanted".to_owned(), after: Timestamp::now(), keys: vec![marked.key.clone()] });
+    mark(&store, &marked, Wish::Undelete { reason: "after all".to_owned() });
+    let said = prune(&bench);
+    assert!(said.contains("deletes 2 records in vault of runs without a restore point, from more than 90 days ago"), "{said}");
+    let left = [&old, &young, &marked, &points[1]].map(|point| of(&store, &point.run).len());
+    assert_eq!((left[0], left[1], left[2]), (0, 2, 4));
+    assert!(left[3] > 2, "{left:?}");
+}
+
+fn mark(store: &LocalStore, point: &Point, wish: Wish) {
+    let (_, marks) = look_again(store, &point.pipeline, &point.run).unwrap();
+    add(store, (&point.pipeline, &point.run), wish, Author { by: "김", now: Timestamp::now() }, &marks).unwrap();
 }
 
 #[test]
