@@ -166,6 +166,8 @@ fn shelf(pipeline: &Pipeline, facts: &StoreFacts) -> Shelf {
         taken: point.started,
         bytes: point.stored,
         level: point.level,
+        elsewhere: None,
+        doubt: None,
         pinned: point.pinned.map(|until| retention::Pin { until, reason: "audit 2026".to_owned() }),
         locked_until: None,
         tombstoned: point.leaving,

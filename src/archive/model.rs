@@ -126,7 +126,7 @@ pub struct Incomparable {
 }
 
 /// The few numbers of a fingerprint that fit into a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Objects in the inventory.
     pub objects: u64,

@@ -120,6 +120,8 @@ struct Marked {
     store: RefName,
     words: String,
     key: Option<String>,
+    /// Whether the point was deleted while this was done.
+    gone: bool,
 }
 
 fn everywhere(pipeline: &Pipeline, args: &MarkArgs, wish: &Wish, idle: &dyn Fn(&Marks) -> Option<&'static str>) -> Result<Exit, Problem> {
@@ -127,12 +129,15 @@ fn everywhere(pipeline: &Pipeline, args: &MarkArgs, wish: &Wish, idle: &dyn Fn(&
     let mut done = Vec::new();
     for name in files::stores(pipeline, args.store.as_ref())? {
         let Some(spec) = pipeline.stores.get(&name) else { continue };
-        let marked = store::open(spec, tokio.handle()).and_then(|store| in_store(&*store, pipeline, args, wish, idle));
-        done.extend(marked.map_err(problem)?.map(|(words, key)| Marked { store: name, words, key }));
+        let marked = store::open(spec, tokio.handle()).and_then(|store| in_store((&name, &*store), pipeline, args, wish, idle));
+        done.extend(marked.map_err(problem)?);
     }
     if done.is_empty() {
         let problem = Problem::new(Exit::StepFailed, format!("no store of {} keeps a restore point {}", pipeline.name, args.id));
         return Err(problem.help("`runner list` shows the restore points there are"));
+    }
+    if let Some(problem) = too_late(&args.id, wish, &done) {
+        return Err(problem);
     }
     if args.format == Form::Json {
         let stores: Vec<_> = done.iter().map(|one| json!({ "store": one.store, "key": one.key, "words": one.words })).collect();
@@ -144,6 +149,15 @@ fn everywhere(pipeline: &Pipeline, args: &MarkArgs, wish: &Wish, idle: &dyn Fn(&
     Ok(Exit::Done)
 }
 
+/// That a point was deleted from a store while it was marked there, and what was done in the others.
+fn too_late(id: &RunId, wish: &Wish, done: &[Marked]) -> Option<Problem> {
+    let (gone, there): (Vec<&Marked>, Vec<&Marked>) = done.iter().partition(|one| one.gone);
+    let names: Vec<&str> = gone.iter().map(|one| one.store.as_str()).collect();
+    let rest: Vec<String> = there.iter().map(|one| format!("; in {}: {}", one.store, one.words)).collect();
+    let message = format!("{id} was deleted from {} before its {} took effect{}", names.join(" and "), wish.kind(), rest.concat());
+    (!gone.is_empty()).then(|| Problem::new(Exit::StepFailed, message).help("`runner list` shows which stores still keep it"))
+}
+
 /// The failure of a store, with its exit code and hint.
 pub(super) fn problem(error: StoreError) -> Problem {
     let error = StepError::from(error);
@@ -151,20 +165,21 @@ pub(super) fn problem(error: StoreError) -> Problem {
     error.hint.into_iter().fold(problem, Problem::help)
 }
 
-/// What was done, and the key of the mark; `None` where the store keeps no such point.
+/// What was done; `None` where the store keeps no such point.
 fn in_store(
-    store: &dyn ObjectStore,
+    (name, store): (&RefName, &dyn ObjectStore),
     pipeline: &Pipeline,
     args: &MarkArgs,
     wish: &Wish,
     idle: &dyn Fn(&Marks) -> Option<&'static str>,
-) -> Result<Option<(String, Option<String>)>, StoreError> {
+) -> Result<Option<Marked>, StoreError> {
+    let (manifest, done) = (manifest_key(&pipeline.name, &args.id), |words, key, gone| Marked { store: name.clone(), words, key, gone });
     let (keys, marks) = catalog::look_again(store, &pipeline.name, &args.id)?;
-    if !keys.contains(&manifest_key(&pipeline.name, &args.id)) {
+    if !keys.contains(&manifest) {
         return Ok(None);
     }
     if let Some(why) = idle(&marks) {
-        return Ok(Some((format!("nothing to do, {why}"), None)));
+        return Ok(Some(done(format!("nothing to do, {why}"), None, false)));
     }
     let by = author();
     let stored = add(store, (&pipeline.name, &args.id), wish.clone(), Author { by: &by, now: Timestamp::now() }, &marks)?;
@@ -174,7 +189,9 @@ fn in_store(
         Wish::Unpin { .. } => "no longer pinned".to_owned(),
         Wish::Tombstone { .. } => "marked for deletion".to_owned(),
     };
-    Ok(Some((words, Some(stored.key))))
+    // A prune that had looked at the marks just before may have gone on to delete it.
+    let gone = store.head(&manifest)?.is_none();
+    Ok(Some(done(words, Some(stored.key), gone)))
 }
 
 /// Who is at the keyboard, as the system says: `kim on db1`.

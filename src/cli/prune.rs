@@ -76,9 +76,8 @@ fn only_pruning(pipeline: Pipeline, only: Option<&RefName>) -> Result<Pipeline, 
             "add { id: prune, uses: prune, with: { store: NAME, keep: { daily: 30 } } }, and try it with `runner retention simulate`",
         ));
     }
-    let used: Vec<RefName> = steps.iter().flat_map(|step| step.params.facts().references().stores).cloned().collect();
-    let stores = pipeline.stores.into_iter().filter(|(name, _)| used.contains(name)).collect();
-    Ok(Pipeline { steps, stores, chains: Vec::new(), connections: BTreeMap::new(), secrets: BTreeMap::new(), ..pipeline })
+    // All its stores: one that is not pruned may know of a proof or a failure that counts.
+    Ok(Pipeline { steps, chains: Vec::new(), connections: BTreeMap::new(), secrets: BTreeMap::new(), ..pipeline })
 }
 
 /// The newest run on this host that was to make a restore point, if it failed as far as its journal tells.

@@ -9,7 +9,7 @@ mod standing;
 
 pub use standing::{History, history, standing};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::pipeline::{Pipeline, Step, ancestors, source_of};
-use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, Trouble, unwanted};
+use crate::plan::{CatalogFacts, ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, Trouble, join, unwanted};
 use crate::postgres::patch::header;
 use crate::postgres::target::TargetFacts;
 use crate::postgres::{ConnInfo, ConnectionSpec, Installed};
@@ -105,21 +105,34 @@ fn recalled(pipeline: &Pipeline, point: &PointRef, handle: &Handle) -> Result<Re
     Ok(found)
 }
 
-/// What stores keep of this pipeline that a step deletes from: all of it, or why not.
+/// What the stores keep of this pipeline, if a step deletes from one: all of each, or why not. Of every store, for each may know of a
+/// proof or a failure that the others do not.
 fn catalogs(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<RefName, Reach<CatalogFacts>> {
     let prunes = pipeline.steps.iter().filter_map(|step| if let Params::Prune(prune) = &step.params { Some(prune.all()) } else { None });
-    let mut found = BTreeMap::new();
-    for name in prunes.flatten() {
-        let Some(spec) = pipeline.stores.get(name).filter(|_| !found.contains_key(name)) else { continue };
-        let look = || -> Result<CatalogFacts, StoreError> {
-            let store = store::open(spec, handle)?;
-            let mut facts = CatalogFacts::of(&catalog::read(&*store, &pipeline.name)?, name);
-            locks(pipeline, (name, &*store), &mut facts)?;
-            Ok(facts)
-        };
-        found.insert(name.clone(), look().map_or_else(|error| failed(&StepError::from(error)), Reach::Reached));
+    let wanted: BTreeSet<&RefName> = prunes.flatten().collect();
+    if wanted.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut found = std::thread::scope(|scope| {
+        let look = |(name, spec)| (RefName::clone(name), scope.spawn(move || kept(pipeline, name, spec, handle)));
+        joined(pipeline.stores.iter().map(look).collect())
+    });
+    let unread: Vec<RefName> = found.iter().filter(|(_, reach)| reach.facts().is_none()).map(|(name, _)| name.clone()).collect();
+    let mut read: Vec<&mut CatalogFacts> =
+        found.values_mut().filter_map(|reach| if let Reach::Reached(facts) = reach { Some(facts) } else { None }).collect();
+    join(&mut read, &unread);
+    for (name, reach) in found.iter_mut().filter(|(name, _)| wanted.contains(name)) {
+        if let (Reach::Reached(facts), Some(spec)) = (&mut *reach, pipeline.stores.get(name)) {
+            let locked = store::open(spec, handle).and_then(|store| locks(pipeline, (name, &*store), facts));
+            locked.unwrap_or_else(|error| *reach = failed(&StepError::from(error)));
+        }
     }
     found
+}
+
+fn kept(pipeline: &Pipeline, name: &RefName, spec: &StoreSpec, handle: &Handle) -> Reach<CatalogFacts> {
+    let read = store::open(spec, handle).and_then(|store| catalog::read(&*store, &pipeline.name));
+    read.map_or_else(|error| failed(&StepError::from(error)), |read| Reach::Reached(CatalogFacts::of(&read, name)))
 }
 
 /// What the stores that steps copy to have missed.

@@ -4,7 +4,6 @@
 //! executes the very same value; there is no dry run. A chain of source, filters and sink is fused into one node, as a
 //! query planner turns a logical plan into a physical one. Nothing here opens, reads a clock, or prints.
 
-mod catalog;
 mod copying;
 mod findings;
 mod lower;
@@ -32,7 +31,7 @@ use crate::step::{Edge, Effect, Staged, Work};
 use crate::store::StoreSpec;
 use crate::template::Bindings;
 
-pub use catalog::{CatalogFacts, PointSeen, RemainsSeen};
+pub use crate::retention::{CatalogFacts, join};
 pub use lower::COMMIT;
 pub use observed::{ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, ToolFacts, Trouble};
 pub use pruning::unwanted;

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::CatalogFacts;
 use crate::diagnostic::Class;
 use crate::ids::{RefName, StepId};
 use crate::postgres::patch::Header;
 use crate::postgres::target::TargetFacts;
+use crate::retention::CatalogFacts;
 use crate::secret::Presence;
 use crate::step::FileFacts;
 use crate::store::missed::Missed;
@@ -36,7 +36,7 @@ pub struct Observed {
     /// The restore points of earlier runs that steps work on, by step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub points: BTreeMap<StepId, Reach<Box<Recalled>>>,
-    /// What the stores keep of this pipeline that a step deletes from.
+    /// What the stores keep of this pipeline, where a step deletes from one; joined, so that each knows what the others know.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub catalogs: BTreeMap<RefName, Reach<CatalogFacts>>,
     /// What the stores that steps copy to have missed, by step.

@@ -4,21 +4,19 @@
 
 use std::collections::BTreeSet;
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use super::catalog::{CatalogFacts, PointSeen, RemainsSeen};
 use super::lower::{Lower, Lowered, node, staged};
 use super::{Action, COMMIT, Finding, Node, Reach};
 use crate::diagnostic::{Class, Failure, Severity};
 use crate::ids::{NodeId, RefName, RunId, StepId};
 use crate::pipeline::{Pipeline, Step};
-use crate::retention::{self, Catalog, Decision, Policy, Reason, Verdict, decide};
+use crate::retention::{self, CatalogFacts, Decision, PointSeen, Policy, Reason, RemainsSeen, Setting};
 use crate::step::prune::{Act, Locked, PruneStore, PruneWork};
 use crate::step::{Edge, Effect, Params, Prune, Work};
 use crate::words::count;
 
-/// How long a failed run is remembered.
+/// How long a run without a restore point is remembered.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 impl Lower<'_> {
@@ -30,7 +28,8 @@ impl Lower<'_> {
         let until = self.now.map(|now| prune.policy.stays_until(now));
         let forgets = |store: &PruneStore| {
             let keys = count(store.forget.len(), "record");
-            (!store.forget.is_empty()).then(|| format!("deletes {keys} in {} of runs that failed more than 90 days ago", store.store))
+            (!store.forget.is_empty())
+                .then(|| format!("deletes {keys} in {} of runs without a restore point, from more than 90 days ago", store.store))
         };
         let of_store = |store: &PruneStore| {
             let acts = store.acts.iter().filter_map(|act| act.destroys(&store.store, until));
@@ -38,7 +37,8 @@ impl Lower<'_> {
         };
         let destroys = stores.iter().flat_map(of_store).collect();
         let reason = reason(&stores);
-        let work = Effect::Prune(Box::new(PruneWork { with: prune.clone(), stores }));
+        let all = self.observed.catalogs.keys().cloned().collect();
+        let work = Effect::Prune(Box::new(PruneWork { with: prune.clone(), stores, setting: setting(self.pipeline), all }));
         let action = if idle { Action::Skip } else { Action::Prune };
         let made = Node { reason, destroys, ..node(NodeId::of(&step.id), step, action, Work::Effect(staged(step, work))) };
         // Whatever the file says, what this run makes is there first, unless that itself waits for the deletion.
@@ -69,7 +69,7 @@ impl Lower<'_> {
     }
 
     fn decided(&self, store: PruneStore, facts: &CatalogFacts, policy: &Policy, now: Timestamp) -> PruneStore {
-        let verdict = verdict(self.pipeline, facts, policy, now);
+        let verdict = facts.verdict(policy, &setting(self.pipeline), now);
         let (kept, waiting) = (verdict.count(retention::Action::Keep), verdict.count(retention::Action::Wait));
         let by_run: std::collections::BTreeMap<_, _> = facts.points.iter().map(|point| (&point.facts.run, point)).collect();
         let begun = facts.remains.iter().filter(|remains| policy.stays_until(remains.tombstoned.min(now)) < now).map(finish);
@@ -103,26 +103,26 @@ impl Lower<'_> {
     }
 }
 
-/// What failed runs of long ago are remembered by. A failure since the newest point stays, for it keeps everything else from going.
+/// What runs of long ago are remembered by that failed, or whose points are gone. A failure since the newest point stays, for it keeps everything else from going.
 fn forgotten(facts: &CatalogFacts, now: Timestamp) -> Vec<String> {
     let Some(newest) = facts.points.iter().map(|point| &point.facts.run).max() else { return Vec::new() };
     let old = |run: &crate::ids::RunId| run < newest && now.duration_since(run.started()) > REMEMBERED;
-    facts.failures.iter().filter(|failure| old(&failure.run)).flat_map(|failure| failure.keys.clone()).collect()
+    facts.failures.iter().chain(&facts.strays).filter(|failure| old(&failure.run)).flat_map(|failure| failure.keys.clone()).collect()
 }
 
-fn verdict(pipeline: &Pipeline, facts: &CatalogFacts, policy: &Policy, now: Timestamp) -> Verdict {
-    let points = facts.points.iter().map(|point| point.facts.clone()).collect();
-    let catalog = Catalog { points, rpo: pipeline.objectives.rpo, last_run_failed: facts.last_run_failed };
-    let zone = pipeline.schedule.as_ref().and_then(|schedule| TimeZone::get(&schedule.timezone).ok()).unwrap_or(TimeZone::UTC);
-    decide(&catalog, policy, now, &zone)
+/// What else of the pipeline counts.
+fn setting(pipeline: &Pipeline) -> Setting {
+    let timezone = pipeline.schedule.as_ref().map_or_else(|| Setting::default().timezone, |schedule| schedule.timezone.clone());
+    Setting { rpo: pipeline.objectives.rpo, timezone }
 }
 
 /// The points in a store that nothing keeps, as far as these facts tell, by the rules of some `prune` of the pipeline: those about whose
 /// locks the store is worth asking.
 pub fn unwanted(pipeline: &Pipeline, store: &RefName, facts: &CatalogFacts, now: Timestamp) -> BTreeSet<RunId> {
     let prunes = pipeline.steps.iter().filter_map(|step| if let Params::Prune(prune) = &step.params { Some(prune) } else { None });
-    let decisions =
-        prunes.filter(|prune| prune.all().contains(&store)).flat_map(|prune| verdict(pipeline, facts, &prune.policy, now).decisions);
+    let setting = setting(pipeline);
+    let here = prunes.filter(|prune| prune.all().contains(&store));
+    let decisions = here.flat_map(|prune| facts.verdict(&prune.policy, &setting, now).decisions);
     decisions.filter(|decision| decision.reasons.contains(&Reason::Unwanted)).map(|decision| decision.run).collect()
 }
 

@@ -42,6 +42,17 @@ impl Verdict {
         self.decisions.iter().find(|decision| decision.run == *run).map(|decision| decision.action)
     }
 
+    /// The same, where something from outside the catalog lets nothing go.
+    #[must_use]
+    pub(super) fn held(mut self, by: Halt) -> Self {
+        let would = self.decisions.iter().any(|decision| matches!(decision.action, Action::Tombstone | Action::Delete));
+        if would || !self.halts.is_empty() {
+            self.decisions.iter_mut().for_each(|decision| halted(decision, std::slice::from_ref(&by)));
+            self.halts.push(by);
+        }
+        self
+    }
+
     /// How many points this becomes of.
     pub fn count(&self, action: Action) -> usize {
         self.decisions.iter().filter(|decision| decision.action == action).count()

@@ -3,6 +3,7 @@
 //! These are plain values that somebody else reads out of manifests, receipts, tombstones, pins and locks; nothing here reads them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,25 @@ pub struct Pin {
     pub reason: String,
 }
 
+/// Why less is known of a point than it seems: it is kept, and stands for no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    /// A receipt about it can not be read: it may say that the point is proven, or that its content is wrong.
+    Receipts,
+    /// Its manifest names several stores, and none by the name that this one has: which objects are its own here can not be told.
+    Objects,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Receipts => "a receipt about it can not be read, by a newer `runner` perhaps: its level is not known",
+            Self::Objects => "its manifest names nothing in a store of this name: was the store renamed?",
+        })
+    }
+}
+
 /// What retention knows about one restore point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PointFacts {
@@ -34,6 +54,12 @@ pub struct PointFacts {
     pub bytes: u64,
     /// The level it has earned; `None` when its manifest can not be read, for then nothing is known.
     pub level: Option<Level>,
+    /// The level that a copy of it in another store has earned, where that is higher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Level>,
+    /// Why it is kept although its manifest can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
     /// The pin on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pin>,
@@ -59,12 +85,20 @@ impl PointFacts {
             taken: dumps.min().unwrap_or_else(|| point.summary.run.started()),
             bytes: named.map(|named| named.bytes).fold(0, u64::saturating_add),
             level: point.level(),
+            elsewhere: None,
+            doubt: doubt(point, store),
             pinned: point.marks.pinned.as_ref().map(|pin| Pin { until: pin.until, reason: pin.reason.clone() }),
             locked_until: None,
             tombstoned: point.marks.tombstoned.as_ref().map(|tombstone| tombstone.since),
             depends_on: Vec::new(),
         }
     }
+}
+
+fn doubt(point: &Point, store: &RefName) -> Option<Doubt> {
+    let nothing = point.manifest.as_ref().is_ok_and(|manifest| named(manifest, store).is_empty());
+    let receipts = (!point.unreadable.is_empty()).then_some(Doubt::Receipts);
+    receipts.or_else(|| nothing.then_some(Doubt::Objects))
 }
 
 /// What retention knows about a pipeline in one store.

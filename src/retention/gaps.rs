@@ -46,6 +46,8 @@ fn would_stay(catalog: &Catalog, policy: &Policy, at: Timestamp, (now, zone): (T
         taken: at,
         bytes: 0,
         level: Some(Level::Stored),
+        elsewhere: None,
+        doubt: None,
         pinned: None,
         locked_until: None,
         tombstoned: None,

@@ -3,6 +3,8 @@
 //! Every reason is collected, not only the first. Tombstones play no part here: a point that is wanted is wanted, marked or not, so
 //! carrying a verdict out changes none of this. This file does not look at what would go.
 
+use std::mem::discriminant;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
@@ -86,19 +88,26 @@ impl Kept<'_> {
     }
 
     /// What stays though no rule keeps it: the newest point, the newest proven one, and the newest that were restored. Of points closer
-    /// together than clocks may differ, each may be the newest.
+    /// together than clocks may differ, each may be the newest. A point in doubt is kept for that, and stands for no older one.
     fn guards(&mut self, policy: &Policy) {
-        let level = |place: &usize| self.points[*place].level;
         let newest = self.newest(self.usable.iter().copied(), policy.clock_skew).map(|place| (place, Reason::Newest));
+        // By what this store knows itself, for here the copy may be damaged that is proven elsewhere, and by what all know together.
+        let own = self.proofs(policy, |point| point.level);
+        let together = self.proofs(policy, |point| point.level.max(point.elsewhere));
+        for (place, reason) in newest.chain(own).chain(together).collect::<Vec<_>>() {
+            let had = self.reasons[place].iter().any(|had| discriminant(had) == discriminant(&reason));
+            self.reasons[place].extend((!had).then_some(reason));
+        }
+    }
+
+    /// The newest proven point and the newest restored ones, by some knowledge of their levels.
+    fn proofs(&self, policy: &Policy, level: impl Fn(&PointFacts) -> Option<Level>) -> Vec<(usize, Reason)> {
+        let level = |place: &usize| Some(self.points[*place]).filter(|point| point.doubt.is_none()).and_then(&level);
         let proven = self.usable.iter().copied().filter(|place| level(place) >= Some(Level::Proven));
         let proven = self.newest(proven, policy.clock_skew).map(|place| (place, Reason::NewestProven));
         let verified = self.usable.iter().copied().filter(|place| level(place) >= Some(Level::Restored));
         let verified = (1..=policy.min_verified).zip(verified);
-        let verified = verified.map(|(number, place)| (place, Reason::Verified { number, of: policy.min_verified }));
-        let guarded: Vec<(usize, Reason)> = newest.chain(proven).chain(verified).collect();
-        for (place, reason) in guarded {
-            self.reasons[place].push(reason);
-        }
+        proven.chain(verified.map(|(number, place)| (place, Reason::Verified { number, of: policy.min_verified }))).collect()
     }
 
     /// The newest of these points, and those that may be as new: by clocks that differ, nobody can tell which of them was taken last.
@@ -118,6 +127,7 @@ impl Kept<'_> {
             if point.level.is_none() {
                 reasons.push(Reason::Unreadable);
             }
+            reasons.extend(point.doubt.map(|doubt| Reason::Doubted { doubt }));
             if point.taken > now {
                 reasons.push(Reason::Future { taken: point.taken });
             }

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Rule;
+use super::facts::Doubt;
 use super::policy::MaxDelete;
-use crate::ids::RunId;
+use crate::ids::{RefName, RunId};
 use crate::quantity::Duration;
 
 /// What becomes of a point in this run.
@@ -63,6 +64,11 @@ pub enum Halt {
     },
     /// The newest run failed.
     FailedRun,
+    /// Other stores of the pipeline could not be read.
+    Unread {
+        /// Which.
+        stores: Vec<RefName>,
+    },
     /// More would go than the policy lets go.
     TooMany {
         /// In which phase.
@@ -84,6 +90,10 @@ impl fmt::Display for Halt {
             }
             Self::Stale { newest: None, rpo } => write!(f, "there is no success within the RPO of {rpo}: nothing is deleted"),
             Self::FailedRun => f.write_str("a run has failed since: nothing is deleted"),
+            Self::Unread { stores } => {
+                let stores: Vec<&str> = stores.iter().map(RefName::as_str).collect();
+                write!(f, "{} can not be read, and may know of a newer proof or of a failed run: nothing is deleted", stores.join(" and "))
+            }
             Self::TooMany { phase, would, of, limit } => {
                 let going = if *phase == Phase::Tombstone { "would go" } else { "would be deleted" };
                 let count = limit.count.map(|count| count.to_string());
@@ -146,6 +156,11 @@ pub enum Reason {
     },
     /// Nothing is known about it.
     Unreadable,
+    /// Less is known about it than it seems.
+    Doubted {
+        /// Why.
+        doubt: Doubt,
+    },
     /// It says it was taken later than now.
     Future {
         /// When it says so.
@@ -189,6 +204,7 @@ impl fmt::Display for Reason {
             Self::Locked { until } => write!(f, "object lock until {}", minute(*until)),
             Self::NeededBy { run } => write!(f, "needed by {run}"),
             Self::Unreadable => f.write_str("its manifest can not be read: it counts for no rule, and is never deleted"),
+            Self::Doubted { doubt } => write!(f, "{doubt}"),
             Self::Future { taken } => write!(f, "taken in the future, {}: check the clocks of the hosts", minute(*taken)),
             Self::Unwanted => f.write_str("no rule keeps it"),
             Self::Tombstoned { since } => write!(f, "takes back the tombstone of {}", minute(*since)),

@@ -169,6 +169,8 @@ fn point(at: Timestamp, bytes: u64) -> PointFacts {
         taken: at,
         bytes,
         level: Some(Level::Proven),
+        elsewhere: None,
+        doubt: None,
         pinned: None,
         locked_until: None,
         tombstoned: None,

@@ -192,7 +192,7 @@ fn a_point_from_a_clock_that_is_far_ahead_hides_nothing_and_is_told() {
     assert_eq!((names(&status), status.newest.as_ref().unwrap().run.clone()), (vec!["rpo"], run(27)));
     assert_eq!((status.failures.len(), status.last_attempt, turn(&status, Means::default()).due), (1, Some(ago(1)), true));
     let said = format!("the restore point {} is said to begin at 2026-11-22T12:00:00Z, which is yet to come", run(-48));
-    assert!(status.concerns.iter().any(|concern| concern.starts_with(&said)), "{:?}", status.concerns);
+    assert!(status.concerns.iter().any(|concern| concern.to_string().starts_with(&said)), "{:?}", status.concerns);
     assert_eq!(names(&with(vec![point(-48)], Vec::new())), ["point"], "it alone is none");
     // Clocks may differ a little.
     let close = PointFacts { run: RunId::starting(now() + SignedDuration::from_mins(20), [7; 3]), ..point(0) };

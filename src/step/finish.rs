@@ -10,7 +10,7 @@ use super::work::Finish;
 use super::{Cx, PerformEffect, StepError};
 use crate::runtime::Verification;
 use crate::store::commit::add_receipt;
-use crate::store::manifest::{Fault, Level, Receipt, VERSION};
+use crate::store::manifest::{Fault, Level, Receipt, VERSION, manifest_key};
 
 impl PerformEffect for Finish {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
@@ -20,8 +20,13 @@ impl PerformEffect for Finish {
             cx.reports.note("nothing was verified, so there is no receipt");
             return Ok(());
         };
-        let receipt = self.receipt(verification, cx)?;
-        add_receipt(&*cx.runtime.store(&self.store)?, &receipt)?;
+        let (receipt, store) = (self.receipt(verification, cx)?, cx.runtime.store(&self.store)?);
+        // It may have been pruned while this took its time; beside nothing, a receipt would stay for ever.
+        if store.head(&manifest_key(&receipt.pipeline, &receipt.run))?.is_none() {
+            cx.reports.note(format!("restore point {} is no longer in {}, so there is no receipt", receipt.run, self.store));
+            return Ok(());
+        }
+        add_receipt(&*store, &receipt)?;
         let place = cx.step.other_major().map(|major| format!(" on PostgreSQL {major}")).unwrap_or_default();
         cx.reports.note(format!("level {}{place}", receipt.level));
         Ok(())

@@ -33,6 +33,7 @@ mod problem;
 mod prove;
 pub mod prune;
 mod prune_act;
+mod prune_again;
 mod record;
 pub mod recovery;
 pub mod restore;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{Problem, References, StepKind};
 use crate::diagnostic::Failure;
 use crate::ids::{RefName, RunId};
-use crate::retention::{Action, Halt, Policy, Reason};
+use crate::retention::{Action, Halt, Policy, Reason, Setting};
 
 /// Deletes this pipeline's restore points that the policy does not keep. Never the newest, the newest proven, a pinned or a needed one; never after a failed run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +20,7 @@ pub struct Prune {
     /// The store, as declared under `stores`; only those that `stores` here names unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<RefName>,
-    /// Further stores, each judged by what it keeps itself; none unless given.
+    /// Further stores, each judged by the points that it keeps; none unless given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("uniqueItems" = true))]
     pub stores: Vec<RefName>,
@@ -69,6 +69,12 @@ pub struct PruneWork {
     pub with: Prune,
     /// What happens in each store; nothing where nobody looked.
     pub stores: Vec<PruneStore>,
+    /// What else of the pipeline it was decided by, for deciding again before anything goes.
+    #[serde(default)]
+    pub setting: Setting,
+    /// All stores of the pipeline, for each may know what the others do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub all: Vec<RefName>,
 }
 
 /// What happens in one store.
@@ -78,7 +84,7 @@ pub struct PruneStore {
     pub store: RefName,
     /// What is done, in this order.
     pub acts: Vec<Act>,
-    /// The keys of what failed runs of long ago are remembered by: deleted too.
+    /// The keys of what runs of long ago are remembered by that have no restore point: deleted too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forget: Vec<String>,
     /// Why nothing goes, though something would.

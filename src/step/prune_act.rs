@@ -1,4 +1,5 @@
-//! Carrying a `prune` out: exactly what the plan decided, each point looked at once more before it is touched.
+//! Carrying a `prune` out: nothing but what the plan decided, and of that what is decided now too; each point is looked at once more
+//! before it is touched.
 //!
 //! A pin, an undelete or a receipt that came since the plan was made saves its point, and that is said. What was begun by a run
 //! that died is finished. This file decides nothing by age or count.
@@ -6,16 +7,17 @@
 use jiff::Timestamp;
 
 use super::prune::{Act, PruneStore, PruneWork};
+use super::prune_again::{after_success, again, no_longer};
 use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
 use crate::ids::{PipelineName, RefName};
-use crate::retention::{Action, Policy};
-use crate::store::catalog::look_again;
+use crate::retention::{Action, Policy, Verdict};
+use crate::store::catalog::{self, look_again};
 use crate::store::claims::Claims;
-use crate::store::manifest::{Level, manifest_key};
+use crate::store::manifest::manifest_key;
 use crate::store::mark::{Author, Marks, Wish, add};
 use crate::store::removal::{Doomed, Removed, remove};
-use crate::store::{ObjectMeta, ObjectStore, Refusal, StoreError};
+use crate::store::{ObjectStore, Refusal, StoreError};
 use crate::words::count;
 
 impl PerformEffect for PruneWork {
@@ -29,7 +31,7 @@ impl PerformEffect for PruneWork {
         // One store that fails keeps nothing from being done in another.
         let mut failed = None;
         for store in &self.stores {
-            if let Err(error) = in_store(store, &self.with.policy, cx) {
+            if let Err(error) = in_store(self, store, cx) {
                 cx.reports.note(format!("{}: {error}", store.store));
                 failed.get_or_insert(error);
             }
@@ -38,18 +40,7 @@ impl PerformEffect for PruneWork {
     }
 }
 
-/// Nothing is deleted in a run in which something failed so far, a verification that is only a warning included.
-fn after_success(cx: &Cx<'_>) -> Result<(), StepError> {
-    let failed = cx.runtime.ledger(|ledger| {
-        let node = ledger.nodes.iter().find(|record| !record.good && !record.warn_only && record.error.is_some());
-        let node = node.map(|record| record.node.to_string());
-        node.or_else(|| ledger.verifications.iter().find(|(_, found)| found.level < Level::Restored).map(|(step, _)| step.to_string()))
-    });
-    let refuse = |name| StepError::new(Class::Failed, format!("`{name}` failed in this run: nothing is deleted after a failure"));
-    failed.map_or(Ok(()), |name| Err(refuse(name)))
-}
-
-fn in_store(plan: &PruneStore, policy: &Policy, cx: &Cx<'_>) -> Result<(), StepError> {
+fn in_store(work: &PruneWork, plan: &PruneStore, cx: &Cx<'_>) -> Result<(), StepError> {
     if let Some(failure) = &plan.unread {
         let error = StepError { transient: failure.class == Class::Transient, ..StepError::new(failure.class, failure.message.clone()) };
         return Err(failure.hint.iter().fold(error, StepError::hint));
@@ -58,8 +49,21 @@ fn in_store(plan: &PruneStore, policy: &Policy, cx: &Cx<'_>) -> Result<(), StepE
     let store = cx.runtime.store(&plan.store)?;
     let facts = &cx.runtime.facts;
     let by = format!("run {} on {}", facts.run, facts.host);
-    let mut pruning =
-        Pruning { store: &*store, name: &plan.store, pipeline: &facts.pipeline, policy, by: &by, claims: None, cx, refused: 0, deleted: 0 };
+    // All that takes long comes before the marks of a point are looked at, so that what somebody wants meanwhile is seen.
+    let deletes = plan.acts.iter().any(|act| act.action == Action::Delete);
+    let claims = if deletes { Claims::read(&*store)? } else { Claims::default() };
+    let mut pruning = Pruning {
+        store: &*store,
+        name: &plan.store,
+        pipeline: &facts.pipeline,
+        policy: &work.with.policy,
+        by: &by,
+        now: again(work, plan, cx)?,
+        claims,
+        cx,
+        refused: 0,
+        deleted: 0,
+    };
     let lease = cx.runtime.lease(&plan.store);
     for act in &plan.acts {
         cx.cancel.check()?;
@@ -84,8 +88,10 @@ struct Pruning<'a> {
     pipeline: &'a PipelineName,
     policy: &'a Policy,
     by: &'a str,
-    /// What the manifests of the store name, read before the first deletion.
-    claims: Option<Claims>,
+    /// What is decided now, under the lease.
+    now: Verdict,
+    /// What the manifests of the store name, read before the first deletion; nothing where none is.
+    claims: Claims,
     cx: &'a Cx<'a>,
     refused: usize,
     deleted: usize,
@@ -96,10 +102,12 @@ impl Pruning<'_> {
         let (now, marks) = look_again(self.store, self.pipeline, &act.run)?;
         let committed = now.contains(&manifest_key(self.pipeline, &act.run));
         match act.action {
-            Action::Delete if committed && !act.half => match changed(act, &now).or_else(|| unmarked(&marks)) {
-                Some(why) => self.skipped(act, &why),
-                None => self.remove(act, &now)?,
-            },
+            Action::Delete if committed && !act.half => {
+                match changed(act, &now).or_else(|| unmarked(&marks)).or_else(|| no_longer(act, &self.now)) {
+                    Some(why) => self.skipped(act, &why),
+                    None => self.remove(act, &now)?,
+                }
+            }
             // Begun by an earlier attempt, by another host, or by a run that died.
             Action::Delete if !committed && marks.tombstoned.is_some() => self.remove(act, &now)?,
             Action::Delete if committed => self.skipped(act, "its manifest is there again"),
@@ -120,7 +128,7 @@ impl Pruning<'_> {
         if marks.tombstoned.is_some() {
             return Ok(());
         }
-        if let Some(why) = changed(act, now) {
+        if let Some(why) = changed(act, now).or_else(|| no_longer(act, &self.now)) {
             self.skipped(act, &why);
             return Ok(());
         }
@@ -136,13 +144,8 @@ impl Pruning<'_> {
     }
 
     fn remove(&mut self, act: &Act, now: &[String]) -> Result<(), StepError> {
-        let mut claims = match self.claims.take() {
-            Some(claims) => claims,
-            None => Claims::read(self.store)?,
-        };
         let doomed = Doomed { pipeline: self.pipeline, run: &act.run, objects: &act.objects, beside: now };
-        let removed = remove(self.store, doomed, &mut claims)?;
-        self.claims = Some(claims);
+        let removed = remove(self.store, doomed, &mut self.claims)?;
         self.told(act, &removed);
         Ok(())
     }
@@ -160,12 +163,11 @@ impl Pruning<'_> {
         self.say(&format!("{} is {whole}: {}", act.run, count(removed.deleted.len(), "object")));
     }
 
-    /// Deletes what failed runs of long ago are remembered by, and never anything that is a manifest.
+    /// Deletes what runs of long ago are remembered by, and never anything that is a manifest or lies beside one.
     fn forget(&self, keys: &[String]) -> Result<(), StepError> {
         let mut gone = 0;
         for key in keys {
-            let record = |found: ObjectMeta| found.bytes == 0 || key.ends_with(".failed.json");
-            if !self.store.head(key)?.is_some_and(record) {
+            if !self.is_record(key)? {
                 continue;
             }
             match self.store.delete(key) {
@@ -177,9 +179,20 @@ impl Pruning<'_> {
             }
         }
         if gone > 0 {
-            self.say(&format!("{} of failed runs deleted", count(gone, "record")));
+            self.say(&format!("{} of runs without a restore point deleted", count(gone, "record")));
         }
         Ok(())
+    }
+
+    fn is_record(&self, key: &str) -> Result<bool, StoreError> {
+        let Some(found) = self.store.head(key)? else { return Ok(false) };
+        if found.bytes == 0 || key.ends_with(".failed.json") {
+            return Ok(true);
+        }
+        match catalog::manifest_beside(self.pipeline, key) {
+            Some(manifest) if manifest != key => Ok(self.store.head(&manifest)?.is_none()),
+            _ => Ok(false),
+        }
     }
 
     fn skipped(&self, act: &Act, why: &str) {

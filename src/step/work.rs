@@ -13,6 +13,7 @@ use super::{
 };
 use crate::ids::{RefName, StepId};
 use crate::quantity::Duration;
+use crate::retention::Setting;
 use crate::secret::SecretRef;
 use crate::store::manifest::{Artifact, Origin};
 use crate::store::recall::Recalled;
@@ -389,7 +390,7 @@ impl From<Http> for Effect {
 /// What goes, the planner fills in.
 impl From<Prune> for Effect {
     fn from(with: Prune) -> Self {
-        Self::Prune(Box::new(PruneWork { with, stores: Vec::new() }))
+        Self::Prune(Box::new(PruneWork { with, stores: Vec::new(), setting: Setting::default(), all: Vec::new() }))
     }
 }
 

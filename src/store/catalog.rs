@@ -59,6 +59,8 @@ pub struct Remains {
     pub marks: Marks,
     /// What keeps the run in memory after its failure: the word that it left, and the empty object that rules it out.
     pub failure: Vec<String>,
+    /// Whether it is nothing but receipts and marks that came when the point was gone already, and no tombstone among them names objects.
+    pub stray: bool,
     /// The keys of all of it, sorted.
     pub beside: Vec<String>,
 }
@@ -92,6 +94,11 @@ impl Beside {
     /// Whether its marks put it on the way out.
     pub(super) fn leaving(&self) -> bool {
         mark::leaving(self.marks.iter().map(|(_, kind, at)| (*kind, *at)))
+    }
+
+    /// Whether all of it is records, and none a tombstone.
+    fn stray(&self) -> bool {
+        self.keys.len() == self.receipts.len() + self.marks.len() && self.marks.iter().all(|(_, kind, _)| *kind != Kind::Tombstone)
     }
 }
 
@@ -129,6 +136,11 @@ pub(super) fn of_run<'k>(pipeline: &PipelineName, key: &'k str) -> Option<(RunId
     let (run, rest) = name.split_once('.')?;
     let run: RunId = run.parse().ok()?;
     (key.strip_suffix(name)? == month_prefix(pipeline, &run)).then_some((run, rest))
+}
+
+/// The key of the manifest that a key of a pipeline's folder lies beside, or would if there were one.
+pub fn manifest_beside(pipeline: &PipelineName, key: &str) -> Option<String> {
+    of_run(pipeline, key).map(|(run, _)| manifest_key(pipeline, &run))
 }
 
 /// Everything that a store keeps of a pipeline: all of it, or an error.
@@ -253,7 +265,8 @@ fn remains(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId, beside
         return Err(StoreError::Lies { store: store.describe(), key, detail });
     }
     let failure = beside.failed.iter().chain(&beside.ruled_out).map(|object| object.key.clone()).collect();
-    Ok(Remains { run: run.clone(), marks: marks(store, pipeline, run, beside)?, failure, beside: beside.keys.clone() })
+    let (stray, marks) = (beside.stray(), marks(store, pipeline, run, beside)?);
+    Ok(Remains { run: run.clone(), marks, failure, stray, beside: beside.keys.clone() })
 }
 
 fn marks(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId, beside: &Beside) -> Result<Marks, StoreError> {

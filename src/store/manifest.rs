@@ -425,7 +425,7 @@ pub fn manifest_key(pipeline: &PipelineName, run: &RunId) -> String {
     format!("{}{run}.manifest.json", month_prefix(pipeline, run))
 }
 
-/// The key of a receipt about a restore point.
+/// The key of a receipt about a restore point; to the microsecond, for two hosts may end a verification of it in the same second.
 pub fn receipt_key(pipeline: &PipelineName, run: &RunId, step: &StepId, finished: Timestamp) -> String {
-    format!("{}{run}.verified-{step}-{}.json", month_prefix(pipeline, run), finished.strftime("%Y%m%dT%H%M%SZ"))
+    format!("{}{run}.verified-{step}-{}.json", month_prefix(pipeline, run), finished.strftime("%Y%m%dT%H%M%S.%6fZ"))
 }

@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use jiff::Timestamp;
 use runner::runtime::Leases;
-use runner::store::ObjectStore as _;
+use runner::store::catalog::look_again;
+use runner::store::commit::commit;
 use runner::store::lease::{Holder, Terms};
 use runner::store::local::LocalStore;
-use runner::store::manifest::{Level, manifest_key};
+use runner::store::manifest::{Artifact, Level, manifest_key, receipt_key};
+use runner::store::mark::{Author, Wish, add};
+use runner::store::{ObjectStore as _, PutOptions};
 use runner::stream::Cancel;
 
-use crate::apply_support::{Bench, shop};
+use crate::apply_support::{Bench, Ran, shop};
 use crate::store_conformance::local_spec;
 use crate::store_shelf::{PIPELINE, Point, keys, of, pipeline, point};
 
@@ -106,15 +110,18 @@ fn undelete_and_pin_save_a_point_and_unpin_lets_it_go() {
 #[test]
 fn guards_hold_whatever_the_rules_say() {
     let hours = [1, 25, 49, 73];
-    // The newest proven point, however old; what is not readable; and what max_delete holds up.
-    let (bench, store, points) = bench(&hours, "keep: { last: 1 }");
+    // The newest proven point, however old; what is not readable, its receipts included; and what max_delete holds up.
+    let (bench, store, points) = bench(&[1, 25, 49, 73, 97], "keep: { last: 1 }");
+    let newer = receipt_key(&points[4].pipeline, &points[4].run, &"verify".parse().unwrap(), points[4].run.started());
+    store.put_bytes(&newer, br#"{"version":2,"level":"proven"}"#, &PutOptions::default()).unwrap();
     points[3].receive(&store, Level::Proven, None);
     let murky = bench.path("store").join(manifest_key(&pipeline(), &points[2].run));
     std::fs::write(&murky, "{}").unwrap();
     prune(&bench);
     prune(&bench);
     let left: Vec<bool> = points.iter().map(|point| !of(&store, &point.run).is_empty()).collect();
-    assert_eq!(left, [true, false, true, true]);
+    assert_eq!(left, [true, false, true, true, true]);
+    assert!(prune(&bench).contains("4 points kept"));
 
     for (rest, halt) in [
         ("keep: { last: 1 }, max_delete: { count: 2 }", "max_delete: 3 of 4 would go, at most 2: nothing is deleted"),
@@ -136,12 +143,9 @@ fn guards_hold_whatever_the_rules_say() {
     assert_eq!(keys(&store).len(), before.len() + 1);
 }
 
-#[test]
-fn a_pin_or_receipt_that_comes_between_plan_and_deletion_saves_the_point() {
-    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 1 }");
-    prune(&bench);
-    // The plan is made, and then a slow step gives others time.
-    let slow = text("keep: { last: 1 }").replace(
+/// A run whose plan is made, and in which a slow step gives others time before it prunes.
+fn meanwhile(bench: &Bench, rest: &str, others: impl FnOnce()) -> Ran {
+    let slow = text(rest).replace(
         "steps:\n",
         "steps:\n  - { id: wait, uses: command, with: { argv: [sh, -c, 'touch @/started; while ! test -e @/go; do sleep 0.1; done'] } }\n",
     );
@@ -149,17 +153,54 @@ fn a_pin_or_receipt_that_comes_between_plan_and_deletion_saves_the_point() {
     let mut running = bench.start();
     let started = bench.path("started");
     running.wait_until("the slow step", |_| started.exists());
-    bench.run(&["pin", "pipeline.yaml", points[1].run.as_str(), "--until", "2999-12-31", "--reason", "감사"]).is(0, &[]);
-    points[2].receive(&store, Level::Proven, None);
+    others();
     std::fs::write(bench.path("go"), "").unwrap();
     let ran = running.end();
+    for file in [started, bench.path("go")] {
+        std::fs::remove_file(file).unwrap();
+    }
+    ran
+}
+
+#[test]
+fn a_pin_or_receipt_that_comes_between_plan_and_deletion_saves_the_point() {
+    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 1 }");
+    prune(&bench);
+    let ran = meanwhile(&bench, "keep: { last: 1 }", || {
+        bench.run(&["pin", "pipeline.yaml", points[1].run.as_str(), "--until", "2999-12-31", "--reason", "감사"]).is(0, &[]);
+        points[2].receive(&store, Level::Proven, None);
+    });
     ran.is(0, &["is left as it is", ".pin-", ".verified-verify-"]);
     let left: Vec<bool> = points.iter().map(|point| store.head(&point.key).unwrap().is_some()).collect();
     assert_eq!(left, [true, true, true, false], "{}", ran.stderr);
 }
 
 #[test]
-fn each_of_two_stores_is_judged_by_what_it_keeps_itself() {
+fn a_point_stays_that_another_one_made_the_newest_proven_since_the_plan() {
+    let (bench, store, points) = bench(&[1, 25, 49, 73], "keep: { last: 1 }");
+    points[1..3].iter().for_each(|point| point.receive(&store, Level::Proven, None));
+    prune(&bench);
+    let ran = meanwhile(&bench, "keep: { last: 1 }", || points[1].condemn(&store));
+    ran.is(0, &[&format!("{} is left as it is: newest proven point", points[2].run), &format!("{} is deleted", points[3].run)]);
+    let left: Vec<bool> = points.iter().map(|point| store.head(&point.key).unwrap().is_some()).collect();
+    assert_eq!(left, [true, true, true, false], "{}", ran.stderr);
+}
+
+#[test]
+fn nothing_goes_when_a_run_has_failed_since_the_plan() {
+    let (bench, store, points) = bench(&[1, 25, 49], "keep: { last: 2 }");
+    prune(&bench);
+    let failed = self::point(0);
+    let ran = meanwhile(&bench, "keep: { last: 1 }", || {
+        store.put_bytes(&manifest_key(&failed.pipeline, &failed.run), b"", &PutOptions::default()).unwrap();
+    });
+    ran.is(0, &[&format!("{} is left as it is: no rule keeps it; ", points[1].run), "a run has failed since"]);
+    assert_eq!(of(&store, &points[1].run).len(), 4, "not even marked");
+    assert!(store.head(&points[2].key).unwrap().is_some(), "{}", ran.stderr);
+}
+
+#[test]
+fn each_of_two_stores_keeps_by_the_points_that_it_has_itself() {
     let (bench, first, points) = bench(&[1, 25, 49, 73], "");
     let second = LocalStore::open(&local_spec(&bench.path("far"))).unwrap();
     points[1..].iter().for_each(|point| point.put(&second));
@@ -194,6 +235,71 @@ fn a_failure_on_this_host_holds_back_until_a_newer_point_is_there_and_what_can_n
     let said = said();
     assert!(!said.contains("a run has failed since") && said.contains("marked for deletion"), "{said}");
     assert!(of(&store, &points[2].run).iter().any(|key| key.contains("tombstone")));
+}
+
+#[test]
+fn what_one_store_knows_of_proofs_and_failures_counts_in_another() {
+    let (bench, vault, points) = bench(&[1, 25, 49, 73], "");
+    let far = LocalStore::open(&local_spec(&bench.path("far"))).unwrap();
+    for point in &points {
+        point.put(&far);
+    }
+    let stores = "stores: { vault: { local: { path: @/store } }, far: { local: { path: @/far } } }";
+    let yaml = text("keep: { last: 1 }").replace("stores: { vault: { local: { path: @/store } } }", stores);
+    bench.text(&yaml.replace("with: { store: vault,", "with: { store: far,"));
+    // Verified in the vault alone; of the oldest, the far copy was.
+    points[2].receive(&vault, Level::Proven, None);
+    points[3].receive(&far, Level::Proven, None);
+    prune(&bench);
+    prune(&bench);
+    let left = |store: &LocalStore| points.iter().map(|point| store.head(&point.key).unwrap().is_some()).collect::<Vec<_>>();
+    assert_eq!((left(&far), left(&vault)), (vec![true, false, true, true], vec![true; 4]));
+
+    points[1].put(&far);
+    let failed = self::point(0);
+    vault.put_bytes(&manifest_key(&failed.pipeline, &failed.run), b"", &PutOptions::default()).unwrap();
+    assert!(prune(&bench).contains("far: a run has failed since"));
+    assert!(left(&far)[1]);
+}
+
+#[test]
+fn a_point_whose_store_was_renamed_so_that_nobody_knows_its_objects_stays() {
+    let (bench, store, points) = bench(&[1, 25], "keep: { last: 1 }");
+    let parted = self::point(49);
+    let mut manifest = parted.manifest();
+    let elsewhere = Artifact { step: "away".parse().unwrap(), store: "other".parse().unwrap(), ..manifest.artifacts[0].clone() };
+    manifest.artifacts.push(elsewhere);
+    store.put_bytes(&parted.key, &parted.content(), &PutOptions::default()).unwrap();
+    commit(&store, &manifest).unwrap();
+    bench.text(&text("keep: { last: 1 }").replace("vault", "near"));
+    prune(&bench);
+    prune(&bench);
+    let left: Vec<bool> = points.iter().chain([&parted]).map(|point| store.head(&point.key).unwrap().is_some()).collect();
+    assert_eq!(left, [true, false, true]);
+    assert!(of(&store, &parted.run).contains(&manifest_key(&pipeline(), &parted.run)), "the dump has its manifest still");
+}
+
+#[test]
+fn records_that_came_after_their_point_was_gone_are_deleted_in_time() {
+    let (bench, store, points) = bench(&[1, 25], "keep: { last: 2 }");
+    let [old, young, marked] = [91 * 24, 80 * 24, 92 * 24].map(self::point);
+    for point in [&old, &young, &marked] {
+        point.receive(&store, Level::Proven, None);
+        mark(&store, point, Wish::Undelete { reason: "too late".to_owned() });
+    }
+    // What a tombstone names may be there still.
+    mark(&store, &marked, Wish::Tombstone { reason: "unwanted".to_owned(), after: Timestamp::now(), keys: vec![marked.key.clone()] });
+    mark(&store, &marked, Wish::Undelete { reason: "after all".to_owned() });
+    let said = prune(&bench);
+    assert!(said.contains("deletes 2 records in vault of runs without a restore point, from more than 90 days ago"), "{said}");
+    let left = [&old, &young, &marked, &points[1]].map(|point| of(&store, &point.run).len());
+    assert_eq!((left[0], left[1], left[2]), (0, 2, 4));
+    assert!(left[3] > 2, "{left:?}");
+}
+
+fn mark(store: &LocalStore, point: &Point, wish: Wish) {
+    let (_, marks) = look_again(store, &point.pipeline, &point.run).unwrap();
+    add(store, (&point.pipeline, &point.run), wish, Author { by: "김", now: Timestamp::now() }, &marks).unwrap();
 }
 
 #[test]

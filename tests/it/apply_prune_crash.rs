@@ -4,7 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use runner::store::ObjectStore;
+use runner::store::catalog::look_again;
+use runner::store::manifest::manifest_key;
+use runner::store::mark::{Author, Wish, add};
 use runner::store::s3::S3Store;
 
 use crate::apply_support::{Bench, Ran};
@@ -69,6 +73,15 @@ impl Scene {
     }
 }
 
+/// Waits for something, for a minute at most.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_mins(1);
+    while !holds() {
+        assert!(Instant::now() < end, "{what} never came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_prune_that_is_killed_anywhere_is_finished_by_the_next_one() {
     let scene = Scene::new();
@@ -91,11 +104,8 @@ fn a_prune_that_is_killed_anywhere_is_finished_by_the_next_one() {
         let proxy = FaultyS3::before(scene.server.address, vec![rule(method, holds, ALWAYS, Fault::Hang)]);
         scene.at(&proxy.endpoint());
         let mut child = scene.bench.command(&["prune", "pipeline.yaml", "--yes"]).spawn().unwrap();
-        let until = Instant::now() + Duration::from_mins(1);
-        while !proxy.saw(method, holds) {
-            assert!(Instant::now() < until && child.try_wait().unwrap().is_none(), "{method} {holds} was never asked for");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(holds, || proxy.saw(method, holds) || child.try_wait().unwrap().is_some());
+        assert!(proxy.saw(method, holds), "{method} {holds} was never asked for");
         child.kill().unwrap();
         child.wait().unwrap();
         scene.at(&scene.server.endpoint());
@@ -137,4 +147,41 @@ fn a_store_that_fails_or_tells_a_part_has_nothing_deleted() {
     scene.at(&scene.server.endpoint());
     scene.prune().is(0, &["an earlier deletion was not finished"]);
     assert_eq!(keys(&scene.store), expected);
+}
+
+#[test]
+fn an_undelete_that_comes_while_a_prune_reads_what_manifests_name_saves_the_point() {
+    let scene = Scene::new();
+    let points = scene.fill();
+    scene.at(&scene.server.endpoint());
+    scene.prune().is(0, &[]);
+    let proxy = FaultyS3::before(scene.server.address, vec![rule("GET", ".manifest.json", ALWAYS, Fault::Slow(1500))]);
+    scene.at(&proxy.endpoint());
+    let child = scene.bench.command(&["prune", "pipeline.yaml", "--yes"]).spawn().unwrap();
+    until("the lease", || proxy.saw("PUT", "lease"));
+    std::thread::sleep(Duration::from_millis(700));
+    let (_, marks) = look_again(&scene.store, &points[2].pipeline, &points[2].run).unwrap();
+    let wish = Wish::Undelete { reason: "needed".to_owned() };
+    add(&scene.store, (&points[2].pipeline, &points[2].run), wish, Author { by: "김", now: Timestamp::now() }, &marks).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("is left as it is"), "{said}");
+    let left: Vec<bool> = points.iter().map(|point| scene.store.head(&point.key).unwrap().is_some()).collect();
+    assert_eq!(left, [true, true, true, false], "{said}");
+}
+
+#[test]
+fn a_pin_of_a_point_that_is_deleted_meanwhile_fails() {
+    let scene = Scene::new();
+    let points = scene.fill();
+    let proxy = FaultyS3::before(scene.server.address, vec![rule("PUT", ".pin-", ALWAYS, Fault::Slow(1500))]);
+    scene.at(&proxy.endpoint());
+    let id = points[3].run.as_str();
+    let child = scene.bench.command(&["pin", "pipeline.yaml", id, "--until", "2999-12-31", "--reason", "감사"]).spawn().unwrap();
+    until("the pin", || proxy.saw("PUT", ".pin-"));
+    scene.store.delete(&manifest_key(&points[3].pipeline, &points[3].run)).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(10), "{said}");
+    assert!(said.contains("was deleted from vault before its pin took effect"), "{said}");
 }

@@ -20,6 +20,8 @@ fn point(taken: &str) -> PointFacts {
         taken,
         bytes: 1,
         level: Some(Level::Stored),
+        elsewhere: None,
+        doubt: None,
         pinned: None,
         locked_until: None,
         tombstoned: None,

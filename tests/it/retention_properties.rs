@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use runner::ids::RunId;
 use runner::quantity::Duration;
-use runner::retention::{Action, Catalog, Halt, Keep, MaxDelete, Pin, PointFacts, Policy, Reason, Verdict, decide};
+use runner::retention::{Action, Catalog, Doubt, Halt, Keep, MaxDelete, Pin, PointFacts, Policy, Reason, Verdict, decide};
 use runner::store::manifest::Level;
 
 const HOUR: i64 = 3600;
@@ -44,12 +44,14 @@ prop_compose! {
         taken in prop_oneof![3 => around(40), 1 => around(800)],
         entropy in any::<[u8; 3]>(),
         level in select(vec![None, Some(Level::Stored), Some(Level::Stored), Some(Level::Decoded), Some(Level::Restored), Some(Level::Proven)]),
+        elsewhere in weighted(0.2, select(vec![Level::Restored, Level::Proven])),
+        doubt in weighted(0.1, select(vec![Doubt::Receipts, Doubt::Objects])),
         pinned in weighted(0.1, around(3)),
         locked_until in weighted(0.1, around(3)),
         tombstoned in weighted(0.4, around(3)),
     ) -> PointFacts {
         let pinned = pinned.map(|until| Pin { until, reason: "감사".to_owned() });
-        PointFacts { run: RunId::starting(taken, entropy), taken, bytes: 1, level, pinned, locked_until, tombstoned, depends_on: Vec::new() }
+        PointFacts { run: RunId::starting(taken, entropy), taken, bytes: 1, level, elsewhere, doubt, pinned, locked_until, tombstoned, depends_on: Vec::new() }
     }
 }
 
@@ -120,15 +122,21 @@ fn guarded(catalog: &Catalog, policy: &Policy) -> BTreeMap<RunId, &'static str> 
         let as_new = points.into_iter().filter(move |point| Some(later(point.taken, policy.clock_skew)) >= newest);
         as_new.map(move |point| (point.run.clone(), why)).collect::<Vec<_>>()
     };
-    let proven = usable.iter().copied().filter(|point| point.level == Some(Level::Proven)).collect();
-    let verified = usable.iter().filter(|point| matches!(point.level, Some(Level::Restored | Level::Proven)));
-    let verified = verified.take(policy.min_verified as usize).map(|point| (point.run.clone(), "min_verified"));
-    let (proven, newest) = (newest_of(proven, "the newest proven"), newest_of(usable.clone(), "the newest"));
-    let mut found: BTreeMap<RunId, &'static str> = proven.into_iter().chain(verified).chain(newest).collect();
+    // What is in doubt stays itself, and stands for nothing.
+    let sure = || usable.iter().copied().filter(|point| point.doubt.is_none());
+    let mut found: BTreeMap<RunId, &'static str> = newest_of(usable.clone(), "the newest").into_iter().collect();
+    // By what this store knows, and by what all know together.
+    for level in [(|point: &PointFacts| point.level) as fn(&PointFacts) -> Option<Level>, |point| point.level.max(point.elsewhere)] {
+        let proven = sure().filter(|point| level(point) == Some(Level::Proven)).collect();
+        let verified = sure().filter(|point| matches!(level(point), Some(Level::Restored | Level::Proven)));
+        found.extend(verified.take(policy.min_verified as usize).map(|point| (point.run.clone(), "min_verified")));
+        found.extend(newest_of(proven, "the newest proven"));
+    }
     let holds = |until: Timestamp| later(until, policy.clock_skew) > now();
     for point in &catalog.points {
         let why = match point {
             PointFacts { level: None, .. } => "unreadable",
+            PointFacts { doubt: Some(_), .. } => "in doubt",
             PointFacts { taken, .. } if *taken > now() => "taken in the future",
             PointFacts { pinned: Some(pin), .. } if holds(pin.until) => "pinned",
             PointFacts { locked_until: Some(until), .. } if holds(*until) => "locked",
@@ -352,7 +360,18 @@ fn ten_thousand_points_in_one_chain_are_decided_in_seconds() {
         let depends_on = points.last().map(|point: &PointFacts| point.run.clone()).into_iter().collect();
         let run = RunId::starting(taken, [0; 3]);
         let level = Some(Level::Stored);
-        points.push(PointFacts { run, taken, bytes: 1, level, pinned: None, locked_until: None, tombstoned: None, depends_on });
+        points.push(PointFacts {
+            run,
+            taken,
+            bytes: 1,
+            level,
+            elsewhere: None,
+            doubt: None,
+            pinned: None,
+            locked_until: None,
+            tombstoned: None,
+            depends_on,
+        });
     }
     let started = std::time::Instant::now();
     let verdict = decide(&Catalog { points, ..Catalog::default() }, &Policy::keeping("last=3".parse().unwrap()), now(), &TimeZone::UTC);

@@ -4,9 +4,9 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use runner::ids::RunId;
+use runner::ids::{RefName, RunId};
 use runner::quantity::Duration;
-use runner::retention::{Action, Catalog, MaxDelete, Pin, PointFacts, Policy, decide};
+use runner::retention::{Action, Catalog, CatalogFacts, Doubt, Halt, MaxDelete, Pin, PointFacts, PointSeen, Policy, Setting, decide, join};
 use runner::store::manifest::Level;
 
 fn now() -> Timestamp {
@@ -21,6 +21,8 @@ fn aged(days: i64) -> PointFacts {
         taken,
         bytes: 1,
         level: Some(Level::Stored),
+        elsewhere: None,
+        doubt: None,
         pinned: None,
         locked_until: None,
         tombstoned: None,
@@ -51,6 +53,8 @@ fn every_reason_is_said_in_words() {
         PointFacts { pinned: Some(pin), tombstoned: Some(now() - day), ..aged(3) },
         PointFacts { locked_until: Some(now() + day), ..aged(4) },
         PointFacts { level: None, ..aged(5) },
+        PointFacts { doubt: Some(Doubt::Receipts), ..aged(10) },
+        PointFacts { doubt: Some(Doubt::Objects), ..aged(11) },
         aged(6),
         PointFacts { tombstoned: Some(now() - SignedDuration::from_hours(23)), ..aged(7) },
         PointFacts { tombstoned: Some(now() - day * 2), ..aged(8) },
@@ -112,4 +116,40 @@ fn where_backups_stop_time_alone_takes_nothing_away() {
     let catalog = Catalog { points: vec![aged(100), aged(101), aged(110)], ..Catalog::default() };
     let verdict = decide(&catalog, &policy("within=7d"), now(), &TimeZone::UTC);
     assert_eq!((verdict.count(Action::Keep), verdict.count(Action::Tombstone)), (2, 1));
+}
+
+#[test]
+fn stores_that_are_joined_keep_what_any_of_them_would_keep_for_its_proof() {
+    let seen = |facts: PointFacts| PointSeen { facts, objects: Vec::new(), beside: Vec::new() };
+    let store = |points: Vec<PointFacts>| CatalogFacts { points: points.into_iter().map(seen).collect(), ..CatalogFacts::default() };
+    let leveled = |days: i64, level: Level| PointFacts { level: Some(level), ..aged(days) };
+    let actions = |facts: &CatalogFacts| {
+        let verdict = facts.verdict(&policy("last=1"), &Setting::default(), now());
+        (verdict.decisions.iter().map(|decision| decision.action).collect::<Vec<_>>(), verdict.halts)
+    };
+    let (keep, go) = (Action::Keep, Action::Tombstone);
+    // Of the second point, the copy is damaged here and proven there: here, the one before it stays too.
+    let mut here = store(vec![aged(0), leveled(1, Level::ReadBack), leveled(2, Level::Proven), aged(3)]);
+    let mut there = store(vec![aged(0), leveled(1, Level::Proven), aged(2), aged(3)]);
+    assert_eq!((actions(&here).0, actions(&there).0), (vec![keep, go, keep, go], vec![keep, keep, go, go]));
+    join(&mut [&mut here, &mut there], &[]);
+    assert_eq!((actions(&here).0, actions(&there).0), (vec![keep, keep, keep, go], vec![keep, keep, go, go]));
+
+    // A receipt that can not be read there may say anything of the point here.
+    there.points[3].facts.doubt = Some(Doubt::Receipts);
+    join(&mut [&mut here, &mut there], &[]);
+    assert_eq!(actions(&here), (vec![keep; 4], Vec::new()));
+    there.points[3].facts.doubt = None;
+    here.points[3].facts.doubt = None;
+
+    // A failure counts while nothing newer is known of, wherever that is.
+    let failed = |days: i64| CatalogFacts { last_run_failed: true, ..store(vec![aged(days)]) };
+    join(&mut [&mut here, &mut failed(1)], &[]);
+    assert_eq!(actions(&here).1, Vec::new());
+    join(&mut [&mut here, &mut failed(0)], &[]);
+    assert_eq!(actions(&here), (vec![keep; 4], vec![Halt::FailedRun]));
+
+    let unread: Vec<RefName> = vec!["offsite".parse().unwrap()];
+    join(&mut [&mut there], &unread);
+    assert_eq!(actions(&there), (vec![keep; 4], vec![Halt::Unread { stores: unread }]));
 }

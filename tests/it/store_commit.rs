@@ -5,7 +5,7 @@
 use runner::ids::{PipelineName, RunId};
 use runner::store::commit::{ManifestError, add_receipt, commit, last_failure, level, points, read_manifest, receipts};
 use runner::store::local::LocalStore;
-use runner::store::manifest::{Fault, Level, Manifest, Receipt, manifest_key};
+use runner::store::manifest::{Fault, Level, Manifest, Receipt, manifest_key, month_prefix};
 use runner::store::sealed::seal;
 use runner::store::{ObjectStore, PutOptions, StoreError};
 use tempfile::TempDir;
@@ -230,14 +230,30 @@ fn damage_takes_a_level_back_and_what_says_nothing_of_the_content_does_not() {
 }
 
 #[test]
+fn two_hosts_may_verify_a_point_in_the_same_second_and_older_keys_are_read() {
+    let (_folder, store) = store();
+    let manifest = manifest(AT);
+    commit(&store, &manifest).unwrap();
+    for at in ["2026-11-20T03:00:00.123456Z", "2026-11-20T03:00:00.123457Z"] {
+        add_receipt(&store, &receipt(AT, at, Level::Restored, None)).unwrap();
+    }
+    // As versions before named it.
+    let old = receipt(AT, "2026-11-20T03:00:00.5Z", Level::Proven, None);
+    let key = format!("{}{}.verified-verify-20261120T030000Z.json", month_prefix(&pipeline(), &manifest.run), manifest.run);
+    store.put_bytes(&key, &seal(&old).unwrap(), &PutOptions::default()).unwrap();
+    let found = receipts(&store, &pipeline(), &manifest.run).unwrap();
+    assert_eq!((found.read.len(), found.unreadable.len(), level(&manifest, &found.read)), (3, 0, Level::Proven));
+}
+
+#[test]
 fn receipts_that_can_not_be_read_are_shown_and_raise_nothing() {
     let (_folder, store) = store();
     let manifest = manifest(AT);
     let stored = add_receipt(&store, &receipt(AT, "2026-11-20T03:00:00Z", Level::Decoded, None)).unwrap();
-    let later = stored.key.replace("T030000Z", "T040000Z");
+    let later = stored.key.replace("T030000.000000Z", "T040000Z");
     store.put_bytes(&later, b"{\"version\": 9, \"level\": \"proven\"}", &PutOptions::default()).unwrap();
     let foreign = seal(&receipt("2026-11-21T02:17:00Z", AT, Level::Proven, None)).unwrap();
-    store.put_bytes(&stored.key.replace("T030000Z", "T050000Z"), &foreign, &PutOptions::default()).unwrap();
+    store.put_bytes(&stored.key.replace("T030000.000000Z", "T050000Z"), &foreign, &PutOptions::default()).unwrap();
     let found = receipts(&store, &pipeline(), &manifest.run).unwrap();
     assert_eq!(level(&manifest, &found.read), Level::Decoded);
     assert_eq!(found.unreadable[0], (later, ManifestError::Version { found: 9 }));

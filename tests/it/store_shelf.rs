@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use runner::ids::{PipelineName, RunId};
 use runner::store::commit::{add_receipt, commit};
 use runner::store::kit::{add_kit, add_recipe};
-use runner::store::manifest::{Level, Manifest, Receipt};
+use runner::store::manifest::{Fault, Level, Manifest, Receipt};
 use runner::store::{ObjectStore, PutOptions};
 use runner::stream::digest::{Algorithm, Digester, sidecar_line};
 
@@ -98,12 +98,21 @@ impl Point {
     }
 
     pub(crate) fn receive(&self, store: &dyn ObjectStore, level: Level, failure: Option<&str>) {
+        add_receipt(store, &Receipt { finished: self.run.started(), ..self.receipt(level, failure) }).unwrap();
+    }
+
+    /// A verification of just now that finds its content wrong.
+    pub(crate) fn condemn(&self, store: &dyn ObjectStore) {
+        add_receipt(store, &Receipt { fault: Some(Fault::Content), ..self.receipt(Level::ReadBack, Some("rows differ")) }).unwrap();
+    }
+
+    pub(crate) fn receipt(&self, level: Level, failure: Option<&str>) -> Receipt {
         let json = serde_json::json!({
             "version": 1, "run": self.run, "pipeline": self.pipeline, "step": "verify", "key": self.key, "level": level, "failure": failure,
-            "started": self.run.started(), "finished": self.run.started(), "server_version": null, "restore_took": null,
+            "started": self.run.started(), "finished": Timestamp::now(), "server_version": null, "restore_took": null,
             "database_bytes": null, "tables": [], "checks": [],
         });
-        add_receipt(store, &serde_json::from_value::<Receipt>(json).unwrap()).unwrap();
+        serde_json::from_value(json).unwrap()
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::process::Command;
 
+use runner::store::ObjectStore as _;
 use runner::store::manifest::{Fault, Level};
 
-use crate::apply_support::{Bench, shop};
+use crate::apply_support::{Bench, keys, shop};
 
 const TAIL: &str = "  - { id: upload, uses: upload, with: { store: vault, key: \"{{ run.id }}.dump\" } }\n";
 
@@ -33,6 +34,17 @@ fn verify_waits_for_a_server_that_works_longer_than_a_stream_may_stand_still() {
         assert!(ran.stdout.contains("2 tables, 1 materialized view, "), "{dump}: {}", ran.stdout);
         bench.is_clean();
     }
+}
+
+#[test]
+fn verify_of_a_point_that_is_deleted_meanwhile_leaves_no_receipt_behind() {
+    let (server, bench) = (shop(1), Bench::new());
+    bench.pipeline(&server, &verified("format: custom", "checks: [{ sql: \"select pg_sleep(4) is not null\" }]"));
+    let mut running = bench.start();
+    running.wait_until("the verification", |events| events.contains("\"node\":\"verify"));
+    bench.vault().delete(&bench.points()[0].key).unwrap();
+    running.end().is(0, &["is no longer in vault, so there is no receipt"]);
+    assert!(keys(&bench.vault()).iter().all(|key| !key.contains(".verified-")), "{:?}", keys(&bench.vault()));
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::time::Duration as StdDuration;
 use jiff::Timestamp;
 
 use super::Labels;
+use crate::ids::RefName;
 use crate::plan::Action;
 use crate::quantity::Duration;
-use crate::retention::{Halt, Phase, Reason, Rule};
+use crate::retention::{Doubt, Halt, Phase, Reason, Rule};
 use crate::status::Light;
 use crate::store::manifest::Level;
 
@@ -232,6 +233,12 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
         Reason::Locked { until } => format!("{}까지 오브젝트 잠금", minute(*until)),
         Reason::NeededBy { run } => format!("{run} 복원에 필요"),
         Reason::Unreadable => "매니페스트를 읽을 수 없음: 어떤 규칙에도 세지 않고, 삭제하지 않음".to_owned(),
+        Reason::Doubted { doubt: Doubt::Receipts } => {
+            "검증 기록을 읽을 수 없음(더 새로운 runner의 것일 수 있음): 단계를 알 수 없어 삭제하지 않음".to_owned()
+        }
+        Reason::Doubted { doubt: Doubt::Objects } => {
+            "매니페스트에 이 이름의 저장소가 없음(저장소 이름이 바뀌었는지 확인하십시오): 삭제하지 않음".to_owned()
+        }
         Reason::Future { taken } => format!("미래({})에 만들어짐: 호스트의 시계를 확인하십시오", minute(*taken)),
         Reason::Unwanted => "보존 규칙에 해당하지 않음".to_owned(),
         Reason::Tombstoned { since } => format!("다시 필요: {}의 삭제 표시를 거둠", minute(*since)),
@@ -248,6 +255,10 @@ fn halt(halt: &Halt, minute: &dyn Fn(Timestamp) -> String) -> String {
         }
         Halt::Stale { newest: None, rpo } => format!("RPO {} 안에 성공이 없어 아무것도 삭제하지 않음", limit(*rpo)),
         Halt::FailedRun => "그 뒤 실행이 실패하여 아무것도 삭제하지 않음".to_owned(),
+        Halt::Unread { stores } => {
+            let stores: Vec<&str> = stores.iter().map(RefName::as_str).collect();
+            format!("{} 저장소를 읽을 수 없어, 더 새로운 검증이나 실패한 실행을 알 수 없으므로 아무것도 삭제하지 않음", stores.join(", "))
+        }
         Halt::TooMany { phase, would, of, limit } => {
             let doing = if *phase == Phase::Tombstone { "삭제 표시" } else { "삭제" };
             let count = limit.count.map(|count| format!("{count}개"));

@@ -1,0 +1,47 @@
+//! What the stores of a pipeline know together: a proof is known beside the copy that was verified, a failed run where it would have
+//! committed, and both count for every store.
+//!
+//! What a store says of itself is never taken back by what another says: together they only keep more. This file decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::facts::Doubt;
+use super::seen::CatalogFacts;
+use crate::ids::{RefName, RunId};
+use crate::store::manifest::Level;
+
+/// Lets each of these stores of one pipeline know what the others know, and which others could not be read.
+pub fn join(catalogs: &mut [&mut CatalogFacts], unread: &[RefName]) {
+    let (levels, doubted, failed) = (levels(catalogs), doubted(catalogs), failed(catalogs));
+    for catalog in catalogs {
+        for point in catalog.points.iter_mut().map(|point| &mut point.facts) {
+            point.elsewhere = levels.get(&point.run).copied().filter(|level| Some(*level) > point.level);
+            point.doubt = point.doubt.or_else(|| doubted.contains(&point.run).then_some(Doubt::Receipts));
+        }
+        catalog.last_run_failed |= failed;
+        catalog.unread = unread.to_vec();
+    }
+}
+
+/// The highest level that any copy of a point has earned.
+fn levels(catalogs: &[&mut CatalogFacts]) -> BTreeMap<RunId, Level> {
+    let mut found: BTreeMap<RunId, Level> = BTreeMap::new();
+    for facts in catalogs.iter().flat_map(|catalog| &catalog.points).map(|point| &point.facts) {
+        if let Some(level) = facts.level {
+            found.entry(facts.run.clone()).and_modify(|most| *most = level.max(*most)).or_insert(level);
+        }
+    }
+    found
+}
+
+/// The points of which some store has receipts that can not be read.
+fn doubted(catalogs: &[&mut CatalogFacts]) -> BTreeSet<RunId> {
+    let points = catalogs.iter().flat_map(|catalog| &catalog.points).map(|point| &point.facts);
+    points.filter(|facts| facts.doubt == Some(Doubt::Receipts)).map(|facts| facts.run.clone()).collect()
+}
+
+/// Whether the newest run that any store knows of failed, by the word of one of them.
+fn failed(catalogs: &[&mut CatalogFacts]) -> bool {
+    let newest = catalogs.iter().filter_map(|catalog| catalog.newest_run()).max();
+    catalogs.iter().any(|catalog| catalog.last_run_failed && catalog.newest_run() == newest)
+}
