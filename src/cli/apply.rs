@@ -8,6 +8,7 @@ use super::args::{ApplyArgs, Format};
 use super::exit::Exit;
 use super::output::{Output, Problem};
 use super::run::{Word, execute};
+use super::signals;
 use super::status::{makes_points, statuses};
 use super::{files, plan as planning, resume};
 use crate::diagnostic::Failure;
@@ -36,7 +37,12 @@ pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
         exit = exit.worse(gone_on);
         answers.push(answer);
     }
-    for plan in plans.iter().filter(|_| !matches!(exit, Exit::Signal(_))).collect::<Vec<_>>() {
+    for plan in &plans {
+        if let Some(stopped) = signals::asked() {
+            Output::talk(&format!("{}: not started, for the program was told to stop", plan.pipeline));
+            exit = exit.worse(stopped);
+            continue;
+        }
         let applied = match apply(plan, args, output) {
             // What keeps one pipeline from starting says nothing about the others.
             Err(problem) if many => not_started(&plan.pipeline, &problem),
@@ -44,9 +50,6 @@ pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
         };
         exit = exit.worse(applied.0);
         answers.push(applied.1);
-        if matches!(exit, Exit::Signal(_)) {
-            break;
-        }
     }
     if args.run.format == Format::Json {
         let mut answer = json!({ "version": plan::VERSION, "runs": answers });
@@ -102,14 +105,16 @@ fn go_on(pipelines: Vec<Pipeline>, args: &ApplyArgs, output: &Output) -> Result<
     let many = pipelines.len() > 1;
     let (mut gone_on, mut fresh) = (Vec::new(), Vec::new());
     for pipeline in pipelines {
+        if signals::asked().is_some() {
+            // It is not begun anew either, and told with those.
+            fresh.push(pipeline);
+            continue;
+        }
         match resume::instead(&pipeline, &args.run, output) {
             Ok(Some(done)) => gone_on.push(done),
             Ok(None) => fresh.push(pipeline),
             Err(problem) if many => gone_on.push(not_started(&pipeline.name, &problem)),
             Err(problem) => return Err(problem),
-        }
-        if matches!(gone_on.last(), Some((Exit::Signal(_), _))) {
-            break;
         }
     }
     Ok((gone_on, fresh))

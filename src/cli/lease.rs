@@ -1,9 +1,8 @@
 //! The leases of a run on the command line: which it takes, how long it waits, and why it could not have one.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use super::exit::Exit;
 use super::output::{Output, Problem};
+use super::signals;
 use crate::diagnostic::{Class, Failure};
 use crate::ids::{PipelineName, RefName, RunId};
 use crate::plan::Plan;
@@ -69,9 +68,9 @@ fn failure(error: TakeError) -> Failure {
 }
 
 /// The problem that a failure is, when nothing was run because of it.
-pub(super) fn problem(failure: &Failure, signal: &AtomicU8) -> Problem {
+pub(super) fn problem(failure: &Failure) -> Problem {
     let exit = match failure.class {
-        Class::Cancelled => Exit::Signal(signal.load(Ordering::SeqCst)),
+        Class::Cancelled => Exit::Signal(signals::number()),
         class => Exit::of_class(class),
     };
     let problem = Problem::new(exit, failure.message.clone());

@@ -16,6 +16,7 @@ mod apply_record;
 mod apply_runbook;
 mod apply_secrets;
 mod apply_show;
+mod apply_signals;
 mod apply_stops;
 mod apply_store_faults;
 mod apply_support;
