@@ -354,7 +354,7 @@ impl<'a> Dispatch<'a, '_> {
     /// Stops a run of which nothing can be kept any more.
     fn stop(&mut self, error: std::io::Error) {
         if self.broken.is_none() {
-            self.runtime.cancel.cancel(format!("the journal can not be written: {error}"), false);
+            self.runtime.cancel.cancel(format!("what the run does can not be kept: {error}"), false);
             self.broken = Some(error);
         }
     }

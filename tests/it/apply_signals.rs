@@ -95,3 +95,12 @@ fn apply_stops_though_nobody_reads_what_it_says() {
     bench.is_clean();
     drop(said);
 }
+
+#[test]
+fn apply_goes_on_when_nobody_takes_its_events_any_more() {
+    let bench = Bench::new();
+    let file = runs(&bench, "a", "true");
+    let ran = bench.run(&["apply", "--state-dir", "state", "--events", "/dev/full", &file]);
+    ran.is(0, &["warning: writing /dev/full", "no more events are written there"]);
+    assert_eq!(ran.stderr.matches("/dev/full").count(), 1, "{}", ran.stderr);
+}
