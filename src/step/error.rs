@@ -106,7 +106,7 @@ impl From<StoreError> for StepError {
             StoreError::Refused { kind: Refusal::Denied, .. } => {
                 (Class::Denied, Some("check the credentials and rights of this host for the store"))
             }
-            StoreError::Refused { kind: Refusal::Unreachable, .. } => (Class::Unreachable, None),
+            StoreError::Refused { kind: Refusal::Unreachable | Refusal::Down, .. } => (Class::Unreachable, None),
             StoreError::Refused { kind: Refusal::Transient, .. } => (Class::Transient, None),
             StoreError::Exists { .. } => (Class::Failed, Some("add {{ run.id }} to the key, so that each run has its own")),
             StoreError::Lost { .. } | StoreError::Changed { .. } => {
