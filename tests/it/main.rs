@@ -53,6 +53,7 @@ mod notify_mail;
 mod notify_parameters;
 mod notify_setting;
 mod plan_offline;
+mod plan_reviewed;
 mod postgres_client;
 mod postgres_facts;
 mod postgres_scratch;
