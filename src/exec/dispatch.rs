@@ -159,6 +159,9 @@ impl<'a> Dispatch<'a, '_> {
         'a: 'scope,
     {
         let cancelled = self.stopping();
+        if cancelled {
+            self.drop_retries();
+        }
         // Ending one node without running it may make others ready.
         loop {
             let ready = self.board.ready(cancelled);
@@ -178,7 +181,9 @@ impl<'a> Dispatch<'a, '_> {
             }
         }
         for (node, number) in self.board.due(Instant::now()) {
-            self.start(node, number, scope);
+            if self.running() < self.options.parallel {
+                self.start(node, number, scope);
+            }
         }
     }
 
@@ -307,9 +312,6 @@ impl<'a> Dispatch<'a, '_> {
         for what in told {
             self.tell(what);
         }
-        if stop.is_some() {
-            self.drop_retries();
-        }
     }
 
     /// Nothing is tried again once the run is to stop.
@@ -318,7 +320,8 @@ impl<'a> Dispatch<'a, '_> {
             if let Stand::Retry(..) = self.board.stands[index] {
                 let error =
                     Failure { class: Class::Cancelled, message: "the run was stopped before the next attempt".to_owned(), hint: None };
-                self.node_ended(index, State::Failed, Some(error));
+                let warn = self.plan.nodes[index].on_failure == OnFailure::Warn;
+                self.node_ended(index, if warn { State::Warned } else { State::Failed }, Some(error));
             }
         }
     }
