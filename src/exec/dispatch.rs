@@ -377,19 +377,18 @@ impl<'a> Dispatch<'a, '_> {
         self.broken.map_or(Ok(Ended { outcome, failure: self.failure, took }), Err)
     }
 
-    /// Objects that were stored and never committed: they are no restore point.
+    /// Objects that were stored and never committed, as far as is known.
     fn left(&self) -> Vec<String> {
         self.runtime.ledger(|ledger| {
             if ledger.committed.is_some() {
                 return Vec::new();
             }
-            ledger
-                .artifacts
-                .values()
-                .map(|artifact| {
-                    format!("{} in {}: stored but not committed, so it is no restore point", artifact.object.key, artifact.store)
-                })
-                .collect()
+            let what = if ledger.unconfirmed {
+                "stored, and its commit was not confirmed: `runner list` tells whether it is a restore point"
+            } else {
+                "stored but not committed, so it is no restore point"
+            };
+            ledger.artifacts.values().map(|artifact| format!("{} in {}: {what}", artifact.object.key, artifact.store)).collect()
         })
     }
 }
