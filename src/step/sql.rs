@@ -234,7 +234,7 @@ fn final_error(message: String, error: PgError) -> StepError {
 impl PerformEffect for Sql {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let text = self.file.as_deref().map(read).transpose()?;
-        let connection = cx.runtime.connection(&self.connection)?;
+        let connection = cx.runtime.connection_within(&self.connection, cx.cancel)?;
         let own = connection.info().clone();
         let info = ConnInfo { database: self.database.clone().unwrap_or_else(|| own.database.clone()), ..own };
         if let Some(patch) = &self.patch {
