@@ -287,8 +287,8 @@ mod tests {
         let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let runtime = made(tokio.handle());
         let (slow, other) = (RefName::new("slow").unwrap(), RefName::new("other").unwrap());
-        let slot = Arc::clone(runtime.connections.lock().unwrap().entry(slow.clone()).or_default());
-        let opening = slot.lock().unwrap();
+        let place = Arc::clone(runtime.connections.lock().unwrap().entry(slow.clone()).or_default());
+        let opening = place.lock().unwrap();
         assert!(matches!(runtime.connection(&other), Err(OpenError::Undeclared(_))));
         drop(opening);
         let stopped = Cancel::new();

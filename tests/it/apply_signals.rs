@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
 use std::io::{BufRead as _, BufReader};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -80,7 +79,7 @@ fn apply_stops_though_nobody_reads_what_it_says() {
     let (read, write) = rustix::pipe::pipe().unwrap();
     rustix::pipe::fcntl_setpipe_size(&write, 4096).unwrap();
     let mut command = bench.command(&["apply", "--state-dir", "state", &file]);
-    let mut child = command.stdout(Stdio::null()).stderr(OwnedFd::from(write)).spawn().unwrap();
+    let mut child = command.stdout(Stdio::null()).stderr(write).spawn().unwrap();
     // Ours of the writing end goes with the command.
     drop(command);
     let mut said = BufReader::new(std::fs::File::from(read));
