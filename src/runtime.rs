@@ -102,6 +102,9 @@ impl Scratch {
     }
 }
 
+/// The place of a connection, held by whoever opens it while others that want the same one wait.
+type Slot = Arc<Mutex<Option<Arc<Connection>>>>;
+
 /// The live things of one run.
 pub struct Runtime {
     /// Who and what the run is.
@@ -113,7 +116,7 @@ pub struct Runtime {
     handle: Handle,
     declared: Declared,
     scratch_parent: PathBuf,
-    connections: Mutex<BTreeMap<RefName, Arc<Connection>>>,
+    connections: Mutex<BTreeMap<RefName, Slot>>,
     stores: Mutex<BTreeMap<RefName, Arc<dyn ObjectStore>>>,
     leases: Mutex<BTreeMap<RefName, Arc<Held>>>,
     /// What is asked of a lease that a step takes itself; unset in a run without leases.
@@ -187,16 +190,24 @@ impl Runtime {
         template.render(&self.declared.bindings, &self.facts.words)
     }
 
-    /// An open connection; an embedded server is started and seeded by the first who asks, while others wait.
+    /// An open connection; an embedded server is started and seeded by the first who asks, while others that ask for it wait.
     pub fn connection(&self, name: &RefName) -> Result<Arc<Connection>, OpenError> {
-        let mut open = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = open.get(name) {
+        self.connection_within(name, &self.cancel)
+    }
+
+    /// The same for an attempt that may be told to stop by itself: a server that takes long to start is given up then.
+    pub fn connection_within(&self, name: &RefName, cancel: &Cancel) -> Result<Arc<Connection>, OpenError> {
+        let slot = Arc::clone(self.connections.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default());
+        let mut open = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = &*open {
             return Ok(Arc::clone(connection));
         }
+        // Whoever had to wait for another may have been told to stop meanwhile.
+        let doing = || format!("opening the connection {name}");
+        cancel.check().map_err(|stopped| PgError::Program { doing: doing(), source: Box::new(stopped), log: String::new() })?;
         let spec = self.declared.connections.get(name).ok_or_else(|| Undeclared { what: "connection", name: name.clone() })?;
-        let connection = Arc::new(Connection::open(spec, &self.declared.secrets, &self.scratch_parent, &self.handle, &self.cancel)?);
-        open.insert(name.clone(), Arc::clone(&connection));
-        Ok(connection)
+        let connection = Arc::new(Connection::open(spec, &self.declared.secrets, &self.scratch_parent, &self.handle, cancel)?);
+        Ok(Arc::clone(open.insert(connection)))
     }
 
     /// An open store.
@@ -281,5 +292,42 @@ impl Runtime {
     /// Reads or writes the ledger.
     pub fn ledger<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> T {
         act(&mut self.ledger.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(handle: &Handle) -> Runtime {
+        let run = RunId::starting("2026-11-20T02:17:00Z".parse().unwrap(), [1, 2, 3]);
+        let facts = RunFacts {
+            words: RunWords::of(&run, &jiff::tz::TimeZone::UTC),
+            run,
+            pipeline: PipelineName::new("orders").unwrap(),
+            source_sha256: String::new(),
+            git_commit: None,
+            runner: "0.1.0".to_owned(),
+            host: "db1".to_owned(),
+        };
+        let bindings = Bindings { pipeline: facts.pipeline.clone(), vars: serde_json::Map::new(), env: BTreeMap::new() };
+        let declared = Declared { connections: BTreeMap::new(), stores: BTreeMap::new(), secrets: Secrets::default(), bindings };
+        Runtime::new(facts, declared, handle.clone(), Path::new("/nonexistent"))
+    }
+
+    #[test]
+    fn a_connection_that_takes_long_to_open_holds_up_no_other() {
+        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = made(tokio.handle());
+        let (slow, other) = (RefName::new("slow").unwrap(), RefName::new("other").unwrap());
+        let place = Arc::clone(runtime.connections.lock().unwrap().entry(slow.clone()).or_default());
+        let opening = place.lock().unwrap();
+        assert!(matches!(runtime.connection(&other), Err(OpenError::Undeclared(_))));
+        drop(opening);
+        let stopped = Cancel::new();
+        stopped.cancel("the attempt took too long", true);
+        let error = runtime.connection_within(&slow, &stopped).err().unwrap();
+        assert_eq!(error.to_string(), "opening the connection slow: cancelled: the attempt took too long");
+        assert!(matches!(runtime.connection(&slow), Err(OpenError::Undeclared(_))), "the run goes on");
     }
 }

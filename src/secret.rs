@@ -156,7 +156,7 @@ impl Secrets {
     pub fn presence(&self, reference: &SecretRef) -> Presence {
         let there = match self.place(&reference.secret) {
             Ok(Place::Variable(variable)) => std::env::var_os(variable).is_some_and(|v| !v.is_empty()),
-            Ok(Place::File(path)) => std::fs::File::open(path).is_ok(),
+            Ok(Place::File(path)) => is_readable(&path),
             Err(_) => false,
         };
         if there { Presence::Present } else { Presence::Missing }
@@ -199,6 +199,11 @@ impl Secrets {
             None => Err(SecretError::NoCredentials { name: name.clone(), credential }),
         }
     }
+}
+
+/// Looks without opening: whoever opens a pipe takes what is in it, or waits for somebody to write.
+fn is_readable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| !found.is_dir()) && rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok()
 }
 
 fn read(name: &RefName, path: &Path) -> Result<Secret, SecretError> {
@@ -268,6 +273,24 @@ mod tests {
             let message = secrets.open(&reference).unwrap_err().to_string();
             assert!(message.ends_with(problem), "{message}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_no_secret_and_a_pipe_is_one_that_looking_does_not_take() {
+        let folder = tempfile::tempdir().unwrap();
+        let (no_secret, reference) = secrets(from_file(folder.path().to_owned()));
+        assert_eq!(no_secret.presence(&reference), Presence::Missing);
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        rustix::io::write(&write, b"canary").unwrap();
+        drop(write);
+        let (substituted, reference) = secrets(from_file(format!("/dev/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&read)).into()));
+        assert_eq!(substituted.presence(&reference), Presence::Present);
+        assert_eq!(substituted.open(&reference).unwrap().expose(), "canary");
+        let fifo = folder.path().join("관");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        // Opened, it would wait for a writer for ever.
+        assert_eq!(secrets(from_file(fifo)).0.presence(&reference), Presence::Present);
     }
 
     #[test]

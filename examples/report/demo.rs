@@ -101,7 +101,7 @@ pub(crate) fn now() -> Timestamp {
 /// A pipeline from its text.
 pub(crate) fn pipeline(text: &str) -> Pipeline {
     let schema = Schema::compile(schema(Dialect::Draft2020)).unwrap();
-    let source = Arc::new(SourceText { path: "made-up.yaml".into(), text: text.to_owned() });
+    let source = Arc::new(SourceText { path: "made-up.yaml".into(), text: text.to_owned(), marked: false });
     let loaded = load(&source, &schema, &|_| None);
     assert!(loaded.pipeline.is_some(), "{:?}", loaded.diagnostics);
     loaded.pipeline.unwrap()

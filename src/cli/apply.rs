@@ -8,6 +8,7 @@ use super::args::{ApplyArgs, Format};
 use super::exit::Exit;
 use super::output::{Output, Problem};
 use super::run::{Word, execute};
+use super::signals;
 use super::status::{makes_points, statuses};
 use super::{files, plan as planning, resume};
 use crate::diagnostic::Failure;
@@ -37,7 +38,12 @@ pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
         exit = exit.worse(gone_on);
         answers.push(answer);
     }
-    for plan in plans.iter().filter(|_| !matches!(exit, Exit::Signal(_))).collect::<Vec<_>>() {
+    for plan in &plans {
+        if let Some(stopped) = signals::asked() {
+            Output::talk(&format!("{}: not started, for the program was told to stop", plan.pipeline));
+            exit = exit.worse(stopped);
+            continue;
+        }
         let applied = match apply(plan, args, output) {
             // What keeps one pipeline from starting says nothing about the others.
             Err(problem) if many => not_started(&plan.pipeline, &problem),
@@ -45,9 +51,6 @@ pub(super) fn run(args: &ApplyArgs, output: &Output) -> Result<Exit, Problem> {
         };
         exit = exit.worse(applied.0);
         answers.push(applied.1);
-        if matches!(exit, Exit::Signal(_)) {
-            break;
-        }
     }
     if args.run.format == Format::Json {
         let mut answer = json!({ "version": plan::VERSION, "runs": answers });
@@ -109,14 +112,16 @@ fn go_on(pipelines: Vec<Pipeline>, args: &ApplyArgs, output: &Output) -> Result<
     let many = pipelines.len() > 1;
     let (mut gone_on, mut fresh) = (Vec::new(), Vec::new());
     for pipeline in pipelines {
+        if signals::asked().is_some() {
+            // It is not begun anew either, and told with those.
+            fresh.push(pipeline);
+            continue;
+        }
         match resume::instead(&pipeline, &args.run, output) {
             Ok(Some(done)) => gone_on.push(done),
             Ok(None) => fresh.push(pipeline),
             Err(problem) if many => gone_on.push(not_started(&pipeline.name, &problem)),
             Err(problem) => return Err(problem),
-        }
-        if matches!(gone_on.last(), Some((Exit::Signal(_), _))) {
-            break;
         }
     }
     Ok((gone_on, fresh))
@@ -128,34 +133,35 @@ fn reviewed(path: &Path) -> Result<Plan, Problem> {
     let bad = |error: String| {
         Problem::new(Exit::Invalid, format!("{}: {error}", path.display())).help("make it with: runner plan PIPELINE -o FILE")
     };
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| Problem::new(Exit::NoFile, format!("reading {}: {error}", path.display())))?;
-    let plan: Plan = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    let bytes = std::fs::read(&path).map_err(|error| files::unread(&path, &error))?;
+    let plan: Plan = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     if plan.version != plan::VERSION {
         return Err(bad(format!("it has version {}, this runner reads {}", plan.version, plan::VERSION)));
     }
-    let now = planning::observed(&files::pipelines(&[PathBuf::from(&plan.source.path)])?, false)?;
+    let pipelines = files::pipelines(&[PathBuf::from(&plan.source.path)])?;
     let stale =
         |what: &str| Err(Problem::new(Exit::Stale, format!("the plan is stale: {what}")).help("plan again, and review what changed"));
-    match now.as_slice() {
-        [now] if now.source.sha256 != plan.source.sha256 => stale(&format!("{} has changed since", plan.source.path)),
-        [now] if !same_world(now, &plan) => stale("a server, a tool, a store or a secret is not what it was"),
-        [now] => Ok(Plan { findings: now.findings.clone(), ..plan }),
-        _ => stale("its pipeline is gone"),
+    let [pipeline] = pipelines.as_slice() else { return stale("its pipeline is gone") };
+    if pipeline.source.sha256 != plan.source.sha256 {
+        return stale(&format!("{} has changed since", plan.source.path));
+    }
+    let now = planning::observed(&pipelines, false)?.remove(0);
+    match changed(&plan, &now, &planning::offline(pipeline)).map_err(|error| bad(error.to_string()))? {
+        Some(what) => stale(&what),
+        // It does what was reviewed, and knows sizes and findings of today.
+        None => Ok(now),
     }
 }
 
-/// Whether what a plan was made from still holds; sizes and free space may move.
-fn same_world(now: &Plan, then: &Plan) -> bool {
-    let servers = |plan: &Plan| {
-        let facts = plan.observed.connections.iter().map(|(name, reach)| {
-            (name.clone(), reach.facts().map(|facts| (facts.server_version, facts.system_identifier.clone(), facts.tools.clone())))
-        });
-        facts.collect::<Vec<_>>()
-    };
-    let same_secrets = then.observed.offline || now.observed.secrets == then.observed.secrets;
-    let same_servers = then.observed.offline || servers(now) == servers(then);
-    same_secrets && same_servers && now.nodes.iter().map(|node| &node.work).eq(then.nodes.iter().map(|node| &node.work))
+/// What of a reviewed plan is not what it would be now. One that was made offline knows nothing of the world, but what it does is settled.
+fn changed(then: &Plan, now: &Plan, offline: &Plan) -> Result<Option<String>, serde_json::Error> {
+    if !then.observed.offline {
+        return plan::difference(now, then);
+    }
+    let works = |plan: &Plan| plan.nodes.iter().map(|node| node.work.clone()).collect::<Vec<_>>();
+    let moved = works(now) != works(then);
+    Ok(plan::difference(offline, then)?
+        .or_else(|| moved.then(|| "what it does depends on what nobody looked at when it was made".to_owned())))
 }
 
 fn apply(plan: &Plan, args: &ApplyArgs, output: &Output) -> Result<(Exit, Value), Problem> {

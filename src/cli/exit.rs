@@ -103,13 +103,15 @@ impl Exit {
         }
     }
 
-    /// Of several ends, the one to tell: the first that is not good, failures before warnings.
+    /// Of several ends, the one to tell: a signal above all, for it left things undone; else the first that is not good, failures before
+    /// warnings.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         let rank = |exit: Self| match exit {
             Self::Done => 0,
             Self::Changes => 1,
             Self::Warned => 2,
+            Self::Signal(_) => 4,
             _ => 3,
         };
         if rank(other) > rank(self) { other } else { self }
@@ -119,5 +121,18 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_ends_a_signal_is_told_and_else_the_first_failure() {
+        let worst = |ends: &[Exit]| ends.iter().fold(Exit::Done, |exit, end| exit.worse(*end));
+        assert_eq!(worst(&[Exit::StepFailed, Exit::Signal(2), Exit::Done]), Exit::Signal(2));
+        assert_eq!(worst(&[Exit::Warned, Exit::Locked, Exit::StepFailed]), Exit::Locked);
+        assert_eq!(worst(&[Exit::Done, Exit::Warned]), Exit::Warned);
     }
 }

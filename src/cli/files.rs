@@ -59,7 +59,8 @@ fn near(path: &Path) -> Option<String> {
 /// The pipelines in a folder, but not in folders below it: those hold what a team does not run, such as samples.
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     let files = yaml_in(folder).map_err(|error| {
-        Problem::new(Exit::NoFile, format!("reading the folder {}: {error}", folder.display())).help("give the path of a pipeline")
+        let exit = Exit::of_io(&error);
+        Problem::new(exit, format!("reading the folder {}: {error}", folder.display())).help("give the path of a pipeline")
     })?;
     if files.is_empty() {
         let problem = Problem::new(Exit::NoFile, format!("there is no *.yaml in {}", folder.display()));
@@ -103,8 +104,13 @@ fn one(path: &Path, schema: &Schema) -> Result<Loaded, Problem> {
     match read(path) {
         Ok(source) => Ok(load(&source, schema, &|name| std::env::var(name).ok())),
         Err(ReadError::Content(diagnostic)) => Ok(Loaded::refused(*diagnostic)),
-        Err(error) => Err(Problem::new(Exit::NoFile, error.to_string())),
+        Err(ReadError::Io { path, source }) => Err(unread(&path, &source)),
     }
+}
+
+/// A file that is there and gave no text.
+pub(super) fn unread(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::new(Exit::of_io(error), format!("reading {}: {error}", path.display()))
 }
 
 /// Loads files that must all be sound; tells of everything that is wrong with them.
@@ -144,4 +150,16 @@ pub(super) fn stores(pipeline: &Pipeline, only: Option<&RefName>) -> Result<Vec<
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_refused_and_not_missing() {
+        let exit = |kind| unread(Path::new("p.yaml"), &std::io::Error::from(kind)).exit;
+        assert_eq!(exit(std::io::ErrorKind::PermissionDenied), Exit::Denied);
+        assert_eq!(exit(std::io::ErrorKind::NotFound), Exit::NoFile);
+    }
 }

@@ -1,11 +1,11 @@
 //! The leases of a run on the command line: which it takes, how long it waits, and why it could not have one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::exit::Exit;
 use super::output::{Output, Problem};
 use super::run::{host, new_run};
+use super::signals;
 use crate::diagnostic::{Class, Failure};
 use crate::ids::{PipelineName, RefName, RunId};
 use crate::pipeline::Pipeline;
@@ -71,7 +71,7 @@ pub(super) fn take_one(pipeline: &Pipeline, store: &Arc<dyn ObjectStore>, cancel
     };
     let me = Holder::here(pipeline.name.clone(), new_run()?, host());
     let leases = Leases::take(store, &terms, &me, cancel, &|words| Output::talk(words));
-    let leases = leases.map_err(|error| problem(&failure(error.into()), &AtomicU8::new(0)))?;
+    let leases = leases.map_err(|error| problem(&failure(error.into())))?;
     leases.notes().iter().for_each(|note| Output::talk(note));
     Ok(leases)
 }
@@ -92,9 +92,9 @@ fn failure(error: TakeError) -> Failure {
 }
 
 /// The problem that a failure is, when nothing was run because of it.
-pub(super) fn problem(failure: &Failure, signal: &AtomicU8) -> Problem {
+pub(super) fn problem(failure: &Failure) -> Problem {
     let exit = match failure.class {
-        Class::Cancelled => Exit::Signal(signal.load(Ordering::SeqCst)),
+        Class::Cancelled => Exit::Signal(signals::number()),
         class => Exit::of_class(class),
     };
     let problem = Problem::new(exit, failure.message.clone());

@@ -28,6 +28,7 @@ mod run;
 mod runs;
 mod schema;
 mod show;
+mod signals;
 mod status;
 mod validate;
 mod verify;

@@ -3,13 +3,21 @@
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::args::Format;
 use super::exit::Exit;
+use super::signals;
 use crate::diagnostic::Diagnostic;
 use crate::render::diagnostics;
 use crate::render::style::{BAD, Paint};
+
+/// What a pipe that has room takes without blocking (`PIPE_BUF`).
+const PIECE: usize = 4096;
+
+/// How long room is waited for before somebody asks whether it still matters.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// What keeps a command from doing its work, with the code it ends with.
 #[derive(Debug)]
@@ -92,7 +100,7 @@ impl Output {
     /// The talk.
     pub(super) fn talk(text: &str) {
         // When stderr is gone, there is nobody to tell.
-        let _unheard = writeln!(std::io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+        let _unheard = patiently(&std::io::stderr(), format!("{}\n", text.trim_end_matches('\n')).as_bytes());
     }
 
     /// A question; the answer is expected on the same line.
@@ -119,6 +127,27 @@ impl Output {
         let help = problem.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
         Self::talk(&format!("{}: {}{help}", Self::talk_paint().on(BAD, "error"), problem.message));
     }
+}
+
+/// Writes in pieces, each once there is room for it: a reader who has stopped reading holds up the talk, but nobody who was told to stop.
+fn patiently(stderr: &std::io::Stderr, text: &[u8]) -> std::io::Result<()> {
+    let mut locked = stderr.lock();
+    for piece in text.chunks(PIECE) {
+        while !has_room(&locked) {
+            if signals::asked().is_some() {
+                return Ok(());
+            }
+        }
+        locked.write_all(piece)?;
+    }
+    Ok(())
+}
+
+/// Whether a piece can be written at once, after a short wait.
+fn has_room(to: &impl AsFd) -> bool {
+    let mut asked = [PollFd::new(to, PollFlags::OUT)];
+    // Where it can not be asked, writing tells.
+    !matches!(poll(&mut asked, Some(&LOOK)), Ok(0))
 }
 
 fn shown(found: &[Diagnostic], paint: Paint, stream: &impl AsFd) -> String {

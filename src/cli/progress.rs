@@ -29,8 +29,12 @@ pub(super) struct Told {
 impl Subscriber for Told {
     fn notice(&mut self, event: &Event) -> io::Result<()> {
         self.journal.notice(event).map_err(|error| about(&error, self.journal.path()))?;
-        if let Some((file, path)) = &mut self.events {
-            file.write_all(journal::line(event)?.as_bytes()).map_err(|error| about(&error, path))?;
+        if let Some((file, path)) = &mut self.events
+            && let Err(error) = file.write_all(journal::line(event)?.as_bytes())
+        {
+            // The journal has everything; whoever reads along must not cost a backup.
+            Output::talk(&format!("warning: {}; no more events are written there", about(&error, path)));
+            self.events = None;
         }
         self.watcher.notice(event);
         Ok(())

@@ -1,10 +1,9 @@
-//! Running a plan: the handles are opened, everybody is told, signals are heeded, and the end is summed up.
+//! Running a plan: the handles are opened, everybody is told, and the end is summed up.
 //!
 //! Every command that changes anything comes through here with the plan that was shown.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -17,6 +16,7 @@ use super::output::{Output, Problem};
 use super::plan as planning;
 use super::progress::{Told, Watcher, about, events_file};
 use super::resume::Resumed;
+use super::signals;
 use crate::diagnostic::{Class, Failure};
 use crate::event::Outcome;
 use crate::exec::{self, Receipt, Receipts};
@@ -74,23 +74,23 @@ pub(super) fn execute(
 ) -> Result<(Exit, Value), Problem> {
     let tokio = planning::tokio_runtime()?;
     let runtime = opened(plan, new_run()?, &tokio)?;
-    let signal = watch_signals(&runtime);
+    signals::heed(&runtime)?;
     let (leases, missing) = match refused {
         Some(_) => (Leases::none(), None),
         None => lease::take(plan, &runtime, args.wait).map_or_else(|failure| (Leases::none(), Some(failure)), |leases| (leases, None)),
     };
     let Some(unstarted) = refused.or(missing.as_ref()) else {
         let start = Start::anew(plan, &runtime, args, None)?;
-        return perform(plan, &runtime, (args, output), start, (leases, &signal, word));
+        return perform(plan, &runtime, (args, output), start, (leases, word));
     };
     // A run that can not even start still tells whoever is told of failures.
     if plan.tells_of_failure() {
         let start = Start::anew(plan, &runtime, args, Some(unstarted))?;
-        perform(plan, &runtime, (args, output), start, (leases, &signal, word))?;
+        perform(plan, &runtime, (args, output), start, (leases, word))?;
     } else {
         leave_word(plan, &runtime, word, (End::Refused, Some(unstarted)));
     }
-    Err(lease::problem(unstarted, &signal))
+    Err(lease::problem(unstarted))
 }
 
 /// Leaves word in the stores that a run failed. One that gave way to another run did not fail.
@@ -107,10 +107,10 @@ fn leave_word(plan: &Plan, runtime: &Runtime, word: Word, (end, failure): (End, 
 pub(super) fn go_on(mut resumed: Resumed, args: &RunArgs, output: &Output) -> Result<(Exit, Value), Problem> {
     let tokio = planning::tokio_runtime()?;
     let runtime = opened(&resumed.plan, resumed.run.clone(), &tokio)?;
-    let signal = watch_signals(&runtime);
+    signals::heed(&runtime)?;
     // Before the lease, so that who was overtaken hears of it at once; and under it, for then nobody can overtake any more.
     resumed.still_stands(&runtime)?;
-    let leases = lease::take(&resumed.plan, &runtime, args.wait).map_err(|failure| lease::problem(&failure, &signal))?;
+    let leases = lease::take(&resumed.plan, &runtime, args.wait).map_err(|failure| lease::problem(&failure))?;
     let manifest = resumed.still_stands(&runtime)?;
     Output::talk(&resumed.words());
     resumed.clear(manifest, &runtime)?.iter().for_each(|words| Output::talk(words));
@@ -118,7 +118,7 @@ pub(super) fn go_on(mut resumed: Resumed, args: &RunArgs, output: &Output) -> Re
     let Resumed { plan, journal, folder, before, .. } = resumed;
     let options = exec::Options { parallel: args.parallel.into(), refused: None, before: Some(before) };
     let start = Start { told: told(journal, args)?, kept: Kept(Some(folder)), options };
-    perform(&plan, &runtime, (args, output), start, (leases, &signal, Word::Left))
+    perform(&plan, &runtime, (args, output), start, (leases, Word::Left))
 }
 
 /// The live things of a run; what killed runs left on this host is removed first.
@@ -203,7 +203,7 @@ fn perform(
     runtime: &Arc<Runtime>,
     (args, output): (&RunArgs, &Output),
     start: Start,
-    (leases, signal, word): (Leases, &AtomicU8, Word),
+    (leases, word): (Leases, Word),
 ) -> Result<(Exit, Value), Problem> {
     let Start { mut told, mut kept, options } = start;
     let (journal, refused) = (told.journal.path().to_owned(), options.refused.clone());
@@ -237,7 +237,7 @@ fn perform(
     }
     let exit = match lost {
         Some(_) => Exit::Locked,
-        None => Exit::of_run(ended.outcome, ended.failure.as_ref().map(|failure| failure.class), signal.load(Ordering::SeqCst)),
+        None => Exit::of_run(ended.outcome, ended.failure.as_ref().map(|failure| failure.class), signals::number()),
     };
     Ok((exit, render::summary::json(&summary, plan)))
 }
@@ -292,32 +292,6 @@ pub(super) fn state_folder() -> PathBuf {
     let own = || std::env::temp_dir().join(format!("runner-{}", rustix::process::geteuid().as_raw()));
     let home = || given("HOME").map_or_else(own, |home| home.join(".local/state"));
     given("XDG_STATE_HOME").unwrap_or_else(home).join("runner")
-}
-
-/// The first signal asks what runs to stop, the second asks everything. Answers where the last signal's number appears.
-fn watch_signals(runtime: &Arc<Runtime>) -> Arc<AtomicU8> {
-    let number = Arc::new(AtomicU8::new(2));
-    for (kind, code, name) in
-        [(tokio::signal::unix::SignalKind::interrupt(), 2, "SIGINT"), (tokio::signal::unix::SignalKind::terminate(), 15, "SIGTERM")]
-    {
-        let (runtime_, number) = (Arc::downgrade(runtime), Arc::clone(&number));
-        runtime.handle().spawn(async move {
-            let Ok(mut signals) = tokio::signal::unix::signal(kind) else { return };
-            while signals.recv().await.is_some() {
-                let Some(runtime) = runtime_.upgrade() else { return };
-                number.store(code, Ordering::SeqCst);
-                let again = runtime.cancel.check().is_err();
-                Output::talk(if again {
-                    "stopping at once"
-                } else {
-                    "stopping: children and uploads are ended; once more stops notifications and clean-up too"
-                });
-                let _stopper =
-                    std::thread::spawn(move || if again { runtime.abort.cancel(name, false) } else { runtime.cancel.cancel(name, false) });
-            }
-        });
-    }
-    number
 }
 
 fn summary(runtime: &Runtime, ended: &exec::Ended) -> Summary {

@@ -9,13 +9,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// The byte order mark that some editors write before a text.
+pub const MARK: char = '\u{feff}';
+
 /// A text that diagnostics point into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceText {
     /// Where it was read from, as the user named it.
     pub path: PathBuf,
-    /// The whole text.
+    /// The whole text, without its byte order mark.
     pub text: String,
+    /// Whether the file begins with a byte order mark.
+    pub marked: bool,
 }
 
 /// A 1-based place in a text. Columns count Unicode scalar values, as editors do.
@@ -174,7 +179,7 @@ mod tests {
 
     #[test]
     fn columns_count_characters_not_bytes() {
-        let text = SourceText { path: "p".into(), text: "a\n주문: x\n".into() };
+        let text = SourceText { path: "p".into(), text: "a\n주문: x\n".into(), marked: false };
         assert_eq!(text.place(text.text.find('x').unwrap()), Place { line: 2, column: 5 });
         assert_eq!(text.place(3), Place { line: 2, column: 1 }, "inside a character counts as its start");
         assert_eq!(text.place(999), Place { line: 3, column: 1 });

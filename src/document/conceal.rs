@@ -35,7 +35,7 @@ pub fn conceal(source: &Arc<SourceText>, document: Option<&Document>, schema: &S
     }
     words.extend(hidden.iter().filter_map(|range| source.text.get(range.clone())).map(|text| text.trim_matches(['"', '\'']).to_owned()));
     words.retain(|word| word.len() >= SHORT);
-    let masked = Arc::new(SourceText { path: source.path.clone(), text: masked(&source.text, &hidden) });
+    let masked = Arc::new(SourceText { path: source.path.clone(), text: masked(&source.text, &hidden), marked: source.marked });
     for diagnostic in diagnostics.iter_mut().filter(|diagnostic| Arc::ptr_eq(&diagnostic.source, source)) {
         diagnostic.source = Arc::clone(&masked);
         let clean = |text: &str| words.iter().fold(text.to_owned(), |text, word| text.replace(word, STAND_IN));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, SourceText};
+use crate::diagnostic::{Diagnostic, MARK, SourceText};
 
 /// The largest file that is read, in bytes. A pipeline has a few kilobytes; anything near this is another kind of file.
 pub const SIZE_LIMIT: usize = 4 << 20;
@@ -36,22 +36,23 @@ pub fn read(path: &Path) -> Result<Arc<SourceText>, ReadError> {
 
 fn decode(path: &Path, bytes: Vec<u8>) -> Result<Arc<SourceText>, Box<Diagnostic>> {
     if bytes.len() > SIZE_LIMIT {
-        let source = Arc::new(SourceText { path: path.to_owned(), text: String::new() });
+        let source = Arc::new(SourceText { path: path.to_owned(), text: String::new(), marked: false });
         let message = format!("the file is larger than {} MiB, so it is no document of ours", SIZE_LIMIT >> 20);
         return Err(Box::new(Diagnostic::error("too-large", &source, 0..0, message)));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Arc::new(SourceText { path: path.to_owned(), text: without_mark(text) })),
+        Ok(text) => Ok(Arc::new(without_mark(path, text))),
         Err(error) => Err(Box::new(not_utf8(path, &error))),
     }
 }
 
 /// A byte order mark is no character of the text: it would move the first line's columns by one.
-fn without_mark(mut text: String) -> String {
-    if text.starts_with('\u{feff}') {
-        text.drain(..'\u{feff}'.len_utf8());
+fn without_mark(path: &Path, mut text: String) -> SourceText {
+    let marked = text.starts_with(MARK);
+    if marked {
+        text.drain(..MARK.len_utf8());
     }
-    text
+    SourceText { path: path.to_owned(), text, marked }
 }
 
 /// The place is exact although the text shown is a repaired one: what stands before the bad byte is the same in both.
@@ -59,7 +60,7 @@ fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostic {
     let at = error.utf8_error().valid_up_to();
     let bytes = error.as_bytes();
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let source = Arc::new(SourceText { path: path.to_owned(), text });
+    let source = Arc::new(SourceText { path: path.to_owned(), text, marked: false });
     let (message, help) = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("the file is UTF-16, not UTF-8".to_owned(), "save it as UTF-8"),
         _ => (format!("byte 0x{:02x} is not UTF-8 text", bytes.get(at).copied().unwrap_or_default()), "save the file as UTF-8"),

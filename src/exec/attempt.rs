@@ -10,7 +10,7 @@ use crate::diagnostic::Class;
 use crate::event::StageBytes;
 use crate::plan::Node;
 use crate::runtime::Runtime;
-use crate::step::{Cx, Reports, StepError, Work};
+use crate::step::{Again, Cx, Reports, StepError, Work};
 use crate::stream::Cancel;
 use crate::stream::meter::Meter;
 
@@ -84,12 +84,45 @@ fn perform(node: &Node, runtime: &Runtime, cancel: &Cancel, reports: &Reports, m
         Work::Flow(flow) => flow::run(flow, &cx(&flow.source.step), meters),
         Work::Effect(effect) => effect.part.performer().perform(&cx(&effect.step)),
     };
-    // What failed because it was stopped is told as stopped, for that reason, and not as broken.
-    result.map_err(|error| cancel.check().err().map_or(error, StepError::from))
+    result.map_err(|error| match cancel.check() {
+        Ok(()) => error,
+        Err(reason) => stopped(error, reason.into(), node.work.again()),
+    })
+}
+
+/// What failed because it was stopped is told as stopped, for that reason, and not as broken.
+///
+/// A limit that was passed is a reason to try again; but of what may have taken effect already, only the step itself knows whether it may.
+fn stopped(own: StepError, reason: StepError, again: Again) -> StepError {
+    if again == Again::IfAsked && reason.transient && !own.transient {
+        return StepError { class: Class::Failed, transient: false, hint: own.hint, ..reason };
+    }
+    reason
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> StepError {
     let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
     let message = format!("a defect in runner stopped this node: {}", words.unwrap_or_else(|| "it panicked".to_owned()));
     StepError::new(Class::Internal, message).hint("please report it; nothing of this node was published")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::StreamError;
+
+    #[test]
+    fn a_limit_does_not_repeat_what_says_that_it_may_have_taken_effect() {
+        let limit = || StepError::from(StreamError::Cancelled { reason: "took longer".to_owned(), transient: true });
+        let own = |transient| {
+            StepError { transient, ..StepError::new(Class::Failed, "stopped half-way") }.hint("2 statements before it stay done")
+        };
+        let once = stopped(own(false), limit(), Again::IfAsked);
+        assert_eq!((once.transient, once.class, once.message.as_str()), (false, Class::Failed, "cancelled: took longer"));
+        assert_eq!(once.hint.as_deref(), Some("2 statements before it stay done"));
+        assert!(stopped(own(true), limit(), Again::IfAsked).transient, "a program that its author lets run again");
+        assert!(stopped(own(false), limit(), Again::Freely).transient, "a dump");
+        let asked = StepError::from(StreamError::Cancelled { reason: "SIGTERM".to_owned(), transient: false });
+        assert_eq!(stopped(own(false), asked, Again::IfAsked).class, Class::Cancelled);
+    }
 }

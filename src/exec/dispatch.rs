@@ -159,6 +159,9 @@ impl<'a> Dispatch<'a, '_> {
         'a: 'scope,
     {
         let cancelled = self.stopping();
+        if cancelled {
+            self.drop_retries();
+        }
         // Ending one node without running it may make others ready.
         loop {
             let ready = self.board.ready(cancelled);
@@ -178,7 +181,9 @@ impl<'a> Dispatch<'a, '_> {
             }
         }
         for (node, number) in self.board.due(Instant::now()) {
-            self.start(node, number, scope);
+            if self.running() < self.options.parallel {
+                self.start(node, number, scope);
+            }
         }
     }
 
@@ -307,9 +312,6 @@ impl<'a> Dispatch<'a, '_> {
         for what in told {
             self.tell(what);
         }
-        if stop.is_some() {
-            self.drop_retries();
-        }
     }
 
     /// Nothing is tried again once the run is to stop.
@@ -318,7 +320,8 @@ impl<'a> Dispatch<'a, '_> {
             if let Stand::Retry(..) = self.board.stands[index] {
                 let error =
                     Failure { class: Class::Cancelled, message: "the run was stopped before the next attempt".to_owned(), hint: None };
-                self.node_ended(index, State::Failed, Some(error));
+                let warn = self.plan.nodes[index].on_failure == OnFailure::Warn;
+                self.node_ended(index, if warn { State::Warned } else { State::Failed }, Some(error));
             }
         }
     }
@@ -354,7 +357,7 @@ impl<'a> Dispatch<'a, '_> {
     /// Stops a run of which nothing can be kept any more.
     fn stop(&mut self, error: std::io::Error) {
         if self.broken.is_none() {
-            self.runtime.cancel.cancel(format!("the journal can not be written: {error}"), false);
+            self.runtime.cancel.cancel(format!("what the run does can not be kept: {error}"), false);
             self.broken = Some(error);
         }
     }
@@ -374,19 +377,18 @@ impl<'a> Dispatch<'a, '_> {
         self.broken.map_or(Ok(Ended { outcome, failure: self.failure, took }), Err)
     }
 
-    /// Objects that were stored and never committed: they are no restore point.
+    /// Objects that were stored and never committed, as far as is known.
     fn left(&self) -> Vec<String> {
         self.runtime.ledger(|ledger| {
             if ledger.committed.is_some() {
                 return Vec::new();
             }
-            ledger
-                .artifacts
-                .values()
-                .map(|artifact| {
-                    format!("{} in {}: stored but not committed, so it is no restore point", artifact.object.key, artifact.store)
-                })
-                .collect()
+            let what = if ledger.unconfirmed {
+                "stored, and its commit was not confirmed: `runner list` tells whether it is a restore point"
+            } else {
+                "stored but not committed, so it is no restore point"
+            };
+            ledger.artifacts.values().map(|artifact| format!("{} in {}: {what}", artifact.object.key, artifact.store)).collect()
         })
     }
 }

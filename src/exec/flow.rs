@@ -2,6 +2,8 @@
 //!
 //! The sink alone drives the chain by pulling. What each part learned is asked only after the verified end.
 
+use std::time::Duration;
+
 use crate::archive;
 use crate::step::{AfterFilter, Cx, Flow, Opened, Reports, Settled, Stage, StepError, Upstream, Verdict};
 use crate::store::manifest::{Applied, Origin};
@@ -82,11 +84,37 @@ pub(super) fn counts(flow: &Flow, meters: &Meters) -> Vec<crate::event::StageByt
     std::iter::once(named(flow.source.step.as_str(), &meters.source)).chain(stages).chain([named("sent", &meters.sink)]).collect()
 }
 
-/// How long nothing has moved anywhere in a flow; nothing while it works on purpose without moving bytes.
-pub(super) fn idle(meters: &Meters, reports: &Reports) -> std::time::Duration {
-    if reports.is_quiet() {
-        return std::time::Duration::ZERO;
+/// How long nothing has moved anywhere in a flow; nothing while it works on purpose without moving bytes, or has none left to move: a
+/// store may take minutes to complete an object whose every byte it has.
+pub(super) fn idle(meters: &Meters, reports: &Reports) -> Duration {
+    let last = meters.stages.last().unwrap_or(&meters.source);
+    if reports.is_quiet() || last.has_ended() && meters.sink.bytes() >= last.bytes() {
+        return Duration::ZERO;
     }
     let all = [&meters.source, &meters.sink].into_iter().chain(&meters.stages);
     all.map(Meter::idle).min().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::bytes::stream_of;
+
+    #[test]
+    fn a_store_that_has_every_byte_may_take_its_time_and_one_that_lacks_some_may_not() {
+        let meters = Meters { stages: vec![Meter::new()], ..Meters::default() };
+        let mut stream = metered(stream_of("12345"), &meters.stages[0]);
+        let is_idle = || {
+            std::thread::sleep(Duration::from_millis(20));
+            idle(&meters, &Reports::default()) >= Duration::from_millis(20)
+        };
+        stream.pull().unwrap();
+        meters.sink.add(5);
+        assert!(is_idle(), "more may come");
+        assert!(stream.pull().unwrap().is_none() && !is_idle(), "every byte was sent");
+        let unsent = Meters { sink: Meter::new(), ..meters.clone() };
+        unsent.sink.add(4);
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(idle(&unsent, &Reports::default()) >= Duration::from_millis(20), "one byte is still on its way");
+    }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::model::{Chain, Head, OnFailure, Pipeline, Retry, SourceFacts, Step, StepHead};
 use super::{check, copies, dataflow, fusing, keys};
-use crate::diagnostic::{Diagnostic, SourceText};
+use crate::diagnostic::{Diagnostic, MARK, SourceText};
 use crate::document::{self, Document, Placeholders, Schema, Scope};
 use crate::quantity::Duration;
 use crate::step::{KINDS, Params, Row};
@@ -158,13 +158,17 @@ fn pipeline(document: &Document, head: Head, steps: Vec<Step>, chains: Vec<Chain
         stores: head.stores,
         steps,
         chains,
-        source: SourceFacts { path: text.path.display().to_string(), sha256: sha256(&text.text) },
+        source: SourceFacts { path: text.path.display().to_string(), sha256: sha256(text) },
     }
 }
 
-fn sha256(text: &str) -> String {
+/// The digest of the file as it is, as `sha256sum` tells it.
+fn sha256(source: &SourceText) -> String {
     let mut digester = Digester::new(Algorithm::Sha256);
-    digester.update(text.as_bytes());
+    if source.marked {
+        digester.update(MARK.to_string().as_bytes());
+    }
+    digester.update(source.text.as_bytes());
     digester.hex()
 }
 
@@ -231,4 +235,16 @@ fn default_needs(draft: &Draft, drafts: &[Draft]) -> Vec<crate::ids::StepId> {
     let after_failures = draft.head.as_ref().is_some_and(|head| head.when != super::When::Success);
     let first = if after_failures { 0 } else { draft.index.saturating_sub(1) };
     drafts[first..draft.index].iter().filter_map(|above| Some(above.head.as_ref()?.id.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_that_of_the_file_with_its_byte_order_mark() {
+        let digest = |text: &str, marked| sha256(&SourceText { path: "p.yaml".into(), text: text.to_owned(), marked });
+        assert_eq!(digest("version: 1\n", true), digest("\u{feff}version: 1\n", false));
+        assert_ne!(digest("version: 1\n", true), digest("version: 1\n", false));
+    }
 }

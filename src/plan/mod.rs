@@ -15,6 +15,7 @@ mod pruning;
 mod readiness;
 mod restoration;
 mod resume;
+mod reviewed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +38,7 @@ pub use observed::{ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, 
 pub use pruning::unwanted;
 pub use readiness::{Line, Standing, readiness};
 pub use resume::{NotResumed, Past, resume};
+pub use reviewed::difference;
 
 /// The version of the form of a plan file.
 pub const VERSION: u32 = 1;

@@ -193,6 +193,8 @@ fn denied(info: &ConnInfo, server: String, detail: String) -> PgError {
 pub(super) fn of_statement(server: &str, error: &tokio_postgres::Error, statement: &str) -> PgError {
     match error.as_db_error() {
         Some(db) => of_answer(server.to_owned(), db, statement),
+        // A statement that can not even be sent, for example; the same happens to it next time.
+        None if !is_lost(error) => PgError::Unexpected { server: server.to_owned(), detail: chain(error) },
         None => PgError::Transient { server: server.to_owned(), detail: format!("the connection was lost: {}", chain(error)) },
     }
 }
@@ -234,6 +236,11 @@ fn chain(error: &tokio_postgres::Error) -> String {
         cause = error.source();
     }
     if parts.is_empty() { error.to_string() } else { parts.join(": ") }
+}
+
+/// Whether there is no connection any more. The client tells only its words.
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    error.is_closed() || error.to_string().starts_with("error communicating with the server")
 }
 
 /// Whether TLS itself broke a connection that was already up: a server rejects a client's certificate only then.

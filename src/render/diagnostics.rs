@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     fn source(path: &str, text: &str) -> Arc<SourceText> {
-        Arc::new(SourceText { path: path.into(), text: text.to_owned() })
+        Arc::new(SourceText { path: path.into(), text: text.to_owned(), marked: false })
     }
 
     fn three() -> Vec<Diagnostic> {

@@ -36,6 +36,8 @@ pub struct Ledger {
     pub manifest: Option<Manifest>,
     /// The commit, once it is made.
     pub committed: Option<Stored>,
+    /// Whether a manifest lies in a store, or may, though its commit failed.
+    pub unconfirmed: bool,
     /// Restore points that were copied to other stores, in that order.
     pub copies: Vec<CopiedPoint>,
     /// In how many stores each part of a restore point must lie.

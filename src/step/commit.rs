@@ -11,7 +11,8 @@ use crate::diagnostic::Class;
 use crate::ids::StepId;
 use crate::store::commit::commit;
 use crate::store::kit;
-use crate::store::manifest::{Artifact, Level, Manifest, VERSION};
+use crate::store::manifest::{Artifact, Level, Manifest, VERSION, manifest_key};
+use crate::store::{ObjectMeta, ObjectStore};
 
 impl PerformEffect for Commit {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
@@ -25,15 +26,24 @@ impl PerformEffect for Commit {
             // The recipe first: after the manifest there is a restore point, and it must not lack anything.
             kit::add_recipe(&*store, name, &manifest)?;
             let stored = match cx.runtime.lease(name) {
-                Some(lease) => lease.commit(&manifest)?,
-                None => commit(&*store, &manifest)?,
+                Some(lease) => lease.commit(&manifest),
+                None => commit(&*store, &manifest),
             };
+            let stored = stored.inspect_err(|_| look_again(&*store, &manifest, cx))?;
             cx.reports.note(format!("restore point {} in {name}", manifest.run));
             cx.runtime.ledger(|ledger| ledger.committed = Some(stored));
             cx.reports.note_all(kit::add_kit(&*store, &manifest.pipeline));
         }
         Ok(())
     }
+}
+
+/// A commit that failed at its answer, or when it was read back, may have come about all the same: the end of the run must not deny it.
+fn look_again(store: &dyn ObjectStore, manifest: &Manifest, cx: &Cx<'_>) {
+    // An empty object says that the run was ruled out.
+    let absent = |found: Option<ObjectMeta>| found.is_none_or(|object| object.bytes == 0);
+    let unconfirmed = !store.head(&manifest_key(&manifest.pipeline, &manifest.run)).is_ok_and(absent);
+    cx.runtime.ledger(|ledger| ledger.unconfirmed |= unconfirmed);
 }
 
 impl Commit {

@@ -11,6 +11,9 @@ use crate::stream::codec::{self, Codec, Compression};
 /// The window of `long`, as a power of two: the largest that `zstd -d` takes without being asked.
 const LONG_WINDOW: u32 = 27;
 
+/// How many workers zstd gets where nobody said so.
+const ZSTD_WORKERS: u32 = 8;
+
 /// Compresses the stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -22,7 +25,7 @@ pub struct Compress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 19))]
     pub level: Option<u8>,
-    /// Worker threads; one a core unless given.
+    /// Worker threads; one a core unless given, with zstd 8 at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub threads: Option<u8>,
@@ -121,11 +124,19 @@ impl StepKind for Compress {
     }
 }
 
+impl Compress {
+    /// How many threads work where nobody said so. A worker of zstd holds jobs and tables of its own, at high levels a hundred MB; eight
+    /// outrun any dump at usual levels, and a host of many cores must not give its memory for the rest.
+    fn workers(&self, cores: u32) -> u32 {
+        if self.codec == CodecChoice::Zstd { cores.min(ZSTD_WORKERS) } else { cores }
+    }
+}
+
 impl ApplyFilter for Compress {
     fn apply(&self, input: Stream, cx: &Cx<'_>) -> Result<(Stream, AfterFilter), StepError> {
         let Some(codec) = self.codec.codec() else { return Ok((input, Box::new(|_| Ok(None)))) };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = self.threads.map_or_else(|| u32::try_from(cores).unwrap_or(1), u32::from);
+        let threads = self.threads.map_or_else(|| self.workers(u32::try_from(cores).unwrap_or(1)), u32::from);
         let level = if self.level() == 0 { codec.default_level() } else { i32::from(self.level()) };
         let how = Compression { codec, level, threads, long_window: self.long.then_some(LONG_WINDOW) };
         let stream = codec::compress(input, &how, cx.cancel)?;
@@ -134,5 +145,17 @@ impl ApplyFilter for Compress {
 
     fn is_heavy(&self) -> bool {
         self.codec != CodecChoice::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_of_many_cores_does_not_give_its_memory_for_them() {
+        let workers = |codec, cores| Compress { codec, level: None, threads: None, long: false }.workers(cores);
+        assert_eq!([1, 4, 64].map(|cores| workers(CodecChoice::Zstd, cores)), [1, 4, 8]);
+        assert_eq!(workers(CodecChoice::Gzip, 64), 64, "its blocks are small");
     }
 }

@@ -260,7 +260,7 @@ impl Dump {
 
 impl OpenSource for Dump {
     fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
-        let connection = cx.runtime.connection(&self.connection)?;
+        let connection = cx.runtime.connection_within(&self.connection, cx.cancel)?;
         let database = self.database.as_ref().unwrap_or(&connection.info().database);
         let info = connection.info().with_database(database);
         let (origin, tools) = origin::of(&self.connection, &info, cx, "pg_dump")?;

@@ -66,6 +66,8 @@ impl From<StreamError> for StepError {
             StreamError::Spawn { .. } => Class::Unreachable,
             StreamError::Cancelled { transient: false, .. } => Class::Cancelled,
             StreamError::Io { denied: true, .. } => Class::Denied,
+            // A thread of ours that went without a word.
+            StreamError::Vanished { .. } => Class::Internal,
             StreamError::Child { stderr, .. } if refused(stderr) => Class::Denied,
             _ if transient => Class::Transient,
             _ => Class::Failed,
@@ -104,7 +106,7 @@ impl From<StoreError> for StepError {
             StoreError::Refused { kind: Refusal::Denied, .. } => {
                 (Class::Denied, Some("check the credentials and rights of this host for the store"))
             }
-            StoreError::Refused { kind: Refusal::Unreachable, .. } => (Class::Unreachable, None),
+            StoreError::Refused { kind: Refusal::Unreachable | Refusal::Down, .. } => (Class::Unreachable, None),
             StoreError::Refused { kind: Refusal::Transient, .. } => (Class::Transient, None),
             StoreError::Exists { .. } => (Class::Failed, Some("add {{ run.id }} to the key, so that each run has its own")),
             StoreError::Lost { .. } | StoreError::Changed { .. } => {
@@ -182,5 +184,15 @@ impl From<TablesError> for StepError {
                 .hint("a trigger that this role can not switch off may have changed rows: restore as the owner of the tables"),
             other => Self::new(Class::Failed, other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_went_without_a_word_is_a_defect() {
+        assert_eq!(StepError::from(StreamError::Vanished { stage: "feeding" }).class, Class::Internal);
     }
 }

@@ -94,7 +94,7 @@ impl RestoreScratch {
     fn scratch(&self, origin: &Origin, cx: &Cx<'_>) -> Result<Arc<Scratch>, StepError> {
         cx.runtime.remove_scratch(cx.step);
         let scratch = Arc::new(match &self.server {
-            Some(name) => temporary(cx.runtime.connection(name)?, origin, cx)?,
+            Some(name) => temporary(cx.runtime.connection_within(name, cx.cancel)?, origin, cx)?,
             None => server(self.major(origin), origin, cx)?,
         });
         cx.runtime.keep_scratch(cx.step, Arc::clone(&scratch));

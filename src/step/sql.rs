@@ -192,7 +192,7 @@ impl Sql {
             client.batch("begin")?;
         }
         for (index, statement) in all.iter().enumerate() {
-            cx.cancel.check()?;
+            cx.cancel.check().map_err(|stopped| self.done_before(index, StepError { transient: false, ..stopped.into() }))?;
             client.batch(statement.text).map_err(|error| self.failed(index, statement, error))?;
         }
         if self.transaction {
@@ -212,7 +212,11 @@ impl Sql {
             Some(file) => format!("{}:{}", file.display(), statement.line_of(position)),
             None => format!("line {} of `statements`", statement.line_of(position)),
         };
-        let failed = final_error(format!("{place}: {error}"), error);
+        self.done_before(index, final_error(format!("{place}: {error}"), error))
+    }
+
+    /// What a failure before the end of this statement leaves.
+    fn done_before(&self, index: usize, failed: StepError) -> StepError {
         match (self.transaction, index) {
             (true, _) => failed.hint("nothing was changed"),
             // What runs outside a transaction, such as `create index concurrently`, may leave something half done.
@@ -230,7 +234,7 @@ fn final_error(message: String, error: PgError) -> StepError {
 impl PerformEffect for Sql {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let text = self.file.as_deref().map(read).transpose()?;
-        let connection = cx.runtime.connection(&self.connection)?;
+        let connection = cx.runtime.connection_within(&self.connection, cx.cancel)?;
         let own = connection.info().clone();
         let info = ConnInfo { database: self.database.clone().unwrap_or_else(|| own.database.clone()), ..own };
         if let Some(patch) = &self.patch {

@@ -281,6 +281,8 @@ pub enum Refusal {
     Denied,
     /// The store can not be reached, or the bucket or folder does not exist.
     Unreachable,
+    /// No connection came about: the server is down, or the way to it. It may come back.
+    Down,
     /// Throttling, 5xx, a reset connection: trying again may help.
     Transient,
     /// No room left.
@@ -293,7 +295,7 @@ impl StoreError {
     /// Whether trying again may help.
     pub fn transient(&self) -> bool {
         match self {
-            Self::Refused { kind, .. } => *kind == Refusal::Transient,
+            Self::Refused { kind, .. } => matches!(kind, Refusal::Transient | Refusal::Down),
             Self::Stream(error) => error.transient(),
             Self::Left { cause, .. } => cause.transient(),
             _ => false,

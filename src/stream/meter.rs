@@ -3,7 +3,7 @@
 //! Progress and the stall watchdog look at it. This module does not judge how long is too long.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Chunk, Pull, Stopper, Stream, StreamError, fused};
@@ -20,11 +20,14 @@ struct Shared {
     bytes: AtomicU64,
     /// When the last bytes passed, in microseconds after `made`.
     moved: AtomicU64,
+    /// Whether the stream that passes here came to its verified end.
+    ended: AtomicBool,
 }
 
 impl Default for Meter {
     fn default() -> Self {
-        Self { shared: Arc::new(Shared { made: Instant::now(), bytes: AtomicU64::new(0), moved: AtomicU64::new(0) }) }
+        let (bytes, moved, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        Self { shared: Arc::new(Shared { made: Instant::now(), bytes, moved, ended }) }
     }
 }
 
@@ -43,6 +46,11 @@ impl Meter {
     pub fn idle(&self) -> Duration {
         let moved = Duration::from_micros(self.shared.moved.load(Ordering::Relaxed));
         self.shared.made.elapsed().saturating_sub(moved)
+    }
+
+    /// Whether all has passed that will, as the verified end of the stream said.
+    pub fn has_ended(&self) -> bool {
+        self.shared.ended.load(Ordering::Acquire)
     }
 
     /// Counts bytes that passed.
@@ -66,8 +74,9 @@ pub fn metered(input: Stream, meter: &Meter) -> Stream {
 impl Pull for Metered {
     fn pull(&mut self) -> Result<Option<Chunk>, StreamError> {
         let chunk = self.input.pull()?;
-        if let Some(chunk) = &chunk {
-            self.meter.add(chunk.len() as u64);
+        match &chunk {
+            Some(chunk) => self.meter.add(chunk.len() as u64),
+            None => self.meter.shared.ended.store(true, Ordering::Release),
         }
         Ok(chunk)
     }
@@ -90,6 +99,7 @@ mod tests {
         assert!(meter.idle() >= Duration::from_millis(30) && meter.bytes() == 0);
         stream.pull().unwrap();
         assert!(meter.idle() < Duration::from_millis(30) && meter.bytes() == 5);
-        assert!(stream.pull().unwrap().is_none());
+        assert!(!meter.has_ended());
+        assert!(stream.pull().unwrap().is_none() && meter.has_ended());
     }
 }

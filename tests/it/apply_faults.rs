@@ -302,6 +302,21 @@ fn apply_to_s3_that_fails_on_completion_leaves_nothing() {
 }
 
 #[test]
+fn apply_to_s3_whose_manifest_can_not_be_read_back_does_not_deny_the_restore_point() {
+    let (server, weed, client) = (shop(1), S3Server::seaweed(), Client::new());
+    let direct = client.store(&spec(&weed.endpoint()));
+    let proxy = FaultyS3::before(weed.address, vec![rule("GET", "manifest.json", u32::MAX, Fault::Answer(403, "AccessDenied"))]);
+    let mut bench = Bench::new();
+    bench.env("AWS_ACCESS_KEY_ID", ACCESS_KEY);
+    bench.env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    bench.pipeline(&server, &s3_steps(&proxy));
+    bench.apply().is(77, &["its commit was not confirmed: `runner list` tells whether it is a restore point"]);
+    assert_eq!(runner::store::commit::points(&direct, &NAME.parse().unwrap()).unwrap().len(), 1);
+    bench.is_clean();
+    drop(client);
+}
+
+#[test]
 fn apply_to_s3_whose_manifest_is_refused_has_no_restore_point() {
     let (server, weed, client) = (shop(1), S3Server::seaweed(), Client::new());
     let direct = client.store(&spec(&weed.endpoint()));

@@ -194,6 +194,19 @@ fn apply_does_not_wait_for_a_service_that_a_command_left_running() {
 }
 
 #[test]
+fn apply_never_repeats_statements_that_a_limit_cut_off_half_way() {
+    let (bench, server) = (Bench::new(), shop(1));
+    bench.pipeline(
+        &server,
+        "steps:\n  - { id: fix, uses: sql, timeout: 2s, retry: { attempts: 3, backoff: 100ms }, with: { connection: shop, transaction: false, \
+         statements: \"update lines set id = -id where id = 7; select pg_sleep(60)\" } }\n",
+    );
+    bench.apply().is(10, &["longer than its timeout", "1 statement before it stay"]);
+    assert_eq!(bench.story(), "run fix#1 fix=Failed Failed");
+    assert_eq!(server.psql("shop", "select count(*) from lines where id = -7"), "1");
+}
+
+#[test]
 fn apply_stopped_in_a_runbook_ends_the_program_and_the_statement_and_still_does_what_is_always_done() {
     let (bench, server) = (Bench::new(), shop(1));
     bench.script(&bench.path("bin/hang"), "touch @/hanging; sleep 60");

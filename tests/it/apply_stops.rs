@@ -215,6 +215,46 @@ steps:
 }
 
 #[test]
+fn apply_stopped_before_an_attempt_that_only_warns_warns() {
+    let (bench, server) = (Bench::new(), shop(1));
+    let steps = "steps:
+  - { id: dump, uses: dump, on_failure: warn, retry: { attempts: 3, backoff: 100s }, with: { connection: shop } }
+  - { id: upload, uses: upload, on_failure: warn, with: { store: vault } }
+";
+    bench.pipeline(&server, steps);
+    bench.program("pg_dump", "echo 'server closed the connection unexpectedly' >&2; exit 1");
+    let mut running = bench.start();
+    running.wait_until("the wait", |events| holds(events, "attempt-failed", "dump"));
+    running.signal(Signal::TERM);
+    running.end().is(143, &[]);
+    assert!(bench.story().contains("dump=Warned"), "{}", bench.story());
+}
+
+#[test]
+fn apply_tries_again_only_once_there_is_room() {
+    let (bench, server) = (Bench::new(), shop(1));
+    let two = |id: &str| {
+        format!(
+            "  - {{ id: {id}, uses: dump, needs: [], retry: {{ attempts: 2, backoff: 100ms }}, with: {{ connection: shop }} }}\n  - {{ id: {id}-up, uses: upload, with: {{ store: vault, key: \"{{{{ run.id }}}}-{id}.dump\" }} }}\n"
+        )
+    };
+    bench.pipeline(&server, &format!("steps:\n{}{}", two("one"), two("two")));
+    let fails = "mkdir @/failed 2>/dev/null && { echo 'server closed the connection unexpectedly' >&2; exit 1; }";
+    bench.program("pg_dump", &format!("{fails}; sleep 3; exec \"$REAL\" \"$@\""));
+    let ran = bench.apply_command().args(["--parallel", "1"]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let mut at_once = 0_i32;
+    for event in bench.journal() {
+        match event.what {
+            What::NodeStarted { .. } => at_once += 1,
+            What::NodeEnded { .. } | What::AttemptFailed { .. } => at_once -= 1,
+            _ => {}
+        }
+        assert!(at_once <= 1, "{}", bench.story());
+    }
+}
+
+#[test]
 fn apply_stopped_twice_waits_for_nobody() {
     let (bench, server) = (Bench::new(), shop(1));
     // A server that takes the notification and never answers: the run that always tells waits for it.

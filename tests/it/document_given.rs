@@ -8,7 +8,7 @@ use runner::document::{Document, Placeholders, Schema, Scope, check, expand, par
 use serde_json::{Value, json};
 
 pub(crate) fn source(text: &str) -> Arc<SourceText> {
-    Arc::new(SourceText { path: "p.yaml".into(), text: text.to_owned() })
+    Arc::new(SourceText { path: "p.yaml".into(), text: text.to_owned(), marked: false })
 }
 
 pub(crate) fn document(text: &str) -> Document {

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not go on without fails it")]
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
 use runner::diagnostic::Class;
 use runner::secret::Secrets;
 use runner::step::notify::channel::Webhook;
@@ -116,6 +119,7 @@ fn a_file_grows_by_one_record_a_run() {
         step.send(&Secrets::default(), &facts, &Cancel::new()).unwrap();
     }
     let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "errors are for its owner");
     let outcomes: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["outcome"].clone()).collect();
     assert_eq!(outcomes, ["success", "failure"]);
 
@@ -134,6 +138,30 @@ fn a_file_that_can_not_grow_is_named() {
     let error = step.send(&Secrets::default(), &good(), &Cancel::new()).unwrap_err();
     assert_eq!((error.class(), error.retryable()), (Class::Failed, false));
     assert!(error.to_string().contains("No space left"), "{error}");
+}
+
+#[test]
+fn a_pipe_takes_a_record_and_one_that_nobody_reads_does_not_hold_up_who_cancels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("관");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR, 0).unwrap();
+    let step = notify(json!({ "file": { "path": path } }));
+    let reader = std::thread::spawn({
+        let path = path.clone();
+        move || std::fs::read_to_string(path).unwrap()
+    });
+    step.send(&Secrets::default(), &good(), &Cancel::new()).unwrap();
+    assert!(reader.join().unwrap().ends_with("}\n"));
+
+    let cancel = Cancel::new();
+    let later = cancel.clone();
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        later.cancel("SIGTERM", false);
+    });
+    let error = step.send(&Secrets::default(), &good(), &cancel).unwrap_err();
+    assert_eq!(error.to_string(), "cancelled: SIGTERM");
+    canceller.join().unwrap();
 }
 
 #[test]

@@ -192,9 +192,11 @@ fn a_server_that_is_down_full_or_without_the_database_says_so() {
     let first = Client::connect(&app, runtime.handle()).unwrap();
     let second = Client::connect(&app, runtime.handle()).err().unwrap();
     assert!(matches!(second, PgError::Transient { .. }) && second.transient(), "{second}");
+    let unsendable = first.batch("select '\0'").unwrap_err();
+    assert!(!unsendable.transient() && !unsendable.to_string().contains("lost"), "{unsendable}");
     server.stop();
     let lost = first.batch("select 1").unwrap_err();
-    assert!(lost.transient(), "{lost}");
+    assert!(lost.transient() && lost.to_string().contains("the connection was lost"), "{lost}");
     let down = Client::connect(&server.conninfo("postgres"), runtime.handle()).err().unwrap();
     assert!(matches!(down, PgError::Unreachable { .. }) && down.transient(), "{down}");
     let closed = ConnInfo { hosts: vec![Host { host: "127.0.0.1".into(), address: None, port: ports::one() }], ..app };

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use runner::diagnostic::Class;
+use runner::step::StepError;
 use runner::store::s3::S3Store;
 use runner::store::{ObjectStore, PutOptions, Refusal, StoreError, Stored};
 use runner::stream::{Cancel, StreamError};
@@ -302,8 +304,9 @@ fn a_server_that_is_not_there_is_unreachable() {
     let gone = held.local_addr().unwrap();
     let store = client.store(&spec(&format!("http://{gone}")));
     let error = store.reach().unwrap_err();
-    assert_eq!(refusal(&error), Refusal::Unreachable, "{error}");
-    assert!(error.to_string().contains("is `endpoint` right"), "{error}");
+    assert_eq!(refusal(&error), Refusal::Down, "{error}");
+    assert!(error.transient() && error.to_string().contains("is `endpoint` right"), "{error}");
+    assert_eq!(StepError::from(error).class, Class::Unreachable);
     let store = client.store(&spec("http://s3.nowhere.invalid"));
     assert_eq!(refusal(&store.reach().unwrap_err()), Refusal::Unreachable);
 }

@@ -217,7 +217,7 @@ impl<'a> Channel<'a> {
             Self::PagerDuty(pagerduty) => http::post("pagerduty", pagerduty.post(&open, text, facts)?, cancel),
             Self::Webhook(webhook) => http::post("webhook", webhook.post(&open, text, facts)?, cancel),
             Self::Smtp(smtp) => mail::send(smtp, smtp.password.as_ref().map(open).transpose()?, text, facts, cancel),
-            Self::File(file) => file.append(text, facts),
+            Self::File(file) => file.append(text, facts, cancel),
             Self::Stdout => Ok(()),
         }
     }

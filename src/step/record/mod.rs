@@ -55,7 +55,7 @@ impl StepKind for Record {
 
 impl PerformEffect for Recording {
     fn perform(&self, cx: &Cx<'_>) -> Result<(), StepError> {
-        let connection = cx.runtime.connection(&self.with.connection)?;
+        let connection = cx.runtime.connection_within(&self.with.connection, cx.cancel)?;
         let own = connection.info().clone();
         let info = ConnInfo { database: self.with.database.clone().unwrap_or_else(|| own.database.clone()), ..own };
         let log = BackupLog::open(&info, self.with.schema(), cx.runtime.handle()).map_err(told)?;

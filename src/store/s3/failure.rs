@@ -135,6 +135,8 @@ fn by_status(status: u16) -> (Refusal, &'static str) {
     }
 }
 
+const ENDPOINT: &str = "is `endpoint` right, and does the server run?";
+
 /// Without an answer there is only the text of the causes to go by: the SDK's connectors keep no kinds.
 fn by_words(words: &str) -> (Refusal, &'static str) {
     let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
@@ -142,8 +144,10 @@ fn by_words(words: &str) -> (Refusal, &'static str) {
         (Refusal::Denied, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or give this machine a role")
     } else if says(&["missing region", "region must be set", "invalid configuration: missing"]) {
         (Refusal::Other, "set `region`, or AWS_REGION")
-    } else if says(&["dns error", "failed to lookup", "connection refused", "no route to host", "network is unreachable", "certificate"]) {
-        (Refusal::Unreachable, "is `endpoint` right, and does the server run?")
+    } else if says(&["certificate", "name or service not known"]) {
+        (Refusal::Unreachable, ENDPOINT)
+    } else if says(&["dns error", "failed to lookup", "connection refused", "no route to host", "network is unreachable"]) {
+        (Refusal::Down, ENDPOINT)
     } else {
         (Refusal::Transient, "")
     }
@@ -167,10 +171,22 @@ mod tests {
         assert_eq!(kind(Some(200), "InternalError", ""), Refusal::Transient);
         assert_eq!(kind(Some(507), "", ""), Refusal::Full);
         assert_eq!(kind(Some(400), "InvalidArgument", ""), Refusal::Other);
-        assert_eq!(kind(None, "", "dispatch failure: dns error: no such host"), Refusal::Unreachable);
-        assert_eq!(kind(None, "", "dispatch failure: Connection refused (os error 111)"), Refusal::Unreachable);
         assert_eq!(kind(None, "", "the credential provider was not enabled"), Refusal::Denied);
         assert_eq!(kind(None, "", "request has timed out"), Refusal::Transient);
+    }
+
+    #[test]
+    fn an_outage_may_pass_and_a_wrong_name_or_certificate_does_not() {
+        for words in [
+            "dns error: failed to lookup address: temporary failure in name resolution",
+            "Connection refused (os error 111)",
+            "No route to host",
+        ] {
+            assert_eq!(kind(None, "", &format!("dispatch failure: {words}")), Refusal::Down, "{words}");
+        }
+        for words in ["dns error: failed to lookup address information: Name or service not known", "invalid peer certificate: Expired"] {
+            assert_eq!(kind(None, "", &format!("dispatch failure: {words}")), Refusal::Unreachable, "{words}");
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Body {
             return StreamError::corrupt("s3", format!("{} was replaced while it was read", self.key));
         }
         match self.store.refused(format!("reading the rest of {}", self.key), failure) {
-            StoreError::Refused { kind, detail, .. } => self.failed(detail, kind == Refusal::Transient),
+            StoreError::Refused { kind, detail, .. } => self.failed(detail, matches!(kind, Refusal::Transient | Refusal::Down)),
             other => self.failed(other.to_string(), false),
         }
     }
