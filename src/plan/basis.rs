@@ -1,11 +1,12 @@
-//! Whether a restore point is fit for what is to be done with it: what it lacks.
+//! Whether a restore point is fit for what is to be done with it: what it lacks, and what its copy would give away.
 //!
 //! What it is restored into is judged elsewhere. Nothing is looked at here.
 
 use super::Finding;
 use crate::diagnostic::{Class, Severity};
-use crate::step::Restore;
-use crate::store::manifest::Why;
+use crate::pipeline::Pipeline;
+use crate::step::{Fetch, Restore};
+use crate::store::manifest::{Applied, Why};
 use crate::store::recall::Recalled;
 
 fn finding(severity: Severity, message: String) -> Finding {
@@ -30,4 +31,19 @@ pub(super) fn not_whole(restore: &Restore, recalled: &Recalled) -> Option<Findin
     };
     let help = "choose a restore point of a whole dump; `runner list` shows those there are";
     Some(finding(Severity::Error, format!("restore point {} {what}", recalled.run)).help(help))
+}
+
+/// A safety dump in the clear of what is only kept encrypted: refused where it would lie beside the encrypted ones.
+pub(super) fn in_the_clear(pipeline: &Pipeline, fetch: &Fetch, restore: &Restore, recalled: &Recalled) -> Option<Finding> {
+    let safety = restore.safety().filter(|safety| safety.encrypt.is_none())?;
+    if !recalled.artifact.stages.iter().any(|stage| matches!(stage, Applied::Encrypt { .. })) {
+        return None;
+    }
+    let from = &fetch.from.as_ref()?.store;
+    let beside = from == safety.store || pipeline.stores.get(from) == pipeline.stores.get(safety.store);
+    let severity = if beside { Severity::Error } else { Severity::Warning };
+    let message = format!("restore point {} is encrypted, and the safety dump into {} would not be", recalled.run, safety.store);
+    let help = "name the PIPELINE instead of the manifest, then it is encrypted as that does it; say `encrypt` beside `safety` in YAML; \
+                or keep it in a folder of yours: --safety ./FOLDER";
+    Some(finding(severity, message).help(help))
 }

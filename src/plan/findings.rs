@@ -11,7 +11,7 @@ use crate::plan::{ConnectionFacts, ToolFacts};
 use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
 use crate::secret::Presence;
-use crate::step::{Format, Params, Restore, TablesAs};
+use crate::step::{Fetch, Format, Params, Restore, TablesAs};
 use crate::store::manifest::Origin;
 use crate::store::recall::Recalled;
 
@@ -185,7 +185,10 @@ fn targets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
             Some(Reach::Failed { message, class }) => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
             Some(Reach::Reached(facts)) => {
                 let recalled = recalled_by(pipeline, step, observed);
-                found.extend(target(restore, facts, recalled).into_iter().map(|finding| Finding { subject: subject.clone(), ..finding }));
+                let clear = recalled.zip(fetch_of(pipeline, step));
+                let clear = clear.and_then(|(recalled, (_, fetch))| basis::in_the_clear(pipeline, fetch, restore, recalled));
+                let about = target(restore, facts, recalled).into_iter().chain(clear);
+                found.extend(about.map(|finding| Finding { subject: subject.clone(), ..finding }));
             }
             None => {}
         }
@@ -194,8 +197,14 @@ fn targets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
 
 /// The artifact that a restore takes.
 fn recalled_by<'a>(pipeline: &Pipeline, step: &Step, observed: &'a Observed) -> Option<&'a Recalled> {
-    let fetch = &pipeline.steps[pipeline.chain_into(&step.id)?.source];
+    let (fetch, _) = fetch_of(pipeline, step)?;
     Some(observed.points.get(&fetch.id)?.facts()?)
+}
+
+/// What a restore reads.
+fn fetch_of<'a>(pipeline: &'a Pipeline, step: &Step) -> Option<(&'a Step, &'a Fetch)> {
+    let source = &pipeline.steps[pipeline.chain_into(&step.id)?.source];
+    if let Params::Fetch(fetch) = &source.params { Some((source, fetch)) } else { None }
 }
 
 fn refuse(class: Class, message: String) -> Finding {

@@ -94,3 +94,20 @@ fn restore_deletes_no_rows_of_which_nothing_shows_that_they_were_dumped() {
     rig.live("delete from t where id = 11");
     rig.refuse_rowless(None, None).unwrap();
 }
+
+#[test]
+fn restore_puts_no_safety_dump_in_the_clear_beside_encrypted_ones() {
+    let (server, bench) = shop();
+    bench.file("age.pub", "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\n");
+    bench.pipeline(&server, &steps("", "  - { id: encrypt, uses: encrypt, with: { age: { recipients_file: @/age.pub } } }\n"));
+    bench.apply().is(0, &[]);
+    let manifest = format!("store/{}", bench.points()[0].key);
+    let to = format!("postgresql://postgres@{}:{}/shop", server.socket_folder().display().to_string().replace('/', "%2F"), server.port);
+    let restore = |more: &[&str]| bench.run(&[&["restore", &manifest, "--to", &to, "--replace"], more].concat());
+    restore(&["--yes"]).is(10, &["is encrypted, and the safety dump into store would not be", "name the PIPELINE instead of the manifest"]);
+    let ran = restore(&["--safety", "./safety"]);
+    ran.is(64, &[]);
+    assert!((ran.stdout + &ran.stderr).contains("the safety dump into safety would not be"));
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace"]);
+    assert!(!(ran.stdout + &ran.stderr).contains("would not be"));
+}
