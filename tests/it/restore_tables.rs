@@ -96,6 +96,30 @@ fn restore_tables_keeps_triggers_as_they_were() {
 }
 
 #[test]
+fn restore_tables_keeps_the_triggers_of_each_partition_as_they_were() {
+    let seed = "create table fired (name text); create table t (id int primary key, n int) partition by range (id);
+        create table p1 partition of t for values from (0) to (10); create table p2 partition of t for values from (10) to (20);
+        insert into t values (1, 1), (11, 1);
+        create function fire() returns trigger language plpgsql as 'begin insert into fired values (tg_table_name || tg_name); return new; end';
+        create trigger each after insert on t for each row execute function fire(); alter table p2 disable trigger each;
+        create trigger only_p1 after insert on p1 for each row execute function fire()";
+    for major in [14, 18] {
+        let rig = Rig::new(major, seed, "delete from t");
+        let state = "select string_agg(tgrelid::regclass || tgname || tgenabled::text, ' ' order by tgrelid::regclass::text, tgname) from pg_trigger where tgname in ('each', 'only_p1')";
+        let before = rig.live(state);
+        let report = rig.transfer(&["t"], &How::Replace).unwrap();
+        assert_eq!(
+            report.notes,
+            ["trigger each (after insert) of public.t was off meanwhile", "trigger only_p1 (after insert) of public.p1 was off meanwhile"]
+        );
+        assert_eq!((rig.live(state), rig.live("select count(*) from fired").as_str()), (before.clone(), "0"), "{major}");
+        rig.live("delete from t");
+        rig.fill(true).unwrap();
+        assert_eq!((rig.live(state), rig.live("select count(*) from fired").as_str()), (before, "0"), "{major}");
+    }
+}
+
+#[test]
 fn restore_tables_leaves_all_as_it_was_if_anything_fails_half_way() {
     let rig = Rig::new(17, SHOP, ACCIDENT);
     // Refused only by a row of the last table that is filled.

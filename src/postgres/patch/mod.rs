@@ -142,7 +142,7 @@ fn notes(part: &Part<'_>) -> Vec<String> {
     let events: u16 = events.iter().filter(|(_, rows)| *rows > 0).map(|(bit, _)| bit).sum();
     let name = &table.quoted;
     let mut notes: Vec<String> = Vec::new();
-    notes.extend(table.triggers.iter().filter(|t| t.fires_on(events)).map(|t| format!("trigger {} of {name} will fire", t.words())));
+    notes.extend(table.triggers.iter().filter(|t| t.own && t.fires_on(events)).map(|t| format!("trigger {} will fire", t.words())));
     if inserts.rows > 0 {
         notes.extend(table.sequences.iter().map(|s| format!("sequence {} is moved on if it is behind {name}.{}", s.quoted, s.column)));
         let identity = table.columns.iter().filter(|column| column.identity == "a");

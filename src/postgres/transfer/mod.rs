@@ -148,32 +148,28 @@ fn advice(table: &Table, outside: &[&Link]) -> String {
     if children.is_empty() { copy } else { format!("name the tables that refer to it as well ({}), or {copy}", children.join(", ")) }
 }
 
-/// Switches users' triggers off where the role may; answers the statements that switch them on again.
+/// Switches users' triggers off where the role may; answers the statements that make each what it was. A partition's own may be in
+/// another state than its table's.
 fn triggers_off(work: &Work<'_>) -> Result<(Vec<String>, Vec<String>), PgError> {
     let (mut on_again, mut notes) = (Vec::new(), Vec::new());
-    for table in &work.here {
-        for trigger in &table.triggers {
-            if !table.owned {
-                notes.push(format!("trigger {} of {} has fired: only the table's owner can switch it off", trigger.words(), table.quoted));
-                continue;
-            }
-            work.target.batch(&format!("alter table {} disable trigger {}", table.quoted, trigger.quoted))?;
-            let always = if trigger.always { "always " } else { "" };
-            on_again.push(format!("alter table {} enable {always}trigger {};", table.quoted, trigger.quoted));
-            notes.push(format!("trigger {} of {} was off meanwhile", trigger.words(), table.quoted));
+    for trigger in work.here.iter().flat_map(|table| &table.triggers) {
+        if !trigger.switchable {
+            notes.push(format!("trigger {} has fired: only the table's owner can switch it off", trigger.words()));
+            continue;
         }
+        work.target.batch(&format!("alter table only {} disable trigger {}", trigger.on, trigger.quoted))?;
+        let always = if trigger.always { "always " } else { "" };
+        on_again.push(format!("alter table only {} enable {always}trigger {};", trigger.on, trigger.quoted));
+        notes.extend(trigger.own.then(|| format!("trigger {} was off meanwhile", trigger.words())));
     }
     Ok((on_again, notes))
 }
 
 /// Triggers that a merge fires.
 fn firing(work: &Work<'_>) -> Vec<String> {
-    let of = |table: &Table| {
-        let words = |trigger: String| format!("trigger {trigger} of {} has fired where rows were changed", table.quoted);
-        // Insert 4, update 16.
-        table.triggers.iter().filter(|trigger| trigger.fires_on(4 | 16)).map(|trigger| words(trigger.words())).collect::<Vec<_>>()
-    };
-    work.here.iter().flat_map(of).collect()
+    // Insert 4, update 16.
+    let fires = work.here.iter().flat_map(|table| &table.triggers).filter(|trigger| trigger.own && trigger.fires_on(4 | 16));
+    fires.map(|trigger| format!("trigger {} has fired where rows were changed", trigger.words())).collect()
 }
 
 /// Moves sequences on to where they were in the restore point, never back: what was given out since stays given out.
