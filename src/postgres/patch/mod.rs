@@ -102,7 +102,12 @@ pub fn patch(sides: &Sides<'_>, wanted: &[RowsWanted], options: &PatchOptions, o
     let here = pair::of_target(&target, &there)?;
     pair::need_keys(&there, &here, |table| format!("bring the table back beside itself with `--tables {} --as copy`", table.quoted))?;
     let listed: Vec<&Table> = here.iter().collect();
-    let links = links::load(&target, &listed)?;
+    // A partition that only one side has is no table to look at on both.
+    let whole = |link: Link| match here.iter().find(|table| table.oid == link.parent) {
+        Some(table) => Link { parent_name: table.quoted.clone(), ..link },
+        None => link,
+    };
+    let links: Vec<Link> = links::load(&target, &listed)?.into_iter().map(whole).collect();
     let groups = links::parents_first(&listed, &links);
     let open = Open { scratch: &scratch, target: &target, cancel: sides.cancel };
     let filters = wanted.iter().zip(&here).map(|(wanted, table)| (table.oid, table.schema.as_str(), wanted.filter.as_str()));

@@ -22,6 +22,7 @@ use super::quote::literal;
 use super::tables::links::{self, Group, Link};
 use super::tables::shape::{Sequence, Table, names};
 use super::tables::{check, open, pair};
+use crate::archive::{Counted, Rows};
 
 pub use super::tables::{Sides, TablesError};
 
@@ -131,13 +132,18 @@ fn into_live(work: &Work<'_>, how: &How) -> Result<TransferReport, TablesError> 
     work.target.batch("set local search_path to default")?;
     let (off, mut notes) = if *how == How::Replace { triggers_off(work)? } else { (Vec::new(), firing(work)) };
     let knots = Knots::loosen(&work.target, &groups, &links, &work.here)?;
-    let tables = match (how, staged) {
+    let (tables, sent) = match (how, staged) {
         (How::Replace, false) => over::replace(work, &groups)?,
-        (How::Replace, true) => staged::bring(work, &groups, Some(&outside))?,
+        (How::Replace, true) => staged::bring(work, &groups, Some(&links))?,
         _ => staged::bring(work, &groups, None)?,
     };
     knots.tighten(&work.target)?;
     work.target.batch(&off.concat())?;
+    if *how == How::Replace {
+        // So that names inside of values are written as the other side writes them.
+        work.target.batch("set local search_path to ''")?;
+        compare::unproven(compare::tables(work, &sent)?)?;
+    }
     notes.extend(advance(work)?);
     Ok(TransferReport { tables, notes })
 }
@@ -207,6 +213,13 @@ fn moved_on(work: &Work<'_>, (value, called): (&str, &str), sequence: &Sequence)
 /// Sends the rows of a table on the scratch side to a `COPY` on the live one.
 fn pour(work: &Work<'_>, at: usize, into: &str, with_generated: bool) -> Result<u64, PgError> {
     pour_seen(work, at, (into, with_generated), &mut |_| Ok(()))
+}
+
+/// The same without generated columns, and answers what was sent.
+fn pour_counted(work: &Work<'_>, at: usize, into: &str) -> Result<(u64, Counted), PgError> {
+    let mut rows = Rows::default();
+    let inserted = pour_seen(work, at, (into, false), &mut compare::taking(&mut rows))?;
+    Ok((inserted, compare::taken(rows)?))
 }
 
 /// The same, and shows the rows on their way.
