@@ -345,8 +345,16 @@ impl Parts<'_> {
             made.destroys
                 .push(format!("all that the dump holds is dropped from {}{size} and made again, in one transaction", self.database()));
             made.destroys.extend(self.lacks());
+            made.destroys.extend(self.unsaved());
         }
         made
+    }
+
+    /// What nothing keeps where rows go that were written behind the safety dump.
+    pub(super) fn unsaved(&self) -> Option<String> {
+        let stop = "stop what writes with `before` (--before)";
+        let words = || format!("what is written to {} after its safety dump has begun may be lost: {stop}", self.database());
+        (self.restore.safety().is_some() && self.restore.before.is_empty()).then(words)
     }
 
     /// What the restore point does not have, and the database therefore not any more.
@@ -380,14 +388,15 @@ impl Parts<'_> {
         };
         let kept = derived(&database, "_before_<time>");
         let mut made = self.effect("swap", Action::Replace, work, &format!("{database} is swapped in one transaction"));
-        made.destroys.push(format!("database {database} ({}) is renamed to {kept}", bytes(size)));
+        let only = "what is written to it after its safety dump has begun is only there";
+        made.destroys.push(format!("database {database} ({}) is renamed to {kept}; {only}", bytes(size)));
         made.destroys.extend(self.lacks());
         if sessions > 0 {
             made.destroys
                 .push(format!("{} in {database}, now {sessions}, end", if sessions == 1 { "the session" } else { "the sessions" }));
         }
         if self.restore.replace.as_ref().is_some_and(|replace| replace.drop_old) {
-            made.destroys.push(format!("{kept} is dropped; only the safety dump holds it then"));
+            made.destroys.push(format!("{kept} is dropped if the safety dump holds all of it, and only that has it then"));
         }
         "only a whole database has the name".clone_into(&mut made.reason);
         made

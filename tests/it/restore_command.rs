@@ -78,7 +78,7 @@ fn restore_replaces_only_after_a_safety_dump_and_keeps_what_was_there() {
     ran.is(0, &[]);
     assert_eq!(server.psql("undo", "select count(*) from lines"), "10");
     let dropped = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--drop-old", "--yes"]);
-    dropped.is(0, &["is dropped; only the safety dump holds it then"]);
+    dropped.is(0, &["is dropped if the safety dump holds all of it", "what was there before was dropped"]);
     assert_eq!(server.psql("postgres", "select count(*) from pg_database where datname like 'shop_before_%'"), "1", "the first one stays");
 }
 

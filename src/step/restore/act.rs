@@ -13,7 +13,6 @@ use super::super::{Cx, PerformEffect, Prove, StepError};
 use crate::archive::Fingerprint;
 use crate::diagnostic::Class;
 use crate::ids::NodeId;
-use crate::postgres::quote::identifier;
 use crate::postgres::target::{Target, derived};
 use crate::postgres::{Client, ConnInfo, Facts};
 use crate::runtime::{Landed, Ledger, NodeRecord};
@@ -161,24 +160,17 @@ impl RestoreWork {
         let kept = kept_name(target.database(), cx);
         let ended = target.swap(&kept)?;
         let replaced = ended.is_some();
-        let dropped = replaced && self.with.replace.as_ref().is_some_and(|replace| replace.drop_old);
         let landed = Landed {
             database: target.database().to_owned(),
             place: target.conninfo().describe(),
             kept: replaced.then(|| kept.clone()),
-            dropped,
+            dropped: false,
         };
         cx.reports.note(format!("{} is there", landed.place));
         let ended = ended.filter(|ended| *ended > 0);
         cx.reports.note_all(ended.map(|ended| format!("{} of {} ended", count(ended, "session"), target.database())));
         cx.runtime.ledger(|ledger| ledger.landed = Some(landed));
-        if dropped {
-            target.drop_database(&kept)?;
-            cx.reports.note("what was there before was dropped; the safety dump holds it");
-        } else if replaced {
-            cx.reports.note(format!("what was there before is kept as {kept}; when you are sure: drop database {}", identifier(&kept)));
-        }
-        Ok(())
+        if replaced { self.old(&target, &kept, cx) } else { Ok(()) }
     }
 }
 
