@@ -25,6 +25,9 @@ const NAME_LIMIT: usize = 63;
 /// How the comment of a database begins that a restore has not finished.
 const MARK: &str = "Made by runner for a restore";
 
+/// How long making, renaming and dropping a database may take: a server before 15 checkpoints for each, and large ones have many files.
+const LIMIT: Duration = Duration::from_hours(6);
+
 /// How often the swap is tried while sessions keep coming.
 const SWAPS: u32 = 5;
 
@@ -201,6 +204,7 @@ pub struct Target {
     database: String,
     handle: Handle,
     created: AtomicBool,
+    swapped: AtomicBool,
     /// The number of the database that had the name when the place was taken.
     found: Option<u32>,
 }
@@ -211,7 +215,8 @@ impl Target {
     /// # Errors
     /// [`PgError::Busy`] when another restore into this database is at work, and whatever the server says.
     pub fn take(server: &ConnInfo, database: &str, handle: &Handle) -> Result<Self, PgError> {
-        let client = maintenance(server, handle)?;
+        let mut client = maintenance(server, handle)?;
+        client.limit_statements(LIMIT)?;
         // `hashtextextended` is how PostgreSQL itself makes a number of a text; the first key tells our locks from others'.
         let key = format!("pg_catalog.hashtextextended({}, 0)", literal(&format!("runner restore {database}")));
         if client.query_one_text(&format!("select pg_catalog.pg_try_advisory_lock({key})"))?.as_deref() != Some("t") {
@@ -221,7 +226,15 @@ impl Target {
         }
         let (server, database) = (client.info().clone(), database.to_owned());
         let found = existing(&client, &database)?.and_then(|existing| existing.oid);
-        Ok(Self { client, server, database, handle: handle.clone(), created: AtomicBool::new(false), found })
+        Ok(Self {
+            client,
+            server,
+            database,
+            handle: handle.clone(),
+            created: AtomicBool::new(false),
+            swapped: AtomicBool::new(false),
+            found,
+        })
     }
 
     /// Whether it is still held: with its connection ends the lock.
@@ -326,9 +339,26 @@ impl Target {
         }
         statements.push(format!("alter database {} rename to {}", identifier(&new), identifier(&self.database)));
         let transaction = format!("begin; {}; commit", statements.join("; "));
-        let ended = self.without_sessions(&transaction)?;
+        let made = existing(&self.client, &new)?.and_then(|existing| existing.oid);
+        let ended = self.without_sessions(&transaction).or_else(|error| if self.has_landed(made) { Ok(0) } else { Err(error) })?;
         self.created.store(false, Ordering::SeqCst);
         Ok(replaces.then_some(ended))
+    }
+
+    /// Whether the filled database has got its final name already.
+    pub fn is_swapped(&self) -> bool {
+        self.swapped.load(Ordering::SeqCst)
+    }
+
+    /// Whether the new database has the final name in spite of an error: the answer to a commit may be lost on its way.
+    fn has_landed(&self, made: Option<u32>) -> bool {
+        let look = || {
+            let client = maintenance(&self.server, &self.handle)?;
+            let found = existing(&client, &self.database);
+            client.close();
+            found
+        };
+        made.is_some() && look().is_ok_and(|found| found.and_then(|existing| existing.oid) == made)
     }
 
     /// Runs the swap while another session ends whoever is in either database: the rename holds off new sessions, and waits for old ones to

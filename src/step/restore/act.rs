@@ -147,6 +147,11 @@ impl RestoreWork {
     /// Gives the database its name; from here on it is what applications see.
     fn swap(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let target = target(cx)?;
+        let kept = kept_name(target.database(), cx);
+        // What an earlier attempt has done is done.
+        if target.is_swapped() {
+            return if target.found().is_some() { self.old(&target, &kept, cx) } else { Ok(()) };
+        }
         if self.with.replace.is_none() && target.is_there()? {
             return Err(StepError::new(
                 Class::Failed,
@@ -157,7 +162,6 @@ impl RestoreWork {
         if self.with.replace.is_some() && !target.is_same()? {
             return Err(stale(&target, "somebody made, dropped or renamed it meanwhile"));
         }
-        let kept = kept_name(target.database(), cx);
         let ended = target.swap(&kept)?;
         let replaced = ended.is_some();
         let landed = Landed {
