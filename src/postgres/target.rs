@@ -18,6 +18,7 @@ use super::error::PgError;
 use super::facts::DatabaseLocale;
 use super::quote::{identifier, literal};
 use super::tables::TableNow;
+use crate::archive::ContentDigest;
 
 /// The longest name of a database in bytes (`NAMEDATALEN - 1`); the server would cut a longer one silently.
 const NAME_LIMIT: usize = 63;
@@ -94,11 +95,16 @@ pub struct Left {
     pub ours: bool,
 }
 
-/// A name derived from a database's, cut so that the server need not cut it.
+/// A name derived from a database's, cut so that the server need not cut it. A digest stands for what is cut off: two long names may
+/// begin alike.
 pub fn derived(database: &str, suffix: &str) -> String {
-    let room = NAME_LIMIT.saturating_sub(suffix.len());
-    let end = (0..=room.min(database.len())).rev().find(|at| database.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}{suffix}", &database[..end])
+    if database.len() + suffix.len() <= NAME_LIMIT {
+        return format!("{database}{suffix}");
+    }
+    let digest: String = ContentDigest::of(database.as_bytes()).to_string().chars().take(8).collect();
+    let room = NAME_LIMIT.saturating_sub(suffix.len() + digest.len() + 1);
+    let end = (0..=room).rev().find(|at| database.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}_{digest}{suffix}", &database[..end])
 }
 
 /// The name under which a database is built before it gets its own.
@@ -188,13 +194,19 @@ pub fn oldest_table(info: &ConnInfo, handle: &Handle) -> Result<Option<u32>, PgE
     Ok(found?.and_then(|text| text.parse().ok()))
 }
 
+/// How the comment begins of what is made for one database: another's is left alone.
+fn mark(database: &str) -> String {
+    format!("{MARK} of {database};")
+}
+
 fn left(client: &Client, database: &str) -> Result<Option<Left>, PgError> {
     let name = restoring(database);
     let sql = format!(
         "select coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') from pg_catalog.pg_database where datname = {}",
         literal(&name)
     );
-    Ok(client.query_one_text(&sql)?.map(|comment| Left { name, ours: comment.starts_with(MARK) }))
+    let mark = mark(database);
+    Ok(client.query_one_text(&sql)?.map(|comment| Left { name, ours: comment.starts_with(&mark) }))
 }
 
 /// A place to restore into, held against other restores as long as this lives.
@@ -319,7 +331,7 @@ impl Target {
         }
         remarks.extend(create_database(&self.client, &name, like)?);
         self.created.store(true, Ordering::SeqCst);
-        let comment = format!("{MARK} of {}; while no restore is at work, it can be dropped.", self.database);
+        let comment = format!("{} while no restore is at work, it can be dropped.", mark(&self.database));
         self.client.batch(&format!("comment on database {} is {}", identifier(&name), literal(&comment)))?;
         Ok(remarks)
     }
@@ -479,6 +491,8 @@ mod tests {
         assert_eq!(restoring("orders"), "orders_restoring");
         let long = "주문".repeat(10);
         let name = derived(&long, "_before_20261120t021700z");
+        let other = derived(&format!("{long}을"), "_before_20261120t021700z");
+        assert!(name != other && other.len() <= 63, "{name} {other}");
         assert!(name.len() <= 63 && name.starts_with("주문") && name.ends_with("_before_20261120t021700z"), "{name}");
     }
 }

@@ -58,6 +58,18 @@ fn restore_never_goes_over_the_source_or_into_another_database_by_default() {
     server.psql("postgres", "create database half_restoring");
     let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "half", "--yes"]);
     ran.is(10, &["half_restoring", "no restore made it"]);
+    // A name may be made of two: what was made for another database is left alone.
+    server.psql(
+        "postgres",
+        "comment on database half_restoring is 'Made by runner for a restore of halfway; while no restore is at work, it can be dropped.'",
+    );
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "half", "--yes"]);
+    ran.is(10, &["half_restoring", "no restore made it"]);
+    server.psql(
+        "postgres",
+        "comment on database half_restoring is 'Made by runner for a restore of half; while no restore is at work, it can be dropped.'",
+    );
+    bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "half", "--yes"]).is(0, &["removed half_restoring"]);
 }
 
 #[test]
