@@ -329,11 +329,33 @@ impl Target {
             }
             None => {}
         }
-        remarks.extend(create_database(&self.client, &name, like)?);
+        remarks.extend(self.create_where_it_was(&name, like)?);
         self.created.store(true, Ordering::SeqCst);
         let comment = format!("{} while no restore is at work, it can be dropped.", mark(&self.database));
         self.client.batch(&format!("comment on database {} is {}", identifier(&name), literal(&comment)))?;
         Ok(remarks)
+    }
+
+    /// Makes it in the tablespace of what it replaces, where the role may.
+    fn create_where_it_was(&self, name: &str, like: Option<&DatabaseLocale>) -> Result<Vec<String>, PgError> {
+        let sql = format!(
+            "select t.spcname from pg_catalog.pg_database d join pg_catalog.pg_tablespace t on t.oid = d.dattablespace \
+             where d.datname = {} and t.spcname <> 'pg_default'",
+            literal(&self.database)
+        );
+        let Some(tablespace) = self.client.query_one_text(&sql)? else {
+            return Ok(create_database(&self.client, name, like, None)?.into_iter().collect());
+        };
+        match create_database(&self.client, name, like, Some(&tablespace)) {
+            Ok(remark) => Ok(remark.into_iter().collect()),
+            Err(PgError::Query { state, .. }) if state == "42501" => {
+                let remark = create_database(&self.client, name, like, None)?;
+                let left =
+                    format!("the role may not use tablespace {tablespace}, in which {} is: it will be in the default one", self.database);
+                Ok(remark.into_iter().chain([left]).collect())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives the filled database its final name. What had that name is renamed to `keep_as` in the same transaction; its
@@ -354,6 +376,7 @@ impl Target {
         let made = existing(&self.client, &new)?.and_then(|existing| existing.oid);
         let ended = self.without_sessions(&transaction).or_else(|error| if self.has_landed(made) { Ok(0) } else { Err(error) })?;
         self.created.store(false, Ordering::SeqCst);
+        self.swapped.store(true, Ordering::SeqCst);
         Ok(replaces.then_some(ended))
     }
 
@@ -420,7 +443,7 @@ impl Target {
         }
     }
 
-    /// What a dump of a database's content does not hold of the database itself: owner, rights, limits and settings.
+    /// What a dump of a database's content does not hold of the database itself: owner, rights, limits, settings, comment and labels.
     fn inherited(&self, new: &str) -> Result<Vec<String>, PgError> {
         let (old, new) = (literal(&self.database), literal(new));
         // Lists that are stored as they were quoted (GUC_LIST_QUOTE, as pg_dumpall treats them) must not be quoted again.
@@ -443,7 +466,12 @@ impl Target {
                case when n.name in ({lists}) then n.value else pg_catalog.quote_literal(n.value) end) \
                from pg_catalog.pg_db_role_setting s join pg_catalog.pg_database d on d.oid = s.setdatabase, pg_catalog.unnest(s.setconfig) c, \
                lateral (select pg_catalog.split_part(c, '=', 1) as name, pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1) as value) n \
-               where d.datname = {old}"
+               where d.datname = {old} \
+             union all select pg_catalog.format('comment on database %I is %L', {new}, pg_catalog.shobj_description(oid, 'pg_database')) \
+               from pg_catalog.pg_database where datname = {old} and pg_catalog.shobj_description(oid, 'pg_database') is not null \
+             union all select pg_catalog.format('security label for %I on database %I is %L', l.provider, {new}, l.label) \
+               from pg_catalog.pg_shseclabel l join pg_catalog.pg_database d on d.oid = l.objoid \
+               where l.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass and d.datname = {old}"
         );
         Ok(self.client.query(&sql)?.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
