@@ -19,6 +19,14 @@ const NAMED: usize = 20;
 /// That there is nothing to compare with.
 pub(super) const UNKNOWN: &str = "the dump was not fingerprinted, so there is nothing to compare with";
 
+/// Of large objects only the sum is known, so where more are there than were dumped nothing is known of the contents of those.
+const UNTOLD: &str = "which of them were dumped can not be told, so none is compared";
+
+/// Why a comparison of everything does not show that all that was dumped is there; `None` if it does.
+pub(super) fn short(proof: &Proof) -> Option<String> {
+    proof.incomparable.iter().any(|left| left.ends_with(UNTOLD)).then(|| format!("of the large objects, {UNTOLD}"))
+}
+
 /// What may differ between a dump and what was restored of it, because that was asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Leeway {
@@ -75,7 +83,10 @@ pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway) -> Pr
     // What is restored over itself keeps its own.
     let of_database = of_database(dumped).filter(|_| !leeway.more);
     let incomparable = incomparable.into_iter().chain(of_database).map(|left| format!("{}: {}", left.what, left.why));
-    let stays = stays.iter().map(|more| format!("{more}; it stays"));
+    let stays = stays.iter().map(|more| match more {
+        Difference::LargeObjects { .. } => format!("{more}; {UNTOLD}"),
+        _ => format!("{more}; it stays"),
+    });
     Proof {
         whole: true,
         differences: differences.iter().map(ToString::to_string).collect(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::check::counted;
 use super::super::load::{note, one_a_core};
-use super::super::prove::{Looked, Place, UNKNOWN, differences_in_words, look, prove};
+use super::super::prove::{Looked, Place, UNKNOWN, differences_in_words, look, prove, short};
 use super::super::scratch::locale;
 use super::super::way_back::{Keys, fingerprint};
 use super::super::work::{RestorePart, RestoreWork};
@@ -131,9 +131,11 @@ impl RestoreWork {
         let difference = differences_in_words(&proof);
         cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
         note(cx, &self.artifact, |verification| {
-            if proof.whole && difference.is_none() && depth.short.is_none() {
+            let short = short(&proof);
+            if proof.whole && difference.is_none() && depth.short.is_none() && short.is_none() {
                 verification.level = Level::Proven;
             }
+            verification.short = verification.short.take().or(short);
             verification.proof = Some(proof);
         });
         let hint = if self.with.in_place() {
