@@ -69,8 +69,7 @@ fn found(client: &Client, which: &str) -> Result<Vec<Link>, PgError> {
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = k.{oid})"
         )
     };
-    let operators = "(select pg_catalog.json_agg(case when n.nspname = 'pg_catalog' then o.oprname \
-        else 'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' end order by x.at) \
+    let operators = "(select pg_catalog.json_agg('operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' order by x.at) \
         from pg_catalog.unnest(k.conpfeqop) with ordinality x(oid, at) join pg_catalog.pg_operator o on o.oid = x.oid \
         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace)";
     let sql = format!(

@@ -36,7 +36,7 @@ pub(crate) struct Column {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct KeyColumn {
     pub(crate) name: String,
-    /// The operator that the key's index calls equality.
+    /// The operator that the key's index calls equality, with its schema: a user's may come first in the search path.
     pub(crate) equals: String,
 }
 
@@ -153,10 +153,10 @@ fn columns() -> String {
 
 /// The key's columns with their operator: strategy 3 of a B-tree is equality.
 const KEY: &str = "select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'equals', coalesce( \
-        (select case when n.nspname = 'pg_catalog' then o.oprname else 'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' end \
+        (select 'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' \
          from pg_catalog.pg_opclass f join pg_catalog.pg_amop m on m.amopfamily = f.opcfamily and m.amoplefttype = f.opcintype \
          and m.amoprighttype = f.opcintype and m.amopstrategy = 3 join pg_catalog.pg_operator o on o.oid = m.amopopr \
-         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace where f.oid = i.indclass[k.at - 1]), '=')) order by k.at), '[]') \
+         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace where f.oid = i.indclass[k.at - 1]), 'operator(pg_catalog.=)')) order by k.at), '[]') \
     from pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) with ordinality k(number, at), pg_catalog.pg_attribute a \
     where i.indrelid = c.oid and i.indisprimary and k.at <= i.indnkeyatts and a.attrelid = c.oid and a.attnum = k.number";
 

@@ -33,12 +33,13 @@ pub(super) fn bring(work: &Work<'_>, groups: &[Group], delete: Option<&[Link]>) 
             remove(work, groups, &mut deleted)?;
         }
     }
-    for at in inwards(groups) {
-        inserted[at] = work.target.execute(&insert(&work.here[at], at))?;
-    }
-    for at in inwards(groups) {
-        if let Some(sql) = update(&work.here[at], at) {
-            updated[at] = work.target.execute(&sql)?;
+    for group in groups {
+        for (at, inserts) in in_order(group) {
+            if inserts {
+                inserted[at] = work.target.execute(&insert(&work.here[at], at))?;
+            } else if let Some(sql) = update(&work.here[at], at) {
+                updated[at] = work.target.execute(&sql)?;
+            }
         }
     }
     if delete.is_some() && !deletes_first {
@@ -52,6 +53,13 @@ pub(super) fn bring(work: &Work<'_>, groups: &[Group], delete: Option<&[Link]>) 
         deleted: deleted[at],
     };
     Ok((work.there.iter().zip(&work.here).enumerate().map(done).collect(), sent))
+}
+
+/// The tables of a group, and whether rows are inserted or set back: as in a patch, a row that comes back may need what another one
+/// has taken since, but where rows may refer to new ones of the same group those come first.
+fn in_order(group: &Group) -> impl Iterator<Item = (usize, bool)> {
+    let first = group.knotted;
+    [first, !first].into_iter().flat_map(|inserts| group.tables.iter().map(move |at| (*at, inserts)))
 }
 
 fn staging(at: usize) -> String {
