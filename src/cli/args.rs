@@ -379,7 +379,7 @@ pub(super) struct RestoreArgs {
     /// Where the safety dump goes: a store of the pipeline, or a folder; the store that is restored from unless given
     #[arg(long, value_name = "STORE|FOLDER")]
     pub(super) safety: Option<String>,
-    /// Drop the replaced database in the end
+    /// Drop the replaced database in the end, if the safety dump holds all of it: what is written meanwhile keeps it
     #[arg(long, requires = "replace")]
     pub(super) drop_old: bool,
     /// Only these tables, into the database that is there

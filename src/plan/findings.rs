@@ -3,7 +3,7 @@
 //! Every external fact in `Observed` that would make the run fail becomes an error here, before a byte is dumped. This
 //! file looks at nothing itself.
 
-use super::{Finding, Observed, Reach, majors};
+use super::{Finding, Observed, Reach, basis, majors};
 use crate::diagnostic::{Class, Severity};
 use crate::ids::RefName;
 use crate::pipeline::{OnFailure, Pipeline, Step, ancestors, source_of};
@@ -11,8 +11,8 @@ use crate::plan::{ConnectionFacts, ToolFacts};
 use crate::postgres::target::TargetFacts;
 use crate::quantity::bytes;
 use crate::secret::Presence;
-use crate::step::{Format, Params, Restore, TablesAs};
-use crate::store::manifest::{Origin, Why};
+use crate::step::{Fetch, Format, Params, Restore, TablesAs};
+use crate::store::manifest::Origin;
 use crate::store::recall::Recalled;
 
 /// How many tables a message names.
@@ -185,7 +185,10 @@ fn targets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
             Some(Reach::Failed { message, class }) => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
             Some(Reach::Reached(facts)) => {
                 let recalled = recalled_by(pipeline, step, observed);
-                found.extend(target(restore, facts, recalled).into_iter().map(|finding| Finding { subject: subject.clone(), ..finding }));
+                let clear = recalled.zip(fetch_of(pipeline, step));
+                let clear = clear.and_then(|(recalled, (_, fetch))| basis::in_the_clear(pipeline, fetch, restore, recalled));
+                let about = target(restore, facts, recalled).into_iter().chain(clear);
+                found.extend(about.map(|finding| Finding { subject: subject.clone(), ..finding }));
             }
             None => {}
         }
@@ -194,8 +197,14 @@ fn targets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
 
 /// The artifact that a restore takes.
 fn recalled_by<'a>(pipeline: &Pipeline, step: &Step, observed: &'a Observed) -> Option<&'a Recalled> {
-    let fetch = &pipeline.steps[pipeline.chain_into(&step.id)?.source];
+    let (fetch, _) = fetch_of(pipeline, step)?;
     Some(observed.points.get(&fetch.id)?.facts()?)
+}
+
+/// What a restore reads.
+fn fetch_of<'a>(pipeline: &'a Pipeline, step: &Step) -> Option<(&'a Step, &'a Fetch)> {
+    let source = &pipeline.steps[pipeline.chain_into(&step.id)?.source];
+    if let Params::Fetch(fetch) = &source.params { Some((source, fetch)) } else { None }
 }
 
 fn refuse(class: Class, message: String) -> Finding {
@@ -206,9 +215,7 @@ fn target(restore: &Restore, facts: &TargetFacts, recalled: Option<&Recalled>) -
     let origin = recalled.map(|recalled| &recalled.artifact.origin);
     let into_what_is_there = restore.by_scratch() || restore.in_place();
     let mut found = if into_what_is_there { changed(restore, facts, origin) } else { made(restore, facts, origin) };
-    if restore.data_only {
-        found.extend(recalled.and_then(not_whole));
-    }
+    found.extend(recalled.and_then(|recalled| basis::not_whole(restore, recalled)));
     if restore.globals {
         found.extend(recalled.and_then(|recalled| without_globals(recalled, restore)));
         let message = format!("the role of {} is no superuser, and only such a one makes roles and tablespaces", restore.connection);
@@ -293,19 +300,6 @@ fn filled(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Op
     let more = if taken.len() > NAMED { format!(" and {} more", taken.len() - NAMED) } else { String::new() };
     let message = format!("{} has rows already, in {named}{more}", facts.place);
     (!taken.is_empty()).then(|| refuse(Class::Failed, message).help(replace))
-}
-
-/// A restore point that was made without definitions or without data has not what a restore of data needs.
-fn not_whole(recalled: &Recalled) -> Option<Finding> {
-    let mut left = recalled.artifact.completeness.as_ref()?.left_out.iter().map(|left| left.why);
-    let why = left.find(|why| matches!(why, Why::SchemaOnly | Why::DataOnly | Why::Sections))?;
-    let what = if why == Why::SchemaOnly {
-        "has no data: it was dumped with `schema_only`"
-    } else {
-        "has not all definitions: it was dumped with `data_only` or `sections`"
-    };
-    let help = "choose a restore point of a whole dump; `runner list` shows those there are";
-    Some(refuse(Class::Failed, format!("restore point {} {what}", recalled.run)).help(help))
 }
 
 /// What is wrong with a place that a database is made in.

@@ -4,6 +4,7 @@
 //! executes the very same value; there is no dry run. A chain of source, filters and sink is fused into one node, as a
 //! query planner turns a logical plan into a physical one. Nothing here opens, reads a clock, or prints.
 
+mod basis;
 mod copying;
 mod findings;
 mod lower;

@@ -142,6 +142,7 @@ impl Parts<'_> {
             let names: Vec<String> = now.iter().filter(|table| table.rows != Some(0)).map(|table| table.given.clone()).collect();
             made.destroys = self.each(&names, "if the restore point has it, all rows go, and those of the restore point come");
         }
+        made.destroys.extend(self.unsaved().filter(|_| replaces));
         "the restore point is proven".clone_into(&mut made.reason);
         made
     }
@@ -158,6 +159,7 @@ impl Parts<'_> {
             TablesAs::Merge => self.each(&tables.names, "rows that differ are set back, and missing ones inserted"),
             TablesAs::Replace => self.each(&tables.names, "all rows go, and those of the restore point come"),
         };
+        made.destroys.extend(self.unsaved().filter(|_| tables.mode != TablesAs::Copy));
         "the restore point is proven".clone_into(&mut made.reason);
         made
     }

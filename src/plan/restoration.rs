@@ -14,8 +14,9 @@ use crate::step::restore::{Safety, schema_of};
 use crate::step::work::{LoadTarget, PlacedUpload, RestorePart, RestoreWork, Seen};
 use crate::step::{
     Checksum, CodecChoice, Compress, Dump, Edge, Effect, Fetch, FileBack, FileFacts, Filter, Flow, How, Params, Replace, Restore, Sink,
-    Source, Stage, Staged, StepKind as _, Work,
+    Source, Stage, Staged, StepKind as _, Work, lacking_in_words,
 };
+use crate::store::manifest::{Completeness, LeftOut, Why};
 use crate::store::recall::Recalled;
 use crate::stream::digest::Algorithm;
 use crate::template::Template;
@@ -343,8 +344,33 @@ impl Parts<'_> {
             let size = self.existing().map(|(size, _)| format!(" ({})", bytes(size))).unwrap_or_default();
             made.destroys
                 .push(format!("all that the dump holds is dropped from {}{size} and made again, in one transaction", self.database()));
+            made.destroys.extend(self.lacks());
+            made.destroys.extend(self.unsaved());
         }
         made
+    }
+
+    /// What nothing keeps where rows go that were written behind the safety dump.
+    pub(super) fn unsaved(&self) -> Option<String> {
+        let stop = "stop what writes with `before` (--before)";
+        let words = || format!("what is written to {} after its safety dump has begun may be lost: {stop}", self.database());
+        (self.restore.safety().is_some() && self.restore.before.is_empty()).then(words)
+    }
+
+    /// What the restore point does not have, and the database therefore not any more.
+    fn lacks(&self) -> Vec<String> {
+        let database = self.database();
+        let complete = self.recalled.as_ref().map(|recalled| recalled.artifact.completeness.as_ref());
+        let known = complete.flatten().filter(|complete| complete.unchecked.is_none());
+        let Some(known) = known else {
+            let what = if complete.is_some() { "this restore point" } else { "this dump" };
+            return vec![format!("nobody knows whether {what} is whole; what it lacks, {database} has no more")];
+        };
+        // What the dump does not hold stays where the rest is restored over it.
+        let goes = |left: &&LeftOut| !self.restore.in_place() || matches!(left.why, Why::Sections | Why::Standby);
+        let left_out = known.left_out.iter().filter(goes).cloned().collect();
+        let lines = lacking_in_words(&Completeness { left_out, ..known.clone() });
+        lines.into_iter().map(|lacks| format!("{database} has no more what the restore point lacks: {lacks}")).collect()
     }
 
     fn swap(&self, work: RestoreWork) -> Node {
@@ -362,13 +388,15 @@ impl Parts<'_> {
         };
         let kept = derived(&database, "_before_<time>");
         let mut made = self.effect("swap", Action::Replace, work, &format!("{database} is swapped in one transaction"));
-        made.destroys.push(format!("database {database} ({}) is renamed to {kept}", bytes(size)));
+        let only = "what is written to it after its safety dump has begun is only there";
+        made.destroys.push(format!("database {database} ({}) is renamed to {kept}; {only}", bytes(size)));
+        made.destroys.extend(self.lacks());
         if sessions > 0 {
             made.destroys
                 .push(format!("{} in {database}, now {sessions}, end", if sessions == 1 { "the session" } else { "the sessions" }));
         }
         if self.restore.replace.as_ref().is_some_and(|replace| replace.drop_old) {
-            made.destroys.push(format!("{kept} is dropped; only the safety dump holds it then"));
+            made.destroys.push(format!("{kept} is dropped if the safety dump holds all of it, and only that has it then"));
         }
         "only a whole database has the name".clone_into(&mut made.reason);
         made

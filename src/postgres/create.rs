@@ -13,8 +13,14 @@ const NO_SUCH_LOCALE: [&str; 4] = ["22023", "42809", "0A000", "42704"];
 
 /// Creates an empty database. Where the server does not have the locale, `C` takes its place, and the answer says so in
 /// words: the content restores all the same, only sorting differs.
-pub(super) fn create_database(client: &Client, name: &str, like: Option<&DatabaseLocale>) -> Result<Option<String>, PgError> {
-    let plain = format!("create database {} template template0", identifier(name));
+pub(super) fn create_database(
+    client: &Client,
+    name: &str,
+    like: Option<&DatabaseLocale>,
+    tablespace: Option<&str>,
+) -> Result<Option<String>, PgError> {
+    let tablespace = tablespace.map(|name| format!(" tablespace {}", identifier(name))).unwrap_or_default();
+    let plain = format!("create database {} template template0{tablespace}", identifier(name));
     let Some(like) = like else { return client.batch(&plain).map(|()| None) };
     let version = client.query_one_text("show server_version_num")?.and_then(|text| text.parse().ok()).unwrap_or(0);
     match client.batch(&format!("{plain}{}", options(like, version))) {

@@ -18,12 +18,16 @@ use super::error::PgError;
 use super::facts::DatabaseLocale;
 use super::quote::{identifier, literal};
 use super::tables::TableNow;
+use crate::archive::ContentDigest;
 
 /// The longest name of a database in bytes (`NAMEDATALEN - 1`); the server would cut a longer one silently.
 const NAME_LIMIT: usize = 63;
 
 /// How the comment of a database begins that a restore has not finished.
 const MARK: &str = "Made by runner for a restore";
+
+/// How long making, renaming and dropping a database may take: a server before 15 checkpoints for each, and large ones have many files.
+const LIMIT: Duration = Duration::from_hours(6);
 
 /// How often the swap is tried while sessions keep coming.
 const SWAPS: u32 = 5;
@@ -91,11 +95,16 @@ pub struct Left {
     pub ours: bool,
 }
 
-/// A name derived from a database's, cut so that the server need not cut it.
+/// A name derived from a database's, cut so that the server need not cut it. A digest stands for what is cut off: two long names may
+/// begin alike.
 pub fn derived(database: &str, suffix: &str) -> String {
-    let room = NAME_LIMIT.saturating_sub(suffix.len());
-    let end = (0..=room.min(database.len())).rev().find(|at| database.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}{suffix}", &database[..end])
+    if database.len() + suffix.len() <= NAME_LIMIT {
+        return format!("{database}{suffix}");
+    }
+    let digest: String = ContentDigest::of(database.as_bytes()).to_string().chars().take(8).collect();
+    let room = NAME_LIMIT.saturating_sub(suffix.len() + digest.len() + 1);
+    let end = (0..=room).rev().find(|at| database.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}_{digest}{suffix}", &database[..end])
 }
 
 /// The name under which a database is built before it gets its own.
@@ -185,13 +194,19 @@ pub fn oldest_table(info: &ConnInfo, handle: &Handle) -> Result<Option<u32>, PgE
     Ok(found?.and_then(|text| text.parse().ok()))
 }
 
+/// How the comment begins of what is made for one database: another's is left alone.
+fn mark(database: &str) -> String {
+    format!("{MARK} of {database};")
+}
+
 fn left(client: &Client, database: &str) -> Result<Option<Left>, PgError> {
     let name = restoring(database);
     let sql = format!(
         "select coalesce(pg_catalog.shobj_description(oid, 'pg_database'), '') from pg_catalog.pg_database where datname = {}",
         literal(&name)
     );
-    Ok(client.query_one_text(&sql)?.map(|comment| Left { name, ours: comment.starts_with(MARK) }))
+    let mark = mark(database);
+    Ok(client.query_one_text(&sql)?.map(|comment| Left { name, ours: comment.starts_with(&mark) }))
 }
 
 /// A place to restore into, held against other restores as long as this lives.
@@ -201,6 +216,7 @@ pub struct Target {
     database: String,
     handle: Handle,
     created: AtomicBool,
+    swapped: AtomicBool,
     /// The number of the database that had the name when the place was taken.
     found: Option<u32>,
 }
@@ -211,7 +227,8 @@ impl Target {
     /// # Errors
     /// [`PgError::Busy`] when another restore into this database is at work, and whatever the server says.
     pub fn take(server: &ConnInfo, database: &str, handle: &Handle) -> Result<Self, PgError> {
-        let client = maintenance(server, handle)?;
+        let mut client = maintenance(server, handle)?;
+        client.limit_statements(LIMIT)?;
         // `hashtextextended` is how PostgreSQL itself makes a number of a text; the first key tells our locks from others'.
         let key = format!("pg_catalog.hashtextextended({}, 0)", literal(&format!("runner restore {database}")));
         if client.query_one_text(&format!("select pg_catalog.pg_try_advisory_lock({key})"))?.as_deref() != Some("t") {
@@ -221,7 +238,15 @@ impl Target {
         }
         let (server, database) = (client.info().clone(), database.to_owned());
         let found = existing(&client, &database)?.and_then(|existing| existing.oid);
-        Ok(Self { client, server, database, handle: handle.clone(), created: AtomicBool::new(false), found })
+        Ok(Self {
+            client,
+            server,
+            database,
+            handle: handle.clone(),
+            created: AtomicBool::new(false),
+            swapped: AtomicBool::new(false),
+            found,
+        })
     }
 
     /// Whether it is still held: with its connection ends the lock.
@@ -304,11 +329,33 @@ impl Target {
             }
             None => {}
         }
-        remarks.extend(create_database(&self.client, &name, like)?);
+        remarks.extend(self.create_where_it_was(&name, like)?);
         self.created.store(true, Ordering::SeqCst);
-        let comment = format!("{MARK} of {}; while no restore is at work, it can be dropped.", self.database);
+        let comment = format!("{} while no restore is at work, it can be dropped.", mark(&self.database));
         self.client.batch(&format!("comment on database {} is {}", identifier(&name), literal(&comment)))?;
         Ok(remarks)
+    }
+
+    /// Makes it in the tablespace of what it replaces, where the role may.
+    fn create_where_it_was(&self, name: &str, like: Option<&DatabaseLocale>) -> Result<Vec<String>, PgError> {
+        let sql = format!(
+            "select t.spcname from pg_catalog.pg_database d join pg_catalog.pg_tablespace t on t.oid = d.dattablespace \
+             where d.datname = {} and t.spcname <> 'pg_default'",
+            literal(&self.database)
+        );
+        let Some(tablespace) = self.client.query_one_text(&sql)? else {
+            return Ok(create_database(&self.client, name, like, None)?.into_iter().collect());
+        };
+        match create_database(&self.client, name, like, Some(&tablespace)) {
+            Ok(remark) => Ok(remark.into_iter().collect()),
+            Err(PgError::Query { state, .. }) if state == "42501" => {
+                let remark = create_database(&self.client, name, like, None)?;
+                let left =
+                    format!("the role may not use tablespace {tablespace}, in which {} is: it will be in the default one", self.database);
+                Ok(remark.into_iter().chain([left]).collect())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Gives the filled database its final name. What had that name is renamed to `keep_as` in the same transaction; its
@@ -326,9 +373,27 @@ impl Target {
         }
         statements.push(format!("alter database {} rename to {}", identifier(&new), identifier(&self.database)));
         let transaction = format!("begin; {}; commit", statements.join("; "));
-        let ended = self.without_sessions(&transaction)?;
+        let made = existing(&self.client, &new)?.and_then(|existing| existing.oid);
+        let ended = self.without_sessions(&transaction).or_else(|error| if self.has_landed(made) { Ok(0) } else { Err(error) })?;
         self.created.store(false, Ordering::SeqCst);
+        self.swapped.store(true, Ordering::SeqCst);
         Ok(replaces.then_some(ended))
+    }
+
+    /// Whether the filled database has got its final name already.
+    pub fn is_swapped(&self) -> bool {
+        self.swapped.load(Ordering::SeqCst)
+    }
+
+    /// Whether the new database has the final name in spite of an error: the answer to a commit may be lost on its way.
+    fn has_landed(&self, made: Option<u32>) -> bool {
+        let look = || {
+            let client = maintenance(&self.server, &self.handle)?;
+            let found = existing(&client, &self.database);
+            client.close();
+            found
+        };
+        made.is_some() && look().is_ok_and(|found| found.and_then(|existing| existing.oid) == made)
     }
 
     /// Runs the swap while another session ends whoever is in either database: the rename holds off new sessions, and waits for old ones to
@@ -378,7 +443,7 @@ impl Target {
         }
     }
 
-    /// What a dump of a database's content does not hold of the database itself: owner, rights, limits and settings.
+    /// What a dump of a database's content does not hold of the database itself: owner, rights, limits, settings, comment and labels.
     fn inherited(&self, new: &str) -> Result<Vec<String>, PgError> {
         let (old, new) = (literal(&self.database), literal(new));
         // Lists that are stored as they were quoted (GUC_LIST_QUOTE, as pg_dumpall treats them) must not be quoted again.
@@ -401,7 +466,12 @@ impl Target {
                case when n.name in ({lists}) then n.value else pg_catalog.quote_literal(n.value) end) \
                from pg_catalog.pg_db_role_setting s join pg_catalog.pg_database d on d.oid = s.setdatabase, pg_catalog.unnest(s.setconfig) c, \
                lateral (select pg_catalog.split_part(c, '=', 1) as name, pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1) as value) n \
-               where d.datname = {old}"
+               where d.datname = {old} \
+             union all select pg_catalog.format('comment on database %I is %L', {new}, pg_catalog.shobj_description(oid, 'pg_database')) \
+               from pg_catalog.pg_database where datname = {old} and pg_catalog.shobj_description(oid, 'pg_database') is not null \
+             union all select pg_catalog.format('security label for %I on database %I is %L', l.provider, {new}, l.label) \
+               from pg_catalog.pg_shseclabel l join pg_catalog.pg_database d on d.oid = l.objoid \
+               where l.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass and d.datname = {old}"
         );
         Ok(self.client.query(&sql)?.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
@@ -449,6 +519,8 @@ mod tests {
         assert_eq!(restoring("orders"), "orders_restoring");
         let long = "주문".repeat(10);
         let name = derived(&long, "_before_20261120t021700z");
+        let other = derived(&format!("{long}을"), "_before_20261120t021700z");
+        assert!(name != other && other.len() <= 63, "{name} {other}");
         assert!(name.len() <= 63 && name.starts_with("주문") && name.ends_with("_before_20261120t021700z"), "{name}");
     }
 }

@@ -37,7 +37,7 @@ impl TempDatabase {
             return Err(PgError::scratch("creating a temp database", detail));
         }
         let client = Client::connect(server, handle)?;
-        let note = create_database(&client, &name, like)?;
+        let note = create_database(&client, &name, like, None)?;
         // From here on it is ours to drop. Of several servers the one that was reached.
         let temp = Self { server: client.info().clone(), name, handle: handle.clone(), dropped: false };
         client.batch(&format!("comment on database {} is {}", identifier(&temp.name), literal(COMMENT)))?;

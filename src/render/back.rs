@@ -30,7 +30,8 @@ pub(super) fn command(summary: &Summary, plan: &Plan) -> Option<String> {
         None => "--replace".to_owned(),
     };
     let encrypted = artifact.stages.iter().any(|stage| matches!(stage, Applied::Encrypt { .. }));
-    let key = if encrypted { " --identity KEY_FILE" } else { "" };
+    // A manifest alone does not tell how to encrypt, and nothing is put in the clear beside what is.
+    let key = if encrypted { " --identity KEY_FILE --safety ./safety" } else { "" };
     Some(format!("runner restore {} --to {}{database} {how}{key}", quoted(&place(store, manifest)), quoted(&to)))
 }
 

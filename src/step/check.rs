@@ -106,7 +106,7 @@ fn compare(dumped: &Fingerprint, looked: &Looked, again: &Again<'_>, cx: &Cx<'_>
     let proof = prove(dumped, looked, Leeway::default(), again, cx)?;
     let difference = differences_in_words(&proof);
     cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
-    let short = short_of_all(dumped);
+    let short = short_of_all(dumped, &proof);
     note(cx, cx.step, |verification| {
         if proof.whole && difference.is_none() && short.is_none() {
             verification.level = Level::Proven;

@@ -222,7 +222,7 @@ fn bounded(groups: BTreeMap<(Why, String), Vec<String>>) -> Vec<LeftOut> {
 }
 
 /// What was left out, one line a reason and one more for its tables: `2 tables excluded by filter: public.audit, public.tmp`.
-pub(super) fn in_words(found: &Completeness) -> Vec<String> {
+pub fn in_words(found: &Completeness) -> Vec<String> {
     let mut lines = Vec::new();
     for why in [Why::Filter, Why::SchemaOnly, Why::DataOnly, Why::Sections, Why::NoSuperuser, Why::Standby] {
         let groups: Vec<&LeftOut> = found.left_out.iter().filter(|group| group.why == why).collect();

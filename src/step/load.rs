@@ -241,7 +241,7 @@ impl<'a> Load<'a> {
 
     /// As one transaction, whose drops `pg_restore` words and does not make.
     fn load_over(&self, archive: &Path) -> Result<(), StepError> {
-        let words = ["--clean", "--if-exists", "--file=-"];
+        let words = ["--clean", "--if-exists", "--single-transaction", "--file=-"];
         let script = Program::new(self.tools.tool("pg_restore")).named("pg_restore").args(words).args(&self.options).arg(archive);
         self.script(over(script.wide_output().source(self.cx.cancel).map_err(unrestorable)?))
     }

@@ -50,7 +50,7 @@ pub mod work;
 pub use check::counted;
 pub use checksum::{Checksum, word as checksum_word};
 pub use command::Command;
-pub use complete::{Verdict, excluded_tables};
+pub use complete::{Verdict, excluded_tables, in_words as lacking_in_words};
 pub use compress::{CodecChoice, Compress};
 pub use copy::CopyTo;
 pub use dump::{Dump, Format, Section};

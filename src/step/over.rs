@@ -3,7 +3,9 @@
 //! `pg_restore` drops each object by itself, and a server refuses that for what a partition has from its table: indexes,
 //! constraints and triggers go with their parent. Such a drop may be refused here; what is then still there either goes with
 //! its table, or makes the drop of the table fail, and that ends everything. Nothing is dropped by `cascade`, so nothing that
-//! the archive does not hold is. This file runs no program, and reads no further than the drops.
+//! the archive does not hold is. `pg_restore` would put each batch of large objects into a transaction of its own, and its
+//! commit would end the one around it, so it is told to write a single one; of that the `begin` and the `commit` are left out
+//! here. This file runs no program, and between the drops and the end it looks at nothing.
 
 use memchr::memmem;
 
@@ -26,6 +28,13 @@ const TABLES: [&str; 2] = ["DROP TABLE IF EXISTS ", "DROP FOREIGN TABLE IF EXIST
 /// What the refusal to drop partitions says that are not in the archive.
 pub(super) const LOST: &str = "the dump does not hold these partitions of tables that would be dropped";
 
+/// How `pg_restore --single-transaction` begins and ends what it writes.
+const BEGIN: &[u8] = b"BEGIN;\n";
+const COMMIT: &[u8] = b"\nCOMMIT;\n";
+
+/// How much of the end is kept until it is known to be the end; behind the `COMMIT` there are only comments and one `\unrestrict`.
+const TAIL: usize = 1024;
+
 /// What keeps a statement between dollars apart from what is in it.
 const TAG: &str = "$runner$";
 
@@ -42,8 +51,8 @@ struct Over {
 enum At {
     /// In the drops; they are kept until their end is there.
     Drops(Vec<u8>),
-    /// Behind them: nothing is looked at any more.
-    Objects,
+    /// Behind them: the last bytes are kept.
+    Objects(Vec<u8>),
     /// The transaction is closed.
     Closed,
 }
@@ -57,21 +66,27 @@ impl Pull for Over {
                     let from = kept.len().saturating_sub(LONGEST);
                     kept.extend_from_slice(&chunk);
                     if let Some(end) = end_of_drops(kept, from) {
-                        let begun = begin(&kept[..end], &kept[end..]);
-                        self.at = At::Objects;
-                        return Ok(Some(begun.into()));
+                        self.at = At::Objects(begin(&kept[..end], &kept[end..]));
+                    }
+                }
+                (At::Objects(kept), Some(chunk)) => {
+                    kept.extend_from_slice(&chunk);
+                    let rest = kept.split_off(kept.len().saturating_sub(TAIL));
+                    let passed = std::mem::replace(kept, rest);
+                    if !passed.is_empty() {
+                        return Ok(Some(passed.into()));
                     }
                 }
                 (At::Drops(kept), None) => {
-                    let whole = [begin(kept, b"").as_slice(), b"\ncommit;\n"].concat();
+                    let whole = committed(begin(kept, b""));
                     self.at = At::Closed;
                     return Ok(Some(whole.into()));
                 }
-                (At::Objects, None) => {
+                (At::Objects(kept), None) => {
+                    let last = committed(std::mem::take(kept));
                     self.at = At::Closed;
-                    return Ok(Some(b"\ncommit;\n".to_vec().into()));
+                    return Ok(Some(last.into()));
                 }
-                (At::Objects, some) => return Ok(some),
                 (At::Closed, _) => return Ok(None),
             }
         }
@@ -86,9 +101,18 @@ fn end_of_drops(script: &[u8], from: usize) -> Option<usize> {
     OBJECT.iter().filter_map(|mark| memmem::find(&script[from..], mark)).min().map(|at| from + at)
 }
 
+/// The end of the script, with a `commit` of our own.
+fn committed(mut end: Vec<u8>) -> Vec<u8> {
+    if let Some(at) = memmem::rfind(&end, COMMIT) {
+        end.drain(at + 1..at + COMMIT.len());
+    }
+    end.extend_from_slice(b"\ncommit;\n");
+    end
+}
+
 fn begin(drops: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut script = b"begin;\n".to_vec();
-    let statements = statements(drops);
+    let statements: Vec<&[u8]> = statements(drops).into_iter().filter(|statement| *statement != BEGIN).collect();
     let dropped: Vec<&str> = statements.iter().filter_map(|statement| table_of(statement)).collect();
     let mut checked = dropped.is_empty();
     for statement in statements {
@@ -170,7 +194,23 @@ mod tests {
              DROP VIEW IF EXISTS public.\"a\nDROP INDEX IF EXISTS b;\n\";\n\
              --\n-- Name: f(); Type: FUNCTION\n--\nDROP INDEX IF EXISTS public.j;\n\ncommit;\n"
         );
+        assert_eq!(whole("BEGIN;\nSET x = 0;\n\nCOMMIT;\n\n"), "begin;\nSET x = 0;\n\n\n\ncommit;\n");
         assert_eq!(whole("SET x = 0;\n\"open"), "begin;\nSET x = 0;\n\"open\ncommit;\n");
+    }
+
+    #[test]
+    fn only_the_last_commit_is_left_out_however_the_script_is_cut_into_chunks() {
+        struct Bytes(std::vec::IntoIter<u8>);
+        impl Pull for Bytes {
+            fn pull(&mut self) -> Result<Option<Chunk>, StreamError> {
+                Ok(self.0.next().map(|byte| vec![byte].into()))
+            }
+        }
+        let body = format!("\n-- Data for Name: a\n\n{}\nCOMMIT;\n\\.\n", "x\n".repeat(TAIL));
+        let script = format!("BEGIN;\n\nSET x = 0;\n{body}\n\nCOMMIT;\n\n--\n-- complete\n--\n\n\\unrestrict x\n\n");
+        let stream = over(fused(Bytes(script.into_bytes().into_iter())));
+        let made = String::from_utf8(collect(stream, usize::MAX).unwrap()).unwrap();
+        assert_eq!(made, format!("begin;\n\nSET x = 0;\n{body}\n\n\n--\n-- complete\n--\n\n\\unrestrict x\n\n\ncommit;\n"));
     }
 
     #[test]
@@ -181,11 +221,9 @@ mod tests {
                 if std::mem::replace(&mut self.0, true) {
                     return Err(StreamError::Vanished { stage: "pg_restore" });
                 }
-                Ok(Some(b"DROP TABLE IF EXISTS a;\n\n-- Name: a; Type: TABLE\n".to_vec().into()))
+                Ok(Some(b"DROP TABLE IF EXISTS a;\n\n-- Name: a; Type: TABLE\n\nCOMMIT;\n".to_vec().into()))
             }
         }
-        let mut stream = over(fused(Cut(false)));
-        assert!(!stream.pull().unwrap().unwrap().ends_with(b"commit;\n"));
-        assert!(stream.pull().is_err());
+        assert!(collect(over(fused(Cut(false))), usize::MAX).is_err());
     }
 }

@@ -23,9 +23,14 @@ const NAMED: usize = 20;
 /// That there is nothing to compare with.
 pub(super) const UNKNOWN: &str = "the dump was not fingerprinted, so there is nothing to compare with";
 
-/// Why a comparison that found nothing proves less than everything; `None` where it proves everything.
-pub(super) fn short_of_all(dumped: &Fingerprint) -> Option<String> {
-    dumped.has_unread_rows().then(|| "rows that are not in the form of COPY were not compared".to_owned())
+/// Of large objects only the sum is known, so where more are there than were dumped nothing is known of the contents of those.
+const UNTOLD: &str = "which of them were dumped can not be told, so none is compared";
+
+/// Why a comparison that found nothing does not show that all that was dumped is there; `None` if it does.
+pub(super) fn short_of_all(dumped: &Fingerprint, proof: &Proof) -> Option<String> {
+    let untold = || proof.incomparable.iter().any(|left| left.ends_with(UNTOLD)).then(|| format!("of the large objects, {UNTOLD}"));
+    let unread = || "rows that are not in the form of COPY were not compared".to_owned();
+    dumped.has_unread_rows().then(unread).or_else(untold)
 }
 
 /// What may differ between a dump and what was restored of it, because that was asked for.
@@ -123,6 +128,12 @@ pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway, again
     Ok(judged(dumped, comparison, leeway))
 }
 
+/// The same for a database that was not restored of the dump but dumped itself, so that both are in the same words.
+pub(super) fn still(dumped: &Fingerprint, looked: &Looked) -> Proof {
+    let Some(found) = &looked.found else { return counts(dumped, &looked.tables) };
+    judged(dumped, compare(dumped, found), Leeway::default())
+}
+
 fn judged(dumped: &Fingerprint, comparison: Comparison, leeway: Leeway) -> Proof {
     let Comparison { differences, incomparable } = comparison;
     let differences = differences.iter().filter(|difference| !leeway.covers(difference));
@@ -130,7 +141,10 @@ fn judged(dumped: &Fingerprint, comparison: Comparison, leeway: Leeway) -> Proof
     // What is restored over itself keeps its own.
     let of_database = of_database(dumped).filter(|_| !leeway.more);
     let incomparable = incomparable.into_iter().chain(of_database).map(|left| format!("{}: {}", left.what, left.why));
-    let stays = stays.iter().map(|more| format!("{more}; it stays"));
+    let stays = stays.iter().map(|more| match more {
+        Difference::LargeObjects { .. } => format!("{more}; {UNTOLD}"),
+        _ => format!("{more}; it stays"),
+    });
     Proof {
         whole: true,
         differences: differences.iter().map(ToString::to_string).collect(),

@@ -73,6 +73,7 @@ mod restore_in_place;
 mod restore_kit;
 mod restore_kit_faults;
 mod restore_kit_rig;
+mod restore_lacking;
 mod restore_modes;
 mod restore_refused;
 mod restore_rig;

@@ -58,15 +58,39 @@ fn restore_never_goes_over_the_source_or_into_another_database_by_default() {
     server.psql("postgres", "create database half_restoring");
     let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "half", "--yes"]);
     ran.is(10, &["half_restoring", "no restore made it"]);
+    // A name may be made of two: what was made for another database is left alone.
+    server.psql(
+        "postgres",
+        "comment on database half_restoring is 'Made by runner for a restore of halfway; while no restore is at work, it can be dropped.'",
+    );
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "half", "--yes"]);
+    ran.is(10, &["half_restoring", "no restore made it"]);
+    server.psql(
+        "postgres",
+        "comment on database half_restoring is 'Made by runner for a restore of half; while no restore is at work, it can be dropped.'",
+    );
+    bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "half", "--yes"]).is(0, &["removed half_restoring"]);
 }
 
 #[test]
 fn restore_replaces_only_after_a_safety_dump_and_keeps_what_was_there() {
     let (server, bench) = backed_up();
     server.psql("shop", "alter database shop set work_mem = '7MB'; alter database shop set search_path = public, \"주문\"");
+    server.psql("shop", "comment on database shop is 'it''s ours'; alter role postgres set allow_in_place_tablespaces = on");
+    server.psql("postgres", "create tablespace fast location ''");
+    server.psql("postgres", "alter database shop set tablespace fast");
     server.psql("shop", "delete from lines where id > 10");
     let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--yes"]);
-    ran.is(0, &["! ", "is renamed to shop_before_<time>", "safety dump of shop"]);
+    ran.is(
+        0,
+        &[
+            "! ",
+            "is renamed to shop_before_<time>; what is written to it after its safety dump has begun is only there",
+            "safety dump of shop",
+        ],
+    );
+    let of_database = "select spcname, shobj_description(d.oid, 'pg_database') from pg_database d join pg_tablespace t on t.oid = dattablespace where datname = 'shop'";
+    assert_eq!(server.psql("postgres", of_database), "fast|it's ours");
     assert_eq!(server.psql("shop", "select count(*) from lines"), "100");
     assert_eq!(server.psql("shop", "show work_mem"), "7MB", "what belongs to the database and not to its content stays");
     assert_eq!(server.psql("shop", "show search_path"), "public, \"주문\"");
@@ -78,7 +102,7 @@ fn restore_replaces_only_after_a_safety_dump_and_keeps_what_was_there() {
     ran.is(0, &[]);
     assert_eq!(server.psql("undo", "select count(*) from lines"), "10");
     let dropped = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--drop-old", "--yes"]);
-    dropped.is(0, &["is dropped; only the safety dump holds it then"]);
+    dropped.is(0, &["is dropped if the safety dump holds all of it", "what was there before was dropped"]);
     assert_eq!(server.psql("postgres", "select count(*) from pg_database where datname like 'shop_before_%'"), "1", "the first one stays");
 }
 

@@ -99,7 +99,7 @@ fn restore_that_drops_what_it_replaces_stops_the_service_before_the_safety_dump(
     // The service writes its last row when it is stopped.
     let write = argv(&bench, "write");
     let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--drop-old", "--yes", "--before", &write]);
-    ran.is(0, &["is dropped; only the safety dump holds it then"]);
+    ran.is(0, &["is dropped if the safety dump holds all of it", "what was there before was dropped"]);
     assert_eq!(log(&bench), "write: shop\n");
     let manifest =
         files(&bench.path("store/.runner/orders.restore")).into_iter().find(|path| path.to_string_lossy().ends_with(".manifest.json"));

@@ -95,3 +95,30 @@ fn restore_in_place_drops_nothing_that_the_dump_does_not_hold() {
     bench.run(&IN_PLACE).is(0, &[]);
     assert_eq!(server.psql("shop", "select count(*) from \"주문\" where code = 9"), "0");
 }
+
+#[test]
+fn restore_in_place_with_large_objects_that_fails_behind_them_changes_nothing() {
+    let seed = "create table kept (a int primary key, photo oid); insert into kept values (1, lo_from_bytea(4711, 'as it was'));
+        create function judged(int) returns int language plpgsql immutable as
+            'begin if current_setting(''shop.refuse'', true) = ''on'' then raise exception ''refused''; end if; return 1; end';
+        create index by_judgement on kept (judged(a));";
+    let (server, bench) = backed_up(MAJOR, seed);
+    server.psql("shop", "update kept set a = 2; select lo_put(4711, 0, 'as it is ')");
+    server.psql("shop", "alter database shop set shop.refuse = on");
+    let state = "select a, encode(lo_get(4711), 'escape'), (select count(*) from pg_class where relname = 'by_judgement') from kept";
+    let before = server.psql("shop", state);
+    assert_eq!(before, "2|as it is |1");
+    let ran = bench.run(&IN_PLACE);
+    assert_eq!(server.psql("shop", state), before, "{}", ran.stderr);
+    ran.is(11, &["refused", "it was one transaction: what was there is as it was"]);
+}
+
+#[test]
+fn restore_in_place_beside_other_large_objects_is_not_proven() {
+    let (server, bench) = backed_up(MAJOR, "create table kept (a int); select lo_from_bytea(4711, 'dumped')");
+    server.psql("shop", "select lo_from_bytea(4712, 'since')");
+    let ran = bench.run(&IN_PLACE);
+    ran.is(0, &["which of them were dumped can not be told, so none is compared"]);
+    assert!(!ran.stdout.contains("proven"), "{}", ran.stdout);
+    assert_eq!(server.psql("shop", "select count(*) from pg_largeobject_metadata"), "2");
+}

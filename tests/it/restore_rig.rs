@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use runner::archive::Fingerprint;
 use runner::postgres::ConnInfo;
 use runner::postgres::patch::{PatchOptions, PatchReport, RowsWanted, Touched, apply_patch, patch};
-use runner::postgres::tables::{Sides, TablesError};
+use runner::postgres::tables::{Sides, TablesError, refuse_rowless};
 use runner::postgres::transfer::{How, TransferReport, fill, transfer};
 use runner::stream::Cancel;
 
@@ -108,6 +109,10 @@ impl Rig {
 
     pub(crate) fn fill_as(&self, role: &str, replace: bool) -> Result<TransferReport, TablesError> {
         self.with_sides(role, |sides| fill(sides, replace))
+    }
+
+    pub(crate) fn refuse_rowless(&self, names: Option<&[&str]>, dumped: Option<&Fingerprint>) -> Result<(), TablesError> {
+        self.with_sides(SUPERUSER, |sides| refuse_rowless(sides, names, dumped))
     }
 
     pub(crate) fn transfer_as(&self, role: &str, tables: &[&str], how: &How) -> Result<TransferReport, TablesError> {

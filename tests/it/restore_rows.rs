@@ -1,5 +1,7 @@
 //! Single rows brought back by a patch that a human can read.
 
+use runner::postgres::transfer::How;
+
 use crate::restore_rig::{Rig, SHOP};
 use crate::servers::postgres::MAJORS;
 
@@ -333,4 +335,40 @@ fn restore_rows_of_large_tables_are_compared_in_batches() {
     let digest =
         "select md5(string_agg(t::text, '' order by id)) from big t union all select md5(string_agg(t::text, '' order by id)) from wide t";
     assert_eq!(rig.live(digest), rig.server.psql("before", digest));
+}
+
+#[test]
+fn restore_rows_sets_back_what_others_need_before_it_inserts() {
+    let seed = "create table p (id int primary key, code text unique); create table c (id int primary key, code text references p (code));
+        insert into p values (1, 'a'), (2, 'b'); insert into c values (1, 'a')";
+    // The code of the row that went is on another, and the line's parent has another code.
+    let rig = Rig::new(15, seed, "delete from c; delete from p where id = 2; update p set code = 'b'");
+    let (_, text) = rig.patch(&[("p", "true"), ("c", "true")], false).unwrap();
+    rig.apply(&text).unwrap();
+    rig.same(&["p", "c"]);
+}
+
+/// Better matches for some types than PostgreSQL's own, which only whoever trusts the search path runs.
+const IMPOSTORS: &str =
+    "create function evil(varchar, varchar) returns boolean language plpgsql as 'begin raise exception ''evil =''; end';
+    create operator = (function = evil, leftarg = varchar, rightarg = varchar);
+    create function evil(kind, kind) returns boolean language plpgsql as 'begin raise exception ''evil =''; end';
+    create operator = (function = evil, leftarg = kind, rightarg = kind);
+    create function setval(text, bigint) returns bigint language plpgsql as 'begin raise exception ''evil setval''; end'";
+
+#[test]
+fn restore_rows_and_tables_run_nothing_that_only_has_the_name_of_what_is_meant() {
+    let seed = format!(
+        "create type kind as enum ('a', 'b'); create table t (code varchar(9), kind kind, n serial, v varchar, primary key (code, kind));
+         create table refers (code varchar(9), kind kind, foreign key (code, kind) references t);
+         insert into t values ('x', 'a', 1, 'v'), ('y', 'b', 2, 'w'), ('z', 'b', 3, 'w'); {IMPOSTORS}"
+    );
+    let harm = "delete from t where n = 3; update t set v = 'other' where n = 1; alter sequence t_n_seq restart";
+    let rig = Rig::new(16, &seed, harm);
+    let (_, text) = rig.patch(&[("t", "true")], true).unwrap();
+    rig.apply(&text).unwrap();
+    rig.same(&["t"]);
+    rig.live(harm);
+    rig.transfer(&["t"], &How::Replace).unwrap();
+    rig.same(&["t"]);
 }

@@ -109,6 +109,31 @@ fn restore_replaces_a_database_under_load_without_showing_anything_half_done() {
     assert_eq!(server.psql("postgres", names), format!("shop {kept}"));
 }
 
+#[test]
+fn restore_drops_nothing_that_was_written_to_after_its_safety_dump() {
+    let (server, bench) = (TestServer::start(MAJOR), Bench::new());
+    server.psql("postgres", "create database shop");
+    server.psql("shop", "create table t (id int generated always as identity)");
+    bench.pipeline(&server, STEPS);
+    bench.apply().is(0, &[]);
+    let done = AtomicBool::new(false);
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                let insert = ["-X", "-q", "-c", "insert into t default values", "shop"];
+                let _ended = program(&server, "psql").args(insert).stderr(Stdio::null()).status();
+            }
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--replace", "--drop-old", "--yes"]);
+        done.store(true, Ordering::SeqCst);
+        ran
+    });
+    ran.is(0, &["is not dropped, because it was written to after its safety dump had begun", "table public.t"]);
+    let kept = server.psql("postgres", "select datname from pg_database where datname like 'shop_before_%'");
+    assert_ne!(server.psql(&kept, "select count(*) from t"), "0");
+}
+
 /// The longest time between two answers with none in between; demands that first one generation was seen and then the other, whole.
 #[track_caller]
 fn told(looks: &[(Instant, Seen)]) -> Duration {

@@ -32,7 +32,19 @@ pub(super) fn typed(column: &Column, value: &str) -> String {
 pub(super) fn condition(column: &Column, old: Option<&str>) -> String {
     let name = &column.quoted;
     let Some(old) = old else { return format!("{name} is null") };
-    if column.comparable { format!("{name} = {}", compared(column, old)) } else { format!("{name}::text = {}::text", typed(column, old)) }
+    match (column.comparable, is_exact(column)) {
+        (true, true) => format!("{name} = {}", compared(column, old)),
+        (true, false) => format!("{name} operator(pg_catalog.=) {}", compared(column, old)),
+        (false, _) => format!("{name}::text = {}::text", typed(column, old)),
+    }
+}
+
+/// Whether PostgreSQL has an `=` for exactly this type and its constants, which none of a user's in the search path takes the place of:
+/// a patch runs as whoever applies it.
+pub(super) fn is_exact(column: &Column) -> bool {
+    let kind = column.type_name.as_str();
+    let exact = ["smallint", "integer", "bigint", "boolean", "text", "uuid", "date", "bytea"];
+    exact.contains(&kind) || kind.starts_with("timestamp") || kind.starts_with("time ")
 }
 
 /// A constant to compare a column with, which says its type only where SQL could take it for another.
@@ -133,6 +145,8 @@ mod tests {
         assert_eq!(condition(&column("bigint", true), Some("7")), "c = 7");
         assert_eq!(condition(&column("text", true), Some("x")), "c = 'x'");
         assert_eq!(condition(&column("date", true), Some("2026-01-02")), "c = '2026-01-02'::date");
+        assert_eq!(condition(&column("character varying(9)", true), Some("x")), "c operator(pg_catalog.=) 'x'::character varying(9)");
+        assert_eq!(condition(&column("numeric", true), Some("7")), "c operator(pg_catalog.=) 7");
         assert_eq!(condition(&column("json", false), Some("{}")), "c::text = '{}'::json::text");
     }
 

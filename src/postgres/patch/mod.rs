@@ -102,7 +102,12 @@ pub fn patch(sides: &Sides<'_>, wanted: &[RowsWanted], options: &PatchOptions, o
     let here = pair::of_target(&target, &there)?;
     pair::need_keys(&there, &here, |table| format!("bring the table back beside itself with `--tables {} --as copy`", table.quoted))?;
     let listed: Vec<&Table> = here.iter().collect();
-    let links = links::load(&target, &listed)?;
+    // A partition that only one side has is no table to look at on both.
+    let whole = |link: Link| match here.iter().find(|table| table.oid == link.parent) {
+        Some(table) => Link { parent_name: table.quoted.clone(), ..link },
+        None => link,
+    };
+    let links: Vec<Link> = links::load(&target, &listed)?.into_iter().map(whole).collect();
     let groups = links::parents_first(&listed, &links);
     let open = Open { scratch: &scratch, target: &target, cancel: sides.cancel };
     let filters = wanted.iter().zip(&here).map(|(wanted, table)| (table.oid, table.schema.as_str(), wanted.filter.as_str()));
@@ -142,7 +147,7 @@ fn notes(part: &Part<'_>) -> Vec<String> {
     let events: u16 = events.iter().filter(|(_, rows)| *rows > 0).map(|(bit, _)| bit).sum();
     let name = &table.quoted;
     let mut notes: Vec<String> = Vec::new();
-    notes.extend(table.triggers.iter().filter(|t| t.fires_on(events)).map(|t| format!("trigger {} of {name} will fire", t.words())));
+    notes.extend(table.triggers.iter().filter(|t| t.own && t.fires_on(events)).map(|t| format!("trigger {} will fire", t.words())));
     if inserts.rows > 0 {
         notes.extend(table.sequences.iter().map(|s| format!("sequence {} is moved on if it is behind {name}.{}", s.quoted, s.column)));
         let identity = table.columns.iter().filter(|column| column.identity == "a");

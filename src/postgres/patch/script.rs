@@ -4,7 +4,7 @@
 //! that is a `do` block around each, whose conditions name the values that were there; INSERTs are plain, so that they read
 //! well, and are counted afterwards. This module reads no rows and knows no order.
 
-use super::literal::{TAG, compared, condition, one_line, shown, text, value};
+use super::literal::{TAG, compared, condition, is_exact, one_line, shown, text, value};
 use super::rows::key_places;
 use crate::postgres::client::Row;
 use crate::postgres::tables::TablesError;
@@ -67,22 +67,32 @@ impl<'a> Script<'a> {
 
     /// A block that fails unless all of these rows are there.
     pub(super) fn inserted(&self, rows: &[Vec<String>]) -> String {
-        let names: Vec<&str> = self.key.iter().map(|at| self.columns[*at].quoted.as_str()).collect();
-        let constant = |(at, given): (&usize, &String)| compared(self.columns[*at], given);
-        let tuple = |key: &Vec<String>| {
-            let constants = self.key.iter().zip(key).map(constant).collect::<Vec<_>>().join(", ");
-            if names.len() == 1 { constants } else { format!("({constants})") }
-        };
-        let listed: Vec<String> = rows.iter().map(tuple).collect();
-        let name = if names.len() == 1 { names[0].to_owned() } else { format!("({})", names.join(", ")) };
+        let listed = if self.key.iter().all(|at| is_exact(self.columns[*at])) { self.one_of(rows) } else { self.each_of(rows) };
         let many = rows.len();
         let failed =
             format!("not all of the {many} rows inserted into {} are there: a trigger or rule may have changed them", self.table.quoted);
         self.block(&[
-            format!("if (select count(*) from {} where {name} in ({})) <> {many} then", self.table.alone(), listed.join(", ")),
+            format!("if (select count(*) from {} where {listed}) <> {many} then", self.table.alone()),
             format!("  raise exception using message = {};", text(&failed)),
             "end if;".to_owned(),
         ])
+    }
+
+    /// `id in (1, 2)`.
+    fn one_of(&self, rows: &[Vec<String>]) -> String {
+        let names: Vec<&str> = self.key.iter().map(|at| self.columns[*at].quoted.as_str()).collect();
+        let constant = |(at, given): (&usize, &String)| compared(self.columns[*at], given);
+        let several = |parts: &[String]| if parts.len() == 1 { parts.concat() } else { format!("({})", parts.join(", ")) };
+        let tuple = |key: &Vec<String>| several(&self.key.iter().zip(key).map(constant).collect::<Vec<_>>());
+        let listed: Vec<String> = rows.iter().map(tuple).collect();
+        format!("{} in ({})", several(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()), listed.join(", "))
+    }
+
+    /// The same for types whose `=` has to be named.
+    fn each_of(&self, rows: &[Vec<String>]) -> String {
+        let part = |(at, given): (&usize, &String)| condition(self.columns[*at], Some(given));
+        let one = |key: &Vec<String>| self.key.iter().zip(key).map(part).collect::<Vec<_>>().join(" and ");
+        rows.iter().map(|key| format!("({})", one(key))).collect::<Vec<_>>().join(" or ")
     }
 
     /// Brings the changed columns of a row back, if they are still what they were.

@@ -1,9 +1,11 @@
 //! The file: what a reviewer reads first, then the statements in an order that keeps foreign keys whole.
 //!
 //! Rows go in after those they refer to and out before them; tables that refer to each other, or to themselves, with one
-//! statement, at whose end the server checks. Normally rows are inserted, then updated, then deleted, so that nothing ever
-//! refers to a row that is gone. Only if a table from which rows go has other unique values than its key, deletes come
-//! first, because a row that comes back may need the value of one that goes. This module compares nothing.
+//! statement, at whose end the server checks. Table by table, rows are set back and then inserted: one that comes back may need a
+//! unique value that another has taken since, or refer to one by a value that is set back. Where rows of a table may refer to its
+//! new ones those are inserted first. Normally deletes come last, so that nothing ever refers to a row that is gone. Only if a
+//! table from which rows go has other unique values than its key, they come first, because a row that comes back may need the
+//! value of one that goes. This module compares nothing.
 
 use std::io::Write;
 
@@ -44,18 +46,19 @@ pub(super) fn write(
     let (mut inserts, mut updates, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
     for Part { table, changes } in parts {
         inserts.push(Some((table, changes.inserts)));
-        updates.push((table, changes.updates));
+        updates.push(Some((table, changes.updates)));
         deletes.push(Some((table, changes.deletes)));
     }
     if deletes_first {
         all_deletes(&mut deletes, groups, out)?;
     }
     for group in groups {
+        if group.knotted {
+            stroke(&mut inserts, group, "inserted", out)?;
+        }
+        set_back(&mut updates, group, out)?;
+        // Nothing is left of what went in already.
         stroke(&mut inserts, group, "inserted", out)?;
-    }
-    for (table, spool) in updates.into_iter().filter(|(_, spool)| spool.rows > 0) {
-        put(out, &format!("\n-- {}: {} updated\n", table.quoted, spool.rows))?;
-        spool.pour(out)?;
     }
     if !deletes_first {
         all_deletes(&mut deletes, groups, out)?;
@@ -73,6 +76,17 @@ fn put(out: &mut dyn Write, words: &str) -> Result<(), TablesError> {
 
 fn all_deletes(spools: &mut [Option<(&Table, Spool)>], groups: &[Group], out: &mut dyn Write) -> Result<(), TablesError> {
     groups.iter().rev().try_for_each(|group| stroke(spools, group, "deleted", out))
+}
+
+/// The updates of one group of tables.
+fn set_back(spools: &mut [Option<(&Table, Spool)>], group: &Group, out: &mut dyn Write) -> Result<(), TablesError> {
+    for at in &group.tables {
+        if let Some((table, spool)) = spools.get_mut(*at).and_then(Option::take).filter(|(_, spool)| spool.rows > 0) {
+            put(out, &format!("\n-- {}: {} updated\n", table.quoted, spool.rows))?;
+            spool.pour(out)?;
+        }
+    }
+    Ok(())
 }
 
 /// The statements for one group of tables.
@@ -117,7 +131,7 @@ fn together(members: Vec<(&Table, Spool)>, done: &str, out: &mut dyn Write) -> R
 fn advance(table: &Table, sequence: &Sequence) -> String {
     let (furthest, beyond) = if sequence.ascending { ("max", ">") } else { ("min", "<") };
     format!(
-        "\n-- the next value of {name} must come after every {column}\nselect setval({constant}, ids.furthest)\n  \
+        "\n-- the next value of {name} must come after every {column}\nselect pg_catalog.setval({constant}, ids.furthest)\n  \
          from (select {furthest}({column}) as furthest from {table}) as ids, {name} as now\n \
          where ids.furthest {beyond} now.last_value or ids.furthest = now.last_value and not now.is_called;\n",
         name = sequence.quoted,

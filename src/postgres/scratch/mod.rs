@@ -126,7 +126,7 @@ impl ScratchServer {
 
     fn create(&self, name: &str, like: Option<&DatabaseLocale>, handle: &Handle) -> Result<(ConnInfo, Option<String>), PgError> {
         let client = Client::connect(&self.conninfo("postgres"), handle)?;
-        let created = create_database(&client, name, like);
+        let created = create_database(&client, name, like, None);
         client.close();
         Ok((self.conninfo(name), created?))
     }

@@ -16,10 +16,10 @@ use crate::postgres::error::PgError;
 pub(crate) struct Link {
     /// Its name as SQL writes it.
     pub(crate) quoted: String,
-    /// The table that refers, by oid and as SQL writes it.
+    /// The table that refers, by oid and as SQL writes it: the name may be that of one of its partitions.
     pub(crate) child: u32,
     pub(crate) child_name: String,
-    /// The table it refers to.
+    /// The table it refers to, likewise.
     pub(crate) parent: u32,
     pub(crate) parent_name: String,
     /// Columns that refer, and those they refer to, in the same order.
@@ -40,19 +40,26 @@ fn named(numbers: &str, table: &str) -> String {
     )
 }
 
-/// The foreign keys from and to these tables. Of partitioned tables the one that was declared, not its copies on partitions.
+/// The foreign keys from and to these tables and their partitions, which stand for their table. Each as it was declared, not its
+/// copies on partitions and to them.
 pub(crate) fn load(client: &Client, tables: &[&Table]) -> Result<Vec<Link>, PgError> {
-    let oids = tables.iter().map(|table| table.oid.to_string()).collect::<Vec<_>>().join(", ");
-    let copied = |same: &str| {
-        format!("exists (select from pg_catalog.pg_constraint d where d.oid = k.conparentid and d.conrelid {same} k.conrelid)")
-    };
-    found(client, &format!("(k.conrelid in ({oids}) and not {} or k.confrelid in ({oids}) and not {})", copied("="), copied("<>")))
+    let roots = listed(tables.iter().map(|table| table.oid));
+    let tree = format!(
+        "select pg_catalog.json_build_array(t.relid::pg_catalog.oid::int8, r.oid::int8) from pg_catalog.pg_class r, \
+         pg_catalog.pg_partition_tree(r.oid) t where r.oid in ({roots}) and r.relkind = 'p'"
+    );
+    let tree: Vec<(u32, u32)> = parsed(client, &tree)?;
+    let root = |oid: u32| tree.iter().find(|(part, _)| *part == oid).map_or(oid, |(_, root)| *root);
+    let all = listed(tables.iter().map(|table| table.oid).chain(tree.iter().map(|(part, _)| *part)));
+    let copied = format!(
+        "exists (select from pg_catalog.pg_constraint d where d.oid = k.conparentid and (d.conrelid in ({all}) or d.confrelid in ({all})))"
+    );
+    let found = found(client, &format!("(k.conrelid in ({all}) or k.confrelid in ({all})) and not {copied}"))?;
+    Ok(found.into_iter().map(|link| Link { child: root(link.child), parent: root(link.parent), ..link }).collect())
 }
 
-/// The foreign keys that were declared on these tables and partitions, or on others to them.
-pub(crate) fn declared(client: &Client, oids: &[u32]) -> Result<Vec<Link>, PgError> {
-    let oids = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    found(client, &format!("k.conparentid = 0 and (k.conrelid in ({oids}) or k.confrelid in ({oids}))"))
+fn listed(oids: impl Iterator<Item = u32>) -> String {
+    oids.map(|oid| oid.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn found(client: &Client, which: &str) -> Result<Vec<Link>, PgError> {
@@ -62,8 +69,7 @@ fn found(client: &Client, which: &str) -> Result<Vec<Link>, PgError> {
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = k.{oid})"
         )
     };
-    let operators = "(select pg_catalog.json_agg(case when n.nspname = 'pg_catalog' then o.oprname \
-        else 'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' end order by x.at) \
+    let operators = "(select pg_catalog.json_agg('operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' order by x.at) \
         from pg_catalog.unnest(k.conpfeqop) with ordinality x(oid, at) join pg_catalog.pg_operator o on o.oid = x.oid \
         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace)";
     let sql = format!(

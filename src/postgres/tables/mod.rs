@@ -10,6 +10,7 @@ pub(crate) mod links;
 pub(crate) mod name;
 pub mod now;
 pub(crate) mod pair;
+mod rowless;
 pub(crate) mod shape;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::runtime::Handle;
 pub use agree::agree;
 pub use name::TableNameError;
 pub use now::TableNow;
+pub use rowless::refuse_rowless;
 
 use super::client::Client;
 use super::conninfo::ConnInfo;

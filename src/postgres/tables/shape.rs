@@ -36,7 +36,7 @@ pub(crate) struct Column {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct KeyColumn {
     pub(crate) name: String,
-    /// The operator that the key's index calls equality.
+    /// The operator that the key's index calls equality, with its schema: a user's may come first in the search path.
     pub(crate) equals: String,
 }
 
@@ -56,6 +56,12 @@ pub(crate) struct Sequence {
 pub(crate) struct Trigger {
     /// Its name as SQL writes it.
     pub(crate) quoted: String,
+    /// The table that it is on, as SQL writes it: this one or one of its partitions.
+    pub(crate) on: String,
+    /// Whether it is no copy on a partition of one that is listed for the whole table.
+    pub(crate) own: bool,
+    /// Whether the session's role may switch it off.
+    pub(crate) switchable: bool,
     /// `tgtype`: before 2, insert 4, delete 8, update 16.
     kind: u16,
     /// Whether it also fires on a replica (`enable always`).
@@ -71,10 +77,10 @@ impl Trigger {
         self.kind & events != 0
     }
 
-    /// `audit (after insert or update)`.
+    /// `audit (after insert or update) of shop.orders`.
     pub(crate) fn words(&self) -> String {
         let on: Vec<&str> = EVENTS.iter().filter(|(bit, _)| self.kind & bit != 0).map(|(_, word)| *word).collect();
-        format!("{} ({} {})", self.quoted, if self.kind & 2 == 0 { "after" } else { "before" }, on.join(" or "))
+        format!("{} ({} {}) of {}", self.quoted, if self.kind & 2 == 0 { "after" } else { "before" }, on.join(" or "), self.on)
     }
 }
 
@@ -88,8 +94,6 @@ pub(crate) struct Table {
     pub(crate) quoted: String,
     /// `only ` if other tables may inherit from it, else empty.
     pub(crate) only: String,
-    /// Whether the session's role may do what its owner may.
-    pub(crate) owned: bool,
     /// Whether rows may collide in something else than their key.
     pub(crate) otherwise_unique: bool,
     pub(crate) columns: Vec<Column>,
@@ -149,10 +153,10 @@ fn columns() -> String {
 
 /// The key's columns with their operator: strategy 3 of a B-tree is equality.
 const KEY: &str = "select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'equals', coalesce( \
-        (select case when n.nspname = 'pg_catalog' then o.oprname else 'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' end \
+        (select 'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' \
          from pg_catalog.pg_opclass f join pg_catalog.pg_amop m on m.amopfamily = f.opcfamily and m.amoplefttype = f.opcintype \
          and m.amoprighttype = f.opcintype and m.amopstrategy = 3 join pg_catalog.pg_operator o on o.oid = m.amopopr \
-         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace where f.oid = i.indclass[k.at - 1]), '=')) order by k.at), '[]') \
+         join pg_catalog.pg_namespace n on n.oid = o.oprnamespace where f.oid = i.indclass[k.at - 1]), 'operator(pg_catalog.=)')) order by k.at), '[]') \
     from pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) with ordinality k(number, at), pg_catalog.pg_attribute a \
     where i.indrelid = c.oid and i.indisprimary and k.at <= i.indnkeyatts and a.attrelid = c.oid and a.attnum = k.number";
 
@@ -168,9 +172,19 @@ fn sequences() -> String {
     )
 }
 
+/// Those of its partitions among them, each with its own state. Before 15 their copies count as internal, as what checks keys does,
+/// and only a superuser switches those.
 const TRIGGERS: &str = "select coalesce(pg_catalog.json_agg(pg_catalog.json_build_object( \
-    'quoted', pg_catalog.quote_ident(g.tgname), 'kind', g.tgtype, 'always', g.tgenabled = 'A') order by g.tgname), '[]') \
-    from pg_catalog.pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')";
+    'quoted', pg_catalog.quote_ident(g.tgname), 'kind', g.tgtype, 'always', g.tgenabled = 'A', \
+    'on', pg_catalog.quote_ident(gn.nspname) || '.' || pg_catalog.quote_ident(gc.relname), \
+    'own', g.tgparentid = 0 or not exists (select from pg_catalog.pg_trigger r where r.tgrelid = c.oid and r.tgname = g.tgname \
+        and r.tgenabled in ('O', 'A')), \
+    'switchable', pg_catalog.pg_has_role(gc.relowner, 'USAGE') and (not g.tgisinternal or (select u.rolsuper from pg_catalog.pg_roles u \
+        where u.rolname = current_user))) order by gc.oid <> c.oid, gn.nspname, gc.relname, g.tgname), '[]') \
+    from pg_catalog.pg_trigger g join pg_catalog.pg_class gc on gc.oid = g.tgrelid join pg_catalog.pg_namespace gn on gn.oid = gc.relnamespace \
+    where (g.tgrelid = c.oid or g.tgrelid in (select t.relid from pg_catalog.pg_partition_tree(c.oid) t)) and g.tgenabled in ('O', 'A') \
+    and (not g.tgisinternal or g.tgparentid <> 0 and not exists (select from pg_catalog.pg_proc f where f.oid = g.tgfoid \
+        and f.proname ~ '^(RI_FKey_|unique_key_recheck$)'))";
 
 /// The condition on `c` (`pg_class`) and `n` (`pg_namespace`) that it belongs to a user and to no extension.
 pub(crate) const OWN: &str = "c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' \
@@ -190,7 +204,7 @@ pub(crate) fn roots(client: &Client) -> Result<Vec<(String, String)>, PgError> {
 pub(crate) fn load(client: &Client, schema: &str, name: &str) -> Result<Option<Table>, PgError> {
     let sql = format!(
         "select pg_catalog.json_build_object('oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, 'quoted', {QUOTED}(c.relname), \
-         'only', case c.relkind when 'r' then 'only ' else '' end, 'owned', pg_catalog.pg_has_role(c.relowner, 'USAGE'), \
+         'only', case c.relkind when 'r' then 'only ' else '' end, \
          'otherwise_unique', exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and not i.indisprimary \
              and (i.indisunique or i.indisexclusion)), \
          'columns', ({}), 'key', ({KEY}), 'sequences', ({}), 'triggers', ({TRIGGERS})) \

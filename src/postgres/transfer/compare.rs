@@ -7,11 +7,15 @@ use super::{Work, rows_out};
 use crate::archive::{Counted, Rows};
 use crate::postgres::client::Client;
 use crate::postgres::error::PgError;
+use crate::postgres::tables::TablesError;
 use crate::postgres::tables::shape::names;
 use crate::stream::{Cancel, StreamError};
 
 /// How many rows pass before it is asked again whether to stop.
 const BETWEEN_CHECKS: u32 = 10_000;
+
+/// How many differences a message names.
+const NAMED: usize = 10;
 
 fn failed(error: StreamError) -> PgError {
     PgError::program("comparing rows", error)
@@ -39,6 +43,14 @@ pub(super) fn counted(client: &Client, sql: &str, cancel: &Cancel) -> Result<Cou
         rows.feed(row).map_err(failed)
     })?;
     taken(rows)
+}
+
+/// Differences as the error that ends everything.
+pub(super) fn unproven(differences: Vec<String>) -> Result<(), TablesError> {
+    let more = differences.len().saturating_sub(NAMED);
+    let named = differences.into_iter().take(NAMED).collect::<Vec<_>>().join("; ");
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    if named.is_empty() { Ok(()) } else { Err(TablesError::Unproven { differences: named + &more }) }
 }
 
 /// The live tables that do not hold exactly the rows that were sent, in words.

@@ -3,14 +3,13 @@
 //! One transaction, compared with the restore point before it is committed. Live tables that the restore point lacks stay.
 //! This module makes no table, and leaves nothing out silently.
 
-use super::compare::{self, taken, taking};
+use super::compare;
 use super::ground::{self, Counter};
 use super::knots::Knots;
 use super::large::{self, Taken};
-use super::{Sides, TablesError, TransferReport, Transferred, Work, in_transaction, inwards, over, pour_seen, standing, triggers_off};
-use crate::archive::{Counted, Rows};
-use crate::postgres::error::PgError;
-use crate::postgres::tables::links::{self, Group, Link};
+use super::{Sides, TablesError, TransferReport, Transferred, Work, in_transaction, over, standing, triggers_off};
+use crate::archive::Counted;
+use crate::postgres::tables::links::{self, Link};
 use crate::postgres::tables::shape::Table;
 
 /// How many tables a message names.
@@ -33,7 +32,7 @@ pub fn fill(sides: &Sides<'_>, replace: bool) -> Result<TransferReport, TablesEr
         standing::set(work, &sequences, &standing)?;
         notes.extend(large::bring(work, None, if replace { Taken::Unlink } else { Taken::Refuse })?);
         let differences = compare::tables(work, &sent)?.into_iter().chain(standing::differences(work, &sequences, &standing)?);
-        unproven(differences.collect())?;
+        compare::unproven(differences.collect())?;
         let owned = sequences.iter().filter(|sequence| sequence.owned).count();
         notes.extend((owned > 0).then(|| format!("sequences that stand where they stood: {owned}")));
         notes.extend(ground::beside(work)?);
@@ -61,17 +60,10 @@ fn lock(work: &Work<'_>, counters: &[Counter]) -> Result<(), TablesError> {
     Ok(())
 }
 
-fn unproven(differences: Vec<String>) -> Result<(), TablesError> {
-    let more = differences.len().saturating_sub(NAMED);
-    let named = differences.into_iter().take(NAMED).collect::<Vec<_>>().join("; ");
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    if named.is_empty() { Ok(()) } else { Err(TablesError::Unproven { differences: named + &more }) }
-}
-
 /// Empties the tables if that is asked for, and fills them.
 fn rows(work: &Work<'_>, replace: bool) -> Result<Filled, TablesError> {
     let listed: Vec<&Table> = work.here.iter().collect();
-    let links = ground::links(work)?;
+    let links = links::load(&work.target, &listed)?;
     let groups = links::parents_first(&listed, &links);
     let outside: Vec<&Link> = links.iter().filter(|link| listed.iter().all(|table| table.oid != link.child)).collect();
     if replace {
@@ -88,7 +80,7 @@ fn rows(work: &Work<'_>, replace: bool) -> Result<Filled, TablesError> {
     } else {
         work.there.iter().zip(&work.here).map(none).collect()
     };
-    let sent = pour_all(work, &groups, &mut tables)?;
+    let sent = over::fill(work, &groups, &mut tables)?;
     knots.tighten(&work.target)?;
     work.target.batch(&off.concat())?;
     // So that names inside of values are written as the other side writes them.
@@ -98,17 +90,6 @@ fn rows(work: &Work<'_>, replace: bool) -> Result<Filled, TablesError> {
 
 fn none((there, here): (&Table, &Table)) -> Transferred {
     Transferred { table: there.quoted.clone(), into: here.quoted.clone(), inserted: 0, updated: 0, deleted: 0 }
-}
-
-/// Fills all tables, parents first; answers what was sent to each.
-fn pour_all(work: &Work<'_>, groups: &[Group], tables: &mut [Transferred]) -> Result<Vec<Counted>, PgError> {
-    let mut sent = vec![Counted::default(); work.here.len()];
-    for at in inwards(groups) {
-        let mut rows = Rows::default();
-        tables[at].inserted = pour_seen(work, at, (&work.here[at].quoted, false), &mut taking(&mut rows))?;
-        sent[at] = taken(rows)?;
-    }
-    Ok(sent)
 }
 
 /// Without leave to replace them, no row may be there.

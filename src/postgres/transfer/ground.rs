@@ -7,9 +7,8 @@ use serde::Deserialize;
 use super::Work;
 use crate::postgres::client::Client;
 use crate::postgres::error::PgError;
-use crate::postgres::tables::links::Link;
 use crate::postgres::tables::shape::{self, OWN, Table};
-use crate::postgres::tables::{TablesError, links, pair, parsed};
+use crate::postgres::tables::{TablesError, pair, parsed};
 
 /// How many things that are missing or differ a message names.
 const NAMED: usize = 10;
@@ -87,20 +86,6 @@ fn unlike(target: &Client, wrong: &[String]) -> TablesError {
          or restore the whole into a new database"
     );
     TablesError::Impossible { table: target.info().describe(), detail }
-}
-
-/// Foreign keys from and to the live tables; those of partitions are their table's.
-pub(super) fn links(work: &Work<'_>) -> Result<Vec<Link>, PgError> {
-    let roots = work.here.iter().map(|table| table.oid.to_string()).collect::<Vec<_>>().join(", ");
-    let tree = format!(
-        "select pg_catalog.json_build_array(t.relid::pg_catalog.oid::int8, r.oid::int8) from pg_catalog.pg_class r, \
-         pg_catalog.pg_partition_tree(r.oid) t where r.oid in ({roots}) and r.relkind = 'p'"
-    );
-    let tree: Vec<(u32, u32)> = parsed(&work.target, &tree)?;
-    let root = |oid: u32| tree.iter().find(|(part, _)| *part == oid).map_or(oid, |(_, root)| *root);
-    let all: Vec<u32> = work.here.iter().map(|table| table.oid).chain(tree.iter().map(|(part, _)| *part)).collect();
-    let found = links::declared(&work.target, &all)?;
-    Ok(found.into_iter().map(|link| Link { child: root(link.child), parent: root(link.parent), ..link }).collect())
 }
 
 /// What is in a database beside tables and sequences that a restore of data does not fill, in words.

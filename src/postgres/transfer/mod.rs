@@ -22,6 +22,7 @@ use super::quote::literal;
 use super::tables::links::{self, Group, Link};
 use super::tables::shape::{Sequence, Table, names};
 use super::tables::{check, open, pair};
+use crate::archive::{Counted, Rows};
 
 pub use super::tables::{Sides, TablesError};
 
@@ -131,13 +132,18 @@ fn into_live(work: &Work<'_>, how: &How) -> Result<TransferReport, TablesError> 
     work.target.batch("set local search_path to default")?;
     let (off, mut notes) = if *how == How::Replace { triggers_off(work)? } else { (Vec::new(), firing(work)) };
     let knots = Knots::loosen(&work.target, &groups, &links, &work.here)?;
-    let tables = match (how, staged) {
+    let (tables, sent) = match (how, staged) {
         (How::Replace, false) => over::replace(work, &groups)?,
-        (How::Replace, true) => staged::bring(work, &groups, Some(&outside))?,
+        (How::Replace, true) => staged::bring(work, &groups, Some(&links))?,
         _ => staged::bring(work, &groups, None)?,
     };
     knots.tighten(&work.target)?;
     work.target.batch(&off.concat())?;
+    if *how == How::Replace {
+        // So that names inside of values are written as the other side writes them.
+        work.target.batch("set local search_path to ''")?;
+        compare::unproven(compare::tables(work, &sent)?)?;
+    }
     notes.extend(advance(work)?);
     Ok(TransferReport { tables, notes })
 }
@@ -148,32 +154,28 @@ fn advice(table: &Table, outside: &[&Link]) -> String {
     if children.is_empty() { copy } else { format!("name the tables that refer to it as well ({}), or {copy}", children.join(", ")) }
 }
 
-/// Switches users' triggers off where the role may; answers the statements that switch them on again.
+/// Switches users' triggers off where the role may; answers the statements that make each what it was. A partition's own may be in
+/// another state than its table's.
 fn triggers_off(work: &Work<'_>) -> Result<(Vec<String>, Vec<String>), PgError> {
     let (mut on_again, mut notes) = (Vec::new(), Vec::new());
-    for table in &work.here {
-        for trigger in &table.triggers {
-            if !table.owned {
-                notes.push(format!("trigger {} of {} has fired: only the table's owner can switch it off", trigger.words(), table.quoted));
-                continue;
-            }
-            work.target.batch(&format!("alter table {} disable trigger {}", table.quoted, trigger.quoted))?;
-            let always = if trigger.always { "always " } else { "" };
-            on_again.push(format!("alter table {} enable {always}trigger {};", table.quoted, trigger.quoted));
-            notes.push(format!("trigger {} of {} was off meanwhile", trigger.words(), table.quoted));
+    for trigger in work.here.iter().flat_map(|table| &table.triggers) {
+        if !trigger.switchable {
+            notes.push(format!("trigger {} has fired: only the table's owner can switch it off", trigger.words()));
+            continue;
         }
+        work.target.batch(&format!("alter table only {} disable trigger {}", trigger.on, trigger.quoted))?;
+        let always = if trigger.always { "always " } else { "" };
+        on_again.push(format!("alter table only {} enable {always}trigger {};", trigger.on, trigger.quoted));
+        notes.extend(trigger.own.then(|| format!("trigger {} was off meanwhile", trigger.words())));
     }
     Ok((on_again, notes))
 }
 
 /// Triggers that a merge fires.
 fn firing(work: &Work<'_>) -> Vec<String> {
-    let of = |table: &Table| {
-        let words = |trigger: String| format!("trigger {trigger} of {} has fired where rows were changed", table.quoted);
-        // Insert 4, update 16.
-        table.triggers.iter().filter(|trigger| trigger.fires_on(4 | 16)).map(|trigger| words(trigger.words())).collect::<Vec<_>>()
-    };
-    work.here.iter().flat_map(of).collect()
+    // Insert 4, update 16.
+    let fires = work.here.iter().flat_map(|table| &table.triggers).filter(|trigger| trigger.own && trigger.fires_on(4 | 16));
+    fires.map(|trigger| format!("trigger {} has fired where rows were changed", trigger.words())).collect()
 }
 
 /// Moves sequences on to where they were in the restore point, never back: what was given out since stays given out.
@@ -211,6 +213,13 @@ fn moved_on(work: &Work<'_>, (value, called): (&str, &str), sequence: &Sequence)
 /// Sends the rows of a table on the scratch side to a `COPY` on the live one.
 fn pour(work: &Work<'_>, at: usize, into: &str, with_generated: bool) -> Result<u64, PgError> {
     pour_seen(work, at, (into, with_generated), &mut |_| Ok(()))
+}
+
+/// The same without generated columns, and answers what was sent.
+fn pour_counted(work: &Work<'_>, at: usize, into: &str) -> Result<(u64, Counted), PgError> {
+    let mut rows = Rows::default();
+    let inserted = pour_seen(work, at, (into, false), &mut compare::taking(&mut rows))?;
+    Ok((inserted, compare::taken(rows)?))
 }
 
 /// The same, and shows the rows on their way.

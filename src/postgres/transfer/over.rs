@@ -2,17 +2,26 @@
 //!
 //! This module does not lock or look for other tables.
 
-use super::{Transferred, Work, inwards, pour};
+use super::{Transferred, Work, inwards, pour_counted};
+use crate::archive::Counted;
+use crate::postgres::error::PgError;
 use crate::postgres::tables::TablesError;
 use crate::postgres::tables::links::{Group, Link};
 
-/// Empties all tables at once and fills them, parents first.
-pub(super) fn replace(work: &Work<'_>, groups: &[Group]) -> Result<Vec<Transferred>, TablesError> {
+/// Empties all tables at once and fills them; answers also what was sent to each.
+pub(super) fn replace(work: &Work<'_>, groups: &[Group]) -> Result<(Vec<Transferred>, Vec<Counted>), TablesError> {
     let mut done = empty(work, groups, &[])?;
+    let sent = fill(work, groups, &mut done)?;
+    Ok((done, sent))
+}
+
+/// Fills all tables, parents first; answers what was sent to each.
+pub(super) fn fill(work: &Work<'_>, groups: &[Group], tables: &mut [Transferred]) -> Result<Vec<Counted>, PgError> {
+    let mut sent = vec![Counted::default(); work.here.len()];
     for at in inwards(groups) {
-        done[at].inserted = pour(work, at, &work.here[at].quoted, false)?;
+        (tables[at].inserted, sent[at]) = pour_counted(work, at, &work.here[at].quoted)?;
     }
-    Ok(done)
+    Ok(sent)
 }
 
 /// Empties all tables: at once, but for those (by oid) that must be emptied row by row, children first.

@@ -13,7 +13,6 @@ use super::super::{Cx, PerformEffect, Prove, StepError};
 use crate::archive::Fingerprint;
 use crate::diagnostic::Class;
 use crate::ids::NodeId;
-use crate::postgres::quote::identifier;
 use crate::postgres::target::{Target, derived};
 use crate::postgres::{Client, ConnInfo, Facts};
 use crate::runtime::{Landed, Ledger, NodeRecord};
@@ -133,7 +132,7 @@ impl RestoreWork {
         let proof = prove(dumped, looked, depth.leeway(), again, cx)?;
         let difference = differences_in_words(&proof);
         cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
-        let short = depth.short.or_else(|| short_of_all(dumped));
+        let short = depth.short.or_else(|| short_of_all(dumped, &proof));
         note(cx, &self.artifact, |verification| {
             if proof.whole && difference.is_none() && short.is_none() {
                 verification.level = Level::Proven;
@@ -152,6 +151,11 @@ impl RestoreWork {
     /// Gives the database its name; from here on it is what applications see.
     fn swap(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let target = target(cx)?;
+        let kept = kept_name(target.database(), cx);
+        // What an earlier attempt has done is done.
+        if target.is_swapped() {
+            return if target.found().is_some() { self.old(&target, &kept, cx) } else { Ok(()) };
+        }
         if self.with.replace.is_none() && target.is_there()? {
             return Err(StepError::new(
                 Class::Failed,
@@ -162,27 +166,19 @@ impl RestoreWork {
         if self.with.replace.is_some() && !target.is_same()? {
             return Err(stale(&target, "somebody made, dropped or renamed it meanwhile"));
         }
-        let kept = kept_name(target.database(), cx);
         let ended = target.swap(&kept)?;
         let replaced = ended.is_some();
-        let dropped = replaced && self.with.replace.as_ref().is_some_and(|replace| replace.drop_old);
         let landed = Landed {
             database: target.database().to_owned(),
             place: target.conninfo().describe(),
             kept: replaced.then(|| kept.clone()),
-            dropped,
+            dropped: false,
         };
         cx.reports.note(format!("{} is there", landed.place));
         let ended = ended.filter(|ended| *ended > 0);
         cx.reports.note_all(ended.map(|ended| format!("{} of {} ended", count(ended, "session"), target.database())));
         cx.runtime.ledger(|ledger| ledger.landed = Some(landed));
-        if dropped {
-            target.drop_database(&kept)?;
-            cx.reports.note("what was there before was dropped; the safety dump holds it");
-        } else if replaced {
-            cx.reports.note(format!("what was there before is kept as {kept}; when you are sure: drop database {}", identifier(&kept)));
-        }
-        Ok(())
+        if replaced { self.old(&target, &kept, cx) } else { Ok(()) }
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::super::reviewed;
 use super::super::scratch::place;
+use super::super::way_back::{Keys, fingerprint};
 use super::super::work::RestoreWork;
 use super::super::{Cx, StepError};
 use super::act::{absent, analyze};
@@ -19,7 +20,7 @@ use crate::diagnostic::Class;
 use crate::ids::RunId;
 use crate::postgres::ConnInfo;
 use crate::postgres::patch::{PatchOptions, PatchReport, patch};
-use crate::postgres::tables::{Sides, agree, leaning};
+use crate::postgres::tables::{Sides, agree, leaning, refuse_rowless};
 use crate::postgres::transfer::{How, TransferReport, fill, transfer};
 use crate::runtime::{Brought, BroughtTable};
 
@@ -63,7 +64,17 @@ impl RestoreWork {
         let Some(Tables { names, mode, .. }) = &self.with.tables else { return Ok(()) };
         let (scratch, live) = (self.restored(cx)?, self.live(cx)?);
         let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
-        Ok(agree(&sides, &names.iter().map(String::as_str).collect::<Vec<_>>(), *mode == TablesAs::Merge)?)
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        agree(&sides, &names, *mode == TablesAs::Merge)?;
+        if *mode == TablesAs::Replace { self.refuse_rowless(&sides, Some(&names), cx) } else { Ok(()) }
+    }
+
+    /// Nothing is deleted because the dump does not hold it.
+    fn refuse_rowless(&self, sides: &Sides<'_>, names: Option<&[&str]>, cx: &Cx<'_>) -> Result<(), StepError> {
+        let keys = Keys { identity: self.identity.as_ref(), passphrase: self.passphrase.as_ref() };
+        // Where it is lost nothing is known, and more is refused.
+        let dumped = fingerprint(&self.artifact, keys, cx).ok().flatten();
+        Ok(refuse_rowless(sides, names, dumped.as_deref())?)
     }
 
     /// Brings whole tables.
@@ -88,6 +99,9 @@ impl RestoreWork {
     pub(super) fn fill(&self, cx: &Cx<'_>) -> Result<(), StepError> {
         let (scratch, live) = (self.restored(cx)?, self.live(cx)?);
         let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
+        if self.with.replace.is_some() {
+            self.refuse_rowless(&sides, None, cx)?;
+        }
         let report = fill(&sides, self.with.replace.is_some())?;
         reviewed::tell(moved(&live, report), cx);
         if !self.with.analyze {
@@ -104,6 +118,9 @@ impl RestoreWork {
         let connection = cx.runtime.connection(&self.with.connection)?;
         let live = connection.info().with_database(self.with.database.as_ref().unwrap_or(&connection.info().database));
         let sides = Sides { scratch: &scratch, target: &live, handle: cx.runtime.handle(), cancel: cx.cancel };
+        if rows.with_deletes {
+            self.refuse_rowless(&sides, Some(&self.with.named_tables()), cx)?;
+        }
         let path = rows.patch.clone().unwrap_or_else(|| file_name(&live.database, &cx.runtime.facts.run));
         let file = create(&path)?;
         let written = self.write(rows, &sides, file, cx);

@@ -9,6 +9,7 @@ mod bring;
 mod depth;
 mod globals;
 mod load;
+mod old;
 mod part;
 
 use schemars::JsonSchema;
@@ -97,7 +98,8 @@ pub struct Replace {
     /// How it is replaced: `swap` unless given.
     #[serde(default, skip_serializing_if = "How::is_swap")]
     pub how: How,
-    /// Whether the replaced database is dropped in the end; it is kept as `<database>_before_<time>` unless given.
+    /// Whether the replaced database is dropped in the end, if the safety dump holds all of it; it is kept as `<database>_before_<time>`
+    /// unless given, and where something was written to it after the safety dump had begun.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub drop_old: bool,
 }

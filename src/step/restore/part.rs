@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Encrypt, Problem};
+use super::super::{Encrypt, Problem, Section};
 use super::{How, Restore};
 use crate::ids::RefName;
 use crate::postgres::patch::RowsWanted;
@@ -98,6 +98,11 @@ impl Restore {
     /// Whether it brings tables, rows or all data into a database that is there, by way of a scratch server.
     pub const fn by_scratch(&self) -> bool {
         self.tables.is_some() || self.rows.is_some() || self.data_only
+    }
+
+    /// Whether it restores definitions alone.
+    pub fn without_data(&self) -> bool {
+        self.schema_only || !self.sections.is_empty() && !self.sections.contains(&Section::Data)
     }
 
     /// Whether it changes a database, and does not only write a patch.
