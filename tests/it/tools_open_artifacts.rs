@@ -73,7 +73,9 @@ pub(crate) fn text(server: &TestServer, database: &str) -> String {
     let output = dump.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict")).collect::<Vec<_>>().join("\n")
+    // PostgreSQL words a list anew once it was loaded.
+    let told = |line: &&str| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict") && !line.contains("= ANY (");
+    text.lines().filter(told).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
