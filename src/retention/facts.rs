@@ -75,6 +75,12 @@ pub struct PointFacts {
 }
 
 impl PointFacts {
+    /// A point of which nothing else is known: no pin, no lock, no mark.
+    pub const fn new(run: RunId, taken: Timestamp, bytes: u64, level: Option<Level>) -> Self {
+        let (elsewhere, doubt, pinned) = (None, None, None);
+        Self { run, taken, bytes, level, elsewhere, doubt, pinned, locked_until: None, tombstoned: None, depends_on: Vec::new() }
+    }
+
     /// What a store says of a point that it keeps under this name.
     pub fn of(point: &Point, store: &RefName) -> Self {
         let manifest = point.manifest.as_ref().ok();

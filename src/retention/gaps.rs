@@ -41,18 +41,7 @@ pub fn gaps(catalog: &Catalog, policy: Option<&Policy>, now: Timestamp, zone: &T
 
 /// Whether a point of this moment, had there been one, would be kept.
 fn would_stay(catalog: &Catalog, policy: &Policy, at: Timestamp, (now, zone): (Timestamp, &TimeZone)) -> bool {
-    let supposed = PointFacts {
-        run: RunId::starting(at, [0xff; 3]),
-        taken: at,
-        bytes: 0,
-        level: Some(Level::Stored),
-        elsewhere: None,
-        doubt: None,
-        pinned: None,
-        locked_until: None,
-        tombstoned: None,
-        depends_on: Vec::new(),
-    };
+    let supposed = PointFacts::new(RunId::starting(at, [0xff; 3]), at, 0, Some(Level::Stored));
     let mut points: Vec<&PointFacts> = catalog.points.iter().chain([&supposed]).collect();
     points.sort_by_key(|point| std::cmp::Reverse((point.taken, &point.run)));
     let place = points.iter().position(|point| point.run == supposed.run);

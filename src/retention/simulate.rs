@@ -164,18 +164,7 @@ fn runs(scenario: &Scenario<'_>, days: &[Zoned]) -> Result<Vec<Timestamp>, Simul
 }
 
 fn point(at: Timestamp, bytes: u64) -> PointFacts {
-    PointFacts {
-        run: RunId::starting(at, [0; 3]),
-        taken: at,
-        bytes,
-        level: Some(Level::Proven),
-        elsewhere: None,
-        doubt: None,
-        pinned: None,
-        locked_until: None,
-        tombstoned: None,
-        depends_on: Vec::new(),
-    }
+    PointFacts::new(RunId::starting(at, [0; 3]), at, bytes, Some(Level::Proven))
 }
 
 /// The points at a moment, newest first, with what would become of each then.

@@ -15,18 +15,7 @@ use runner::store::manifest::Level;
 
 fn point(taken: &str) -> PointFacts {
     let taken: Timestamp = taken.parse().unwrap();
-    PointFacts {
-        run: RunId::starting(taken, [0; 3]),
-        taken,
-        bytes: 1,
-        level: Some(Level::Stored),
-        elsewhere: None,
-        doubt: None,
-        pinned: None,
-        locked_until: None,
-        tombstoned: None,
-        depends_on: Vec::new(),
-    }
+    PointFacts::new(RunId::starting(taken, [0; 3]), taken, 1, Some(Level::Stored))
 }
 
 /// For each of these times: the period that a rule which keeps many keeps it for, or `-`.

@@ -16,18 +16,7 @@ fn now() -> Timestamp {
 /// A stored point so many days old.
 fn aged(days: i64) -> PointFacts {
     let taken = now() - SignedDuration::from_hours(days * 24);
-    PointFacts {
-        run: RunId::starting(taken, [0; 3]),
-        taken,
-        bytes: 1,
-        level: Some(Level::Stored),
-        elsewhere: None,
-        doubt: None,
-        pinned: None,
-        locked_until: None,
-        tombstoned: None,
-        depends_on: Vec::new(),
-    }
+    PointFacts::new(RunId::starting(taken, [0; 3]), taken, 1, Some(Level::Stored))
 }
 
 fn policy(keep: &str) -> Policy {
