@@ -126,7 +126,7 @@ fn subject(pipeline: &Pipeline, handle: &Handle, now: Timestamp) -> Result<Subje
 fn shelf(pipeline: &Pipeline, history: &History, now: Timestamp) -> Shelf {
     let store = history.facts.store.clone();
     let (policy, whole) = (policy(pipeline, &store), history.count == history.catalog.points.len());
-    let facts = CatalogFacts::of(&history.catalog, &store);
+    let facts = CatalogFacts::of(&history.catalog, &store, now);
     let points = facts.points.into_iter().map(|point| point.facts).collect();
     let kept = retention::Catalog { points, rpo: pipeline.objectives.rpo, last_run_failed: facts.last_run_failed };
     let zone = pipeline.schedule.as_ref().and_then(|schedule| TimeZone::get(&schedule.timezone).ok()).unwrap_or(TimeZone::UTC);

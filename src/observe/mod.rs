@@ -132,7 +132,7 @@ fn catalogs(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<RefName, Reach<Cat
 
 fn kept(pipeline: &Pipeline, name: &RefName, spec: &StoreSpec, handle: &Handle) -> Reach<CatalogFacts> {
     let read = store::open(spec, handle).and_then(|store| catalog::read(&*store, &pipeline.name));
-    read.map_or_else(|error| failed(&StepError::from(error)), |read| Reach::Reached(CatalogFacts::of(&read, name)))
+    read.map_or_else(|error| failed(&StepError::from(error)), |read| Reach::Reached(CatalogFacts::of(&read, name, Timestamp::now())))
 }
 
 /// What the stores that steps copy to have missed.

@@ -87,8 +87,8 @@ impl Default for Setting {
 }
 
 impl CatalogFacts {
-    /// What was read from a store of this name.
-    pub fn of(read: &catalog::Catalog, store: &RefName) -> Self {
+    /// What was read at a moment from a store of this name.
+    pub fn of(read: &catalog::Catalog, store: &RefName, now: Timestamp) -> Self {
         let keys = |point: &catalog::Point| {
             let manifest = point.manifest.as_ref().ok();
             manifest.iter().flat_map(|manifest| named(manifest, store)).map(|named| named.key).collect()
@@ -105,7 +105,8 @@ impl CatalogFacts {
         let failures: Vec<FailureSeen> = read.remains.iter().filter(|remains| failed(remains)).map(failure).collect();
         let strays = read.remains.iter().filter(|remains| remains.stray);
         let strays = strays.map(|remains| FailureSeen { run: remains.run.clone(), keys: remains.beside.clone() }).collect();
-        let newest = read.points.first();
+        // One from a clock far ahead answers no failure: every later run would seem to be older than it.
+        let newest = read.points.iter().find(|point| !point.summary.run.is_ahead(now));
         let since = failures.first().is_some_and(|failure| newest.is_none_or(|newest| failure.run > newest.summary.run));
         Self {
             points: read.points.iter().map(seen).collect(),

@@ -55,7 +55,7 @@ pub(super) fn again(work: &PruneWork, plan: &PruneStore, cx: &Cx<'_>) -> Result<
 
 fn read(name: &RefName, cx: &Cx<'_>) -> Result<CatalogFacts, StepError> {
     let store = cx.runtime.store(name)?;
-    Ok(CatalogFacts::of(&catalog::read(&*store, &cx.runtime.facts.pipeline)?, name))
+    Ok(CatalogFacts::of(&catalog::read(&*store, &cx.runtime.facts.pipeline)?, name, Timestamp::now()))
 }
 
 /// Why what a plan says of a point is no longer decided; `None` where it is.

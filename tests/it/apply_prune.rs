@@ -263,6 +263,15 @@ fn what_one_store_knows_of_proofs_and_failures_counts_in_another() {
 }
 
 #[test]
+fn a_point_from_a_clock_far_ahead_answers_no_failure() {
+    let (bench, store, points) = bench(&[-48, 1, 25], "keep: { last: 1 }");
+    let failed = self::point(0);
+    store.put_bytes(&manifest_key(&failed.pipeline, &failed.run), b"", &PutOptions::default()).unwrap();
+    assert!(prune(&bench).contains("a run has failed since"));
+    assert!(points.iter().all(|point| store.head(&point.key).unwrap().is_some()));
+}
+
+#[test]
 fn a_point_whose_store_was_renamed_so_that_nobody_knows_its_objects_stays() {
     let (bench, store, points) = bench(&[1, 25], "keep: { last: 1 }");
     let parted = self::point(49);
