@@ -7,7 +7,7 @@ use super::output::{Output, Problem};
 use super::run::{host, new_run};
 use super::signals;
 use crate::diagnostic::{Class, Failure};
-use crate::ids::{PipelineName, RefName, RunId};
+use crate::ids::{PipelineName, RunId};
 use crate::pipeline::Pipeline;
 use crate::plan::Plan;
 use crate::quantity::Duration;
@@ -24,7 +24,7 @@ const UNFIT: &str = "use a store that honours If-Match and If-None-Match; or wri
 /// Takes the lease of each store that the plan writes to.
 pub(super) fn take(plan: &Plan, runtime: &Runtime, wait: Option<Duration>) -> Result<Leases, Failure> {
     let concurrency = &plan.concurrency;
-    let names: Vec<RefName> = plan.writes_to().into_iter().collect();
+    let names = plan.writes_to();
     if !concurrency.lease {
         if !names.is_empty() || plan.copies() {
             Output::talk("this run holds no lease: the pipeline says `lease: false`");
@@ -42,7 +42,7 @@ pub(super) fn take(plan: &Plan, runtime: &Runtime, wait: Option<Duration>) -> Re
     if names.is_empty() {
         return Ok(Leases::none());
     }
-    let leases = runtime.take_leases(&names, &terms, &|words| Output::talk(words)).map_err(failure)?;
+    let leases = runtime.take_leases(&names, &plan.commits_to(), &terms, &|words| Output::talk(words)).map_err(failure)?;
     leases.notes().iter().for_each(|note| Output::talk(note));
     Ok(leases)
 }

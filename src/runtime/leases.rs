@@ -3,6 +3,7 @@
 //! A store that is leased notes each key before it writes it, and writes no artifact once the lease is lost; the commit asks for the lease
 //! itself. A lease that can not be renewed stops the run. This module does not decide which stores are written to.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -108,27 +109,39 @@ fn let_go_of(held: &Held) -> Vec<String> {
 
 impl Runtime {
     /// Takes the lease of each of these stores, in the order of their places, so that two runs never wait for each other; then removes what
-    /// dead runs left there. `tell` is called with words for people while there is something to wait for.
+    /// dead runs left there, and finishes what they committed in part. `commits_to` are those of the stores that this run commits to. `tell`
+    /// is called with words for people while there is something to wait for.
     ///
     /// # Errors
     /// [`TakeError`]; leases taken already are let go of.
-    pub fn take_leases(&self, names: &[RefName], terms: &Terms, tell: &dyn Fn(&str)) -> Result<Leases, TakeError> {
+    pub fn take_leases(
+        &self,
+        names: &BTreeSet<RefName>,
+        commits_to: &BTreeSet<RefName>,
+        terms: &Terms,
+        tell: &dyn Fn(&str),
+    ) -> Result<Leases, TakeError> {
         let me = Holder::here(self.facts.pipeline.clone(), self.facts.run.clone(), self.facts.host.clone());
-        let mut places = names.iter().map(|name| Ok((self.store(name)?.describe(), name))).collect::<Result<Vec<_>, OpenError>>()?;
-        places.sort();
+        let stores = names.iter().map(|name| Ok((name.clone(), self.store(name)?))).collect::<Result<BTreeMap<_, _>, OpenError>>()?;
+        let mut places: Vec<_> = stores.iter().map(|(name, store)| (store.describe(), name, store)).collect();
+        places.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         let mut leases = Leases::none();
-        for (_, name) in &places {
+        for (_, name, store) in places {
             // One store under two names has one lease. Words do not tell: buckets of one name may be on different servers.
             let twin = names.iter().find(|other| self.lease(other).is_some() && self.same_store(other, name));
             if let Some(held) = twin.and_then(|twin| self.lease(twin)) {
                 self.lease_store(name, &held)?;
                 continue;
             }
-            let held = Arc::new(lease::acquire(&self.store(name)?, terms, &me, &self.cancel, tell)?);
+            let held = Arc::new(lease::acquire(store, terms, &me, &self.cancel, tell)?);
             leases.held.push(Arc::clone(&held));
             leases.renew(terms, &self.cancel);
-            leases.notes.extend(lease::settle(&held));
             self.lease_store(name, &held)?;
+        }
+        // What became of a run in one store is decided by all that it commits to.
+        for held in &leases.held {
+            held.among(&stores, commits_to).map_err(LeaseError::from)?;
+            leases.notes.extend(lease::settle(held));
         }
         Ok(leases)
     }

@@ -3,14 +3,14 @@
 //! A manifest is written last and create-only; what was committed never changes. This module does not decide which restore
 //! points are kept, and does not look at the objects that a manifest names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::manifest::{Applied, Artifact, Fault, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, overall, receipt_key};
 use super::{ObjectMeta, ObjectStore, PutOptions, Refusal, StoreError, Stored, Tag, key, sealed};
-use crate::ids::{PipelineName, RunId};
+use crate::ids::{PipelineName, RefName, RunId};
 
 /// The largest manifest in bytes: some thousand artifacts.
 pub const MANIFEST_LIMIT: u64 = 16 * 1024 * 1024;
@@ -204,11 +204,16 @@ pub fn earned<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Option<Lev
     })
 }
 
-/// The level that a restore point has ([`overall`] of what each artifact has [`earned`]).
+/// The level that a restore point has in the store of these receipts ([`overall`] of what each artifact there has [`earned`]). Receipts lie
+/// beside what they are about, so artifacts of a store that none is about lie in others, which judge them.
 pub fn level(manifest: &Manifest, receipts: &[Receipt]) -> Level {
-    let about =
-        |artifact: &Artifact| earned(receipts.iter().filter(|receipt| receipt.run == manifest.run && receipt.key == artifact.object.key));
-    overall(&manifest.artifacts, about)
+    let about = |artifact: &Artifact| {
+        let (run, key) = (manifest.run.clone(), artifact.object.key.clone());
+        receipts.iter().filter(move |receipt| receipt.run == run && receipt.key == key)
+    };
+    let here: BTreeSet<&RefName> =
+        manifest.artifacts.iter().filter(|artifact| about(artifact).next().is_some()).map(|artifact| &artifact.store).collect();
+    overall(manifest.artifacts.iter().filter(|artifact| here.contains(&artifact.store)), |artifact| earned(about(artifact)))
 }
 
 /// The newest receipt that tells of a failure which no later one has answered, so that a level earned once does not hide that it would

@@ -107,6 +107,7 @@ mod store_replica;
 mod store_s3;
 mod store_s3_faults;
 mod store_shelf;
+mod store_together;
 mod storm_two_hosts;
 mod stream_age;
 mod stream_child;

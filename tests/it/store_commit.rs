@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
-use runner::ids::{PipelineName, RunId};
+use runner::ids::{PipelineName, RefName, RunId};
 use runner::store::commit::{ManifestError, add_receipt, commit, last_failure, level, points, read_manifest, receipts};
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Fault, Level, Manifest, Receipt, manifest_key, month_prefix};
@@ -198,7 +198,15 @@ fn receipts_raise_the_level_and_a_failure_stays_visible() {
     let mut two = manifest.clone();
     let mut second = two.artifacts[0].clone();
     second.object.key = "주문/둘.zst.age".to_owned();
+    second.store = RefName::new("other").unwrap();
     two.artifacts.push(second.clone());
+    assert_eq!(
+        level(&two, &found.read),
+        Level::Restored,
+        "receipts lie where what they are about lies, so this dump is for another store to judge"
+    );
+    second.store = two.artifacts[0].store.clone();
+    two.artifacts[1] = second.clone();
     assert_eq!(level(&two, &found.read), Level::Stored, "a second dump that nobody verified holds the whole point down");
     second.origin.kind = "globals".to_owned();
     two.artifacts[1] = second;

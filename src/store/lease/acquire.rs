@@ -72,7 +72,7 @@ pub fn acquire(store: &Arc<dyn ObjectStore>, terms: &Terms, me: &Holder, cancel:
 /// The holder's keys are noted in an entry of its own; that of a run that goes on after a crash is there already.
 fn with_own_entry(mut record: Record, me: &Holder) -> Record {
     if !record.runs.iter().any(|entry| entry.is_of(me)) {
-        record.runs.push(Unsettled { pipeline: me.pipeline.clone(), run: me.run.clone(), keys: Vec::new(), swept: false, copied_by: None });
+        record.runs.push(Unsettled::of(&me.pipeline, &me.run));
     }
     record
 }

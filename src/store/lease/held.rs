@@ -1,11 +1,12 @@
 //! A lease that is held: renewed, asked, noted in, and let go of. This module starts no thread: whoever holds the lease renews it in time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Holder, LeaseError, Record, State, Unsettled, lease_key, read};
-use crate::ids::{PipelineName, RunId};
+use crate::ids::{PipelineName, RefName, RunId};
 use crate::store::{Expect, ObjectStore, StoreError, Tag};
 
 /// How often a write that met our own earlier one, whose answer was lost, is tried again.
@@ -16,7 +17,16 @@ pub struct Held {
     store: Arc<dyn ObjectStore>,
     group: PipelineName,
     committed: AtomicBool,
+    together: OnceLock<Together>,
     now: Mutex<Now>,
+}
+
+/// What a lease knows of the run that holds it.
+struct Together {
+    /// The stores that the run holds leases of, this one among them.
+    stores: BTreeMap<RefName, Arc<dyn ObjectStore>>,
+    /// Whether it commits to any.
+    commits: bool,
 }
 
 struct Now {
@@ -39,7 +49,8 @@ impl Held {
     ) -> Result<Self, LeaseError> {
         let first = tag.clone();
         let now = Mutex::new(Now { record, tag, since, lost: None });
-        let held = Self { store: Arc::clone(store), group: group.clone(), committed: AtomicBool::new(false), now };
+        let (committed, together) = (AtomicBool::new(false), OnceLock::new());
+        let held = Self { store: Arc::clone(store), group: group.clone(), committed, together, now };
         held.confirm()?;
         held.try_store(&first)?;
         Ok(held)
@@ -70,6 +81,48 @@ impl Held {
     /// The store it is kept in.
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
+    }
+
+    /// Lets it know the stores that the same run holds leases of, and notes which of them the run commits to, before it writes anything:
+    /// what one of them has, decides what becomes of the run in the others.
+    ///
+    /// # Errors
+    /// As [`Held::confirm`].
+    pub fn among(&self, stores: &BTreeMap<RefName, Arc<dyn ObjectStore>>, commits_to: &BTreeSet<RefName>) -> Result<(), StoreError> {
+        // A run takes its leases once.
+        let _first = self.together.set(Together { stores: stores.clone(), commits: !commits_to.is_empty() });
+        let words: BTreeMap<RefName, String> =
+            stores.iter().filter(|(name, _)| commits_to.contains(*name)).map(|(name, store)| (name.clone(), store.describe())).collect();
+        if words.len() < 2 {
+            return Ok(());
+        }
+        self.change(&|record| {
+            let Record { holder, runs, .. } = record;
+            if let Some(own) = runs.iter_mut().find(|entry| entry.is_of(holder)) {
+                own.stores.clone_from(&words);
+            }
+        })
+    }
+
+    /// The stores of an entry, by their names; `None` where the run that holds this lease does not have all of them.
+    pub(super) fn stores_of(&self, entry: &Unsettled) -> Option<BTreeMap<RefName, Arc<dyn ObjectStore>>> {
+        let all = self.together.get().map(|together| &together.stores);
+        let found = |(name, words): (&RefName, &String)| {
+            let store = all?.get(name).filter(|store| store.describe() == *words)?;
+            Some((name.clone(), Arc::clone(store)))
+        };
+        entry.stores.iter().map(found).collect()
+    }
+
+    /// The names of this store in the pipeline of the run that holds its lease.
+    pub(super) fn names(&self) -> impl Iterator<Item = &RefName> {
+        let all = self.together.get().into_iter().flat_map(|together| &together.stores);
+        all.filter(|(_, store)| Arc::ptr_eq(store, &self.store)).map(|(name, _)| name)
+    }
+
+    /// Whether a later run of the same pipeline may have stores that the one that holds this lease lacks: it commits nothing itself.
+    pub(super) fn has_few_stores(&self) -> bool {
+        self.together.get().is_none_or(|together| !together.commits)
     }
 
     /// The group it is the lease of.
@@ -143,8 +196,8 @@ impl Held {
             all.sort_unstable();
             all.dedup();
             record.runs.retain(|entry| entry.is_of(&record.holder) || !entry.is_about(pipeline, run));
-            let (pipeline, run, copied_by) = (pipeline.clone(), run.clone(), Some(record.holder.run.clone()));
-            record.runs.push(Unsettled { pipeline, run, keys: all, swept: false, copied_by });
+            let copied_by = Some(record.holder.run.clone());
+            record.runs.push(Unsettled { keys: all, copied_by, ..Unsettled::of(pipeline, run) });
         })
     }
 

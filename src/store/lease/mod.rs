@@ -12,6 +12,9 @@
 //! writing of its manifest is ruled out as well: whoever takes over puts an empty object in the manifest's place ([`rule_out`]), and since
 //! both are create-only exactly one of them is there in the end.
 //!
+//! A run that commits to several stores writes the same manifest into each, one after the other. Killed between two of them it *has*
+//! committed: whoever comes next finishes the commit in the others, and rules a run out only in all of them.
+//!
 //! This module does not run anything, and does not decide which stores a run writes to.
 
 mod acquire;
@@ -19,14 +22,16 @@ mod fenced;
 mod held;
 mod process;
 mod settle;
+mod together;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{ObjectStore, StoreError, Tag};
-use crate::ids::{PipelineName, RunId};
+use crate::ids::{PipelineName, RefName, RunId};
 use crate::stream::StreamError;
 
 pub use acquire::acquire;
@@ -131,9 +136,19 @@ pub struct Unsettled {
     /// for the next one to go on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied_by: Option<RunId>,
+    /// All stores that the run commits to, by their names in its pipeline, each in its own words; empty where this is the only one. One
+    /// manifest names the objects of all of them, so a run that has committed in one of them has committed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stores: BTreeMap<RefName, String>,
 }
 
 impl Unsettled {
+    /// A run that has noted nothing yet.
+    fn of(pipeline: &PipelineName, run: &RunId) -> Self {
+        let (pipeline, run) = (pipeline.clone(), run.clone());
+        Self { pipeline, run, keys: Vec::new(), swept: false, copied_by: None, stores: BTreeMap::new() }
+    }
+
     /// Whether it is what this holder's run stores itself.
     fn is_of(&self, holder: &Holder) -> bool {
         self.copied_by.is_none() && self.is_about(&holder.pipeline, &holder.run)

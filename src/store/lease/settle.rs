@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::together::{self, Together};
 use super::{Held, PREFIX, Unsettled};
 use crate::ids::{PipelineName, RunId};
-use crate::store::manifest::manifest_key;
+use crate::store::manifest::{Manifest, manifest_key};
 use crate::store::{ObjectStore, PutOptions, StoreError};
 
 /// What became of a run in a store.
@@ -35,8 +36,8 @@ pub fn rule_out(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId) -
     }
 }
 
-/// Removes what the runs before this one left without a commit, as far as that is proven. Answers what was done, and what was left and
-/// why, in words. A failure is among them: it keeps no backup from being made.
+/// Removes what the runs before this one left without a commit, as far as that is proven, and finishes commits that reached only some of
+/// a run's stores. Answers what was done, and what was left and why, in words. A failure is among them: it keeps no backup from being made.
 pub fn settle(held: &Held) -> Vec<String> {
     let (mut words, mut left) = (sweep_own(held), Vec::new());
     let unsettled = held.unsettled();
@@ -44,7 +45,7 @@ pub fn settle(held: &Held) -> Vec<String> {
         return words;
     }
     for entry in unsettled {
-        match clear(&**held.store(), &entry) {
+        match clear(held, &entry) {
             Ok(Cleared::Nothing) => {}
             Ok(Cleared::Removed(told)) => {
                 words.extend(told);
@@ -52,6 +53,19 @@ pub fn settle(held: &Held) -> Vec<String> {
                     left.push(Unsettled { swept: true, ..entry });
                 }
             }
+            Ok(Cleared::Half(manifest)) => match together::finish(held, &entry, &manifest) {
+                Ok(told) => words.extend(told),
+                Err(error) => {
+                    words.push(format!(
+                        "run {} has committed in another store and not yet here, the next run tries again: {error}",
+                        entry.run
+                    ));
+                    left.push(entry);
+                }
+            },
+            // A run of its own pipeline that commits has all of its stores, or shows that the pipeline has others now.
+            Ok(Cleared::Unknown) if entry.pipeline != held.holder().pipeline || held.has_few_stores() => left.push(entry),
+            Ok(Cleared::Unknown) => words.push(undecided(&entry)),
             Err(error) => {
                 words.push(format!("what run {} left could not be removed, the next run tries again: {error}", entry.run));
                 left.push(entry);
@@ -81,8 +95,9 @@ fn sweep_own(held: &Held) -> Vec<String> {
 /// Removes what the run of a lost lease wrote itself: it can not be committed any more. Answers what was done, in words.
 pub fn clear_away(held: &Held) -> Vec<String> {
     let Some(own) = held.own() else { return Vec::new() };
-    match clear(&**held.store(), &own) {
-        Ok(Cleared::Nothing) => Vec::new(),
+    match clear(held, &own) {
+        // Whoever has the lease now finishes what is half done.
+        Ok(Cleared::Nothing | Cleared::Half(_) | Cleared::Unknown) => Vec::new(),
         Ok(Cleared::Removed(told)) => told,
         Err(error) => vec![format!("what this run stored could not be removed: {error}")],
     }
@@ -93,10 +108,14 @@ enum Cleared {
     Nothing,
     /// This.
     Removed(Vec<String>),
+    /// Nothing: it has committed, in another of its stores, and this is its manifest.
+    Half(Box<Manifest>),
+    /// Nothing: it may have committed in a store that this run does not have.
+    Unknown,
 }
 
-fn clear(store: &dyn ObjectStore, entry: &Unsettled) -> Result<Cleared, StoreError> {
-    let Unsettled { pipeline, run, keys, swept, copied_by } = entry;
+fn clear(held: &Held, entry: &Unsettled) -> Result<Cleared, StoreError> {
+    let (Unsettled { pipeline, run, keys, swept, copied_by, stores }, store) = (entry, &**held.store());
     // Who noted no key has written nothing, and can note none any more.
     if keys.is_empty() {
         return Ok(Cleared::Nothing);
@@ -104,7 +123,13 @@ fn clear(store: &dyn ObjectStore, entry: &Unsettled) -> Result<Cleared, StoreErr
     if let Some(by) = copied_by {
         return unfinished(store, entry, by);
     }
-    if rule_out(store, pipeline, run)? == Fate::Committed {
+    if !stores.is_empty() {
+        match together::decide(held, entry)? {
+            Some(Together::RuledOut) => {}
+            Some(Together::Committed(manifest)) => return Ok(Cleared::Half(manifest)),
+            None => return Ok(Cleared::Unknown),
+        }
+    } else if rule_out(store, pipeline, run)? == Fate::Committed {
         return Ok(Cleared::Nothing);
     }
     let mut told = Vec::new();
@@ -118,6 +143,17 @@ fn clear(store: &dyn ObjectStore, entry: &Unsettled) -> Result<Cleared, StoreErr
         }
     }
     Ok(Cleared::Removed(told))
+}
+
+/// What is told where nobody can decide any more what became of a run.
+fn undecided(entry: &Unsettled) -> String {
+    let Unsettled { run, keys, stores, .. } = entry;
+    let names: Vec<String> = stores.iter().map(|(name, words)| format!("`{name}` ({words})")).collect();
+    format!(
+        "run {run} committed to {} together, and this pipeline has other stores now: {} is left here; if none of them has restore point {run}, delete it",
+        names.join(" and "),
+        keys.join(", ")
+    )
 }
 
 /// A copy that was begun: what is whole of it stays, for the next one takes it as it is, and a copy that only stood still may yet commit
