@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::over::over;
 use super::{Cx, StepError, origin};
-use crate::archive::setting_aside;
+use crate::archive::{placing, setting_aside};
 use crate::diagnostic::Class;
 use crate::ids::StepId;
 use crate::postgres::{Client, ConnInfo, Installed, PassFile, PgError, ToolSet, quote};
@@ -86,7 +86,14 @@ pub(super) fn stage(origin: &Origin, mut input: Stream, cx: &Cx<'_>) -> Result<R
     let folder = origin::staging(cx)?;
     let ready = |folder, archive| Ok(Ready::Staged(Arc::new(StagedArchive::new(folder, archive))));
     match origin.format.as_str() {
-        "custom" | "tar" => {
+        "custom" => {
+            let archive = folder.path().join("archive.dump");
+            let (mut input, places) = placing(input);
+            file::write_file(&mut input, &archive)?;
+            file::write_over(&archive, places.corrections())?;
+            ready(folder, archive)
+        }
+        "tar" => {
             let archive = folder.path().join("archive.dump");
             file::write_file(&mut input, &archive)?;
             ready(folder, archive)

@@ -201,6 +201,7 @@ impl ApplyFilter for Undo {
     }
 
     fn is_heavy(&self) -> bool {
-        matches!(self.what.as_str(), "zst" | "gz" | "lz4")
+        // OpenPGP is undone by a process of its own, and a digest costs less than a second thread could save.
+        matches!(self.what.as_str(), "age" | "zst" | "gz" | "lz4")
     }
 }

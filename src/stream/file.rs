@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
@@ -83,6 +83,18 @@ fn pour(input: &mut Stream, file: &mut File, path: &Path) -> Result<u64, StreamE
         bytes += chunk.len() as u64;
     }
     Ok(bytes)
+}
+
+/// Writes bytes over others of a file that was written whole, each at its position.
+///
+/// # Errors
+/// What the file system says: then the file is of no use.
+pub fn write_over(path: &Path, bytes: &[(u64, Vec<u8>)]) -> Result<(), StreamError> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let file = OpenOptions::new().write(true).open(path).map_err(|error| unwritten(path, &error))?;
+    bytes.iter().try_for_each(|(at, bytes)| file.write_all_at(bytes, *at)).map_err(|error| unwritten(path, &error))
 }
 
 /// An error of writing this file, which says what to do about a full disk.

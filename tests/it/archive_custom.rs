@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use runner::archive::{Fingerprint, Form};
+use runner::archive::{Fingerprint, Form, placing};
+use runner::stream::bytes::collect;
 use runner::stream::{Cancel, StreamError};
 
 use crate::archive_seed::{DATABASE, custom, cut, differ, dump, read, read_stream, seeded};
@@ -240,6 +241,55 @@ fn a_selection_and_other_ways_of_dumping_tell_what_they_leave_out() {
     dump(&server, 18, DATABASE, &["-Fc", "-Z0", "-f", file.to_str().unwrap()]);
     let bytes = std::fs::read(&file).unwrap();
     assert_eq!(differ(&of(&[]), &read(&bytes, Form::Custom).unwrap()), "");
+}
+
+/// The archive with its positions written into it, as it is cut into pieces of this length.
+fn placed(bytes: &[u8], length: usize) -> Vec<u8> {
+    let (stream, places) = placing(cut(bytes, &[length]));
+    assert_eq!(places.corrections(), [], "nothing is told before the end");
+    let mut passed = collect(stream, usize::MAX).unwrap();
+    assert!(passed == bytes, "the bytes that pass are changed");
+    for (at, right) in places.corrections() {
+        let at = usize::try_from(*at).unwrap();
+        passed[at..at + right.len()].copy_from_slice(right);
+    }
+    passed
+}
+
+#[test]
+fn an_archive_of_a_pipe_gets_the_positions_that_pg_dump_gives_one_that_it_writes_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for major in [14, 15, 16, 17, 18] {
+        let server = seeded(major);
+        let (piped, file) = (custom(&server, major, DATABASE), folder.path().join(major.to_string()));
+        dump(&server, major, DATABASE, &["-Fc", "-Z0", "-f", file.to_str().unwrap()]);
+        let written = std::fs::read(&file).unwrap();
+        let differing = |a: &[u8]| (0..written.len()).filter(|at| a[*at] != written[*at]).collect::<Vec<_>>();
+        assert_eq!(piped.len(), written.len());
+        // In the header stands when it was made.
+        assert!(differing(&piped).iter().any(|at| *at > 60), "PostgreSQL {major} writes other positions to a file than to a pipe");
+        for length in [usize::MAX, 1, 7, 4096] {
+            let placed = placed(&piped, length);
+            assert_eq!(differing(&placed).into_iter().find(|at| *at > 60), None, "PostgreSQL {major}, cut by {length}");
+        }
+        // What has its positions keeps them.
+        assert!(placed(&written, 4096) == written);
+    }
+}
+
+#[test]
+fn an_archive_that_can_not_be_read_passes_and_gets_no_positions() {
+    let bytes = small();
+    for length in (0..bytes.len()).step_by(7) {
+        let (stream, places) = placing(cut(&bytes[..length], &[64]));
+        assert!(collect(stream, usize::MAX).unwrap() == bytes[..length]);
+        for (at, right) in places.corrections() {
+            assert!(*at as usize + right.len() <= length, "cut after {length}");
+        }
+    }
+    let (stream, places) = placing(cut(b"-- a script, which is no archive", &[5]));
+    collect(stream, usize::MAX).unwrap();
+    assert_eq!(places.corrections(), []);
 }
 
 /// A small database, so that its archive can be cut everywhere.

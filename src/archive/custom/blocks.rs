@@ -14,8 +14,8 @@ use crate::archive::rows::Rows;
 use crate::stream::StreamError;
 
 /// Block types: `BLK_DATA`, `BLK_BLOBS`.
-const BLOCK_DATA: u8 = 1;
-const BLOCK_OBJECTS: u8 = 3;
+pub(super) const BLOCK_DATA: u8 = 1;
+pub(super) const BLOCK_OBJECTS: u8 = 3;
 
 /// What comes next after the table of contents.
 #[derive(Clone, Copy)]
