@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::runtime::Handle;
 
 use crate::ids::{PipelineName, RefName, RunId, StepId};
+use crate::postgres::fingerprint::Early;
 use crate::postgres::target::Target;
 use crate::postgres::{ConnectionSpec, PgError, ScratchServer, TempDatabase};
 use crate::secret::Secrets;
@@ -123,6 +124,7 @@ pub struct Runtime {
     terms: OnceLock<Terms>,
     scratch: Mutex<BTreeMap<StepId, Arc<Scratch>>>,
     archives: Mutex<BTreeMap<StepId, Arc<StagedArchive>>>,
+    early: Mutex<BTreeMap<StepId, Arc<Early>>>,
     targets: Mutex<BTreeMap<StepId, Arc<Target>>>,
     ledger: Mutex<Ledger>,
 }
@@ -165,6 +167,7 @@ impl Runtime {
             terms: OnceLock::new(),
             scratch: Mutex::default(),
             archives: Mutex::default(),
+            early: Mutex::default(),
             targets: Mutex::default(),
             ledger: Mutex::default(),
         }
@@ -258,9 +261,24 @@ impl Runtime {
 
     /// Lets go of the place that a step restored to, which is stopped and removed, and of the archive that was staged for it.
     pub fn remove_scratch(&self, step: &StepId) {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
         let removed = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
         let archive = self.archives.lock().unwrap_or_else(PoisonError::into_inner).remove(step);
-        drop((removed, archive));
+        // Gigabytes take their time to remove.
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(archive));
+            drop(removed);
+        });
+    }
+
+    /// Keeps what was read of the place that a step restores to while it was loaded.
+    pub fn keep_early(&self, step: &StepId, early: Early) {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).insert(step.clone(), Arc::new(early));
+    }
+
+    /// What was read of that place while it was loaded.
+    pub fn early(&self, step: &StepId) -> Option<Arc<Early>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned()
     }
 
     /// Keeps the archive that was staged for a step, for as long as the place that it restores to; one it had before is removed.

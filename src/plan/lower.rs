@@ -269,6 +269,7 @@ impl Lower<'_> {
             jobs: verify.jobs,
             major: other,
             objective: self.pipeline.objectives.rto.filter(|_| other.is_none()),
+            compares: verify.prove.short().is_none(),
         });
         let stages = stages.into_iter().map(|undo| staged(step, Stage::Undo(undo)));
         let flow = Flow { source: staged(step, Source::Fetch(read)), stages: stages.collect(), sink: staged(step, sink) };

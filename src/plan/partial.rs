@@ -81,6 +81,7 @@ impl Parts<'_> {
             jobs: self.restore.jobs,
             major: None,
             objective: None,
+            compares: self.restore.prove.short().is_none(),
         });
         let flow = Flow { source: staged(self.first, Source::Fetch(read)), stages: stages.collect(), sink: staged(self.first, sink) };
         let mut made = node(NodeId::of(&self.first.id), self.last, Action::Verify, Work::Flow(Box::new(flow)));

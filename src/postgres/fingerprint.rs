@@ -5,6 +5,7 @@
 //! at once, large tables in slices, because sums of digests add up. This module does not restore or judge.
 
 mod catalog;
+mod early;
 mod session;
 mod tables;
 mod wire;
@@ -13,6 +14,7 @@ use std::num::NonZeroUsize;
 
 use tokio::runtime::Handle;
 
+pub use self::early::Early;
 use self::session::Session;
 pub(in crate::postgres) use self::session::settings;
 use super::conninfo::ConnInfo;
@@ -34,6 +36,7 @@ pub const ENVIRONMENT: (&str, &str) = ("PGTZ", "UTC");
 pub const SLICE: u64 = 64 * 1024 * 1024;
 
 /// A live database and how to read it.
+#[derive(Clone, Copy)]
 pub struct Live<'a> {
     /// The database.
     pub info: &'a ConnInfo,
@@ -47,6 +50,8 @@ pub struct Live<'a> {
     pub slice: u64,
     /// Stops it.
     pub cancel: &'a Cancel,
+    /// What was read before, and counts where nothing of it has changed.
+    pub early: Option<&'a Early>,
 }
 
 /// What was read of a live database.

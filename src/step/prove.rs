@@ -12,7 +12,7 @@ use super::{Cx, StepError};
 use crate::archive::{Comparison, Difference, Fingerprint, compare, of_database};
 use crate::diagnostic::Class;
 use crate::ids::StepId;
-use crate::postgres::fingerprint::{Live, SLICE, Seen, see};
+use crate::postgres::fingerprint::{Early, Live, SLICE, Seen, see};
 use crate::postgres::restored::{TableRows, row_counts_beyond};
 use crate::postgres::{ConnInfo, Installed, PgError, TempDatabase};
 use crate::store::manifest::{Proof, TableCount};
@@ -63,7 +63,7 @@ pub(super) struct Looked {
 /// Reads a restored database once, and as much of it as will be compared: what the full proof reads is not counted again.
 pub(super) fn look(how: Prove, dumped: Option<&Fingerprint>, place: &Place<'_>, cx: &Cx<'_>) -> Result<Looked, StepError> {
     let seen = match dumped.filter(|_| how == Prove::Full) {
-        Some(dumped) => Some(whole(dumped, place, cx)?),
+        Some(dumped) => Some(whole(dumped, place, cx.runtime.early(cx.step).as_deref(), cx)?),
         None => None,
     };
     let known = seen.as_ref().map(|seen| seen.rows.as_slice()).unwrap_or_default();
@@ -75,9 +75,9 @@ pub(super) fn look(how: Prove, dumped: Option<&Fingerprint>, place: &Place<'_>, 
     Ok(Looked { tables, found: seen.map(|seen| seen.fingerprint) })
 }
 
-fn whole(dumped: &Fingerprint, place: &Place<'_>, cx: &Cx<'_>) -> Result<Seen, StepError> {
+fn whole(dumped: &Fingerprint, place: &Place<'_>, early: Option<&Early>, cx: &Cx<'_>) -> Result<Seen, StepError> {
     let tools = Installed::here().for_server(place.major).map_err(PgError::from)?;
-    let live = Live { info: place.info, handle: cx.runtime.handle(), tools, jobs: place.jobs, slice: SLICE, cancel: cx.cancel };
+    let live = Live { info: place.info, handle: cx.runtime.handle(), tools, jobs: place.jobs, slice: SLICE, cancel: cx.cancel, early };
     Ok(see(&live, dumped)?)
 }
 
@@ -110,7 +110,7 @@ impl Again<'_> {
         };
         let info = temp.conninfo();
         Load::new(&origin, info.clone(), 1, cx)?.with(self.options.clone(), self.place.major)?.define(archive.path())?;
-        let found = whole(dumped, &Place { info: &info, ..self.place }, cx)?.fingerprint;
+        let found = whole(dumped, &Place { info: &info, ..self.place }, None, cx)?.fingerprint;
         temp.remove()?;
         Ok(Some(found))
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here touches a database that anybody else uses.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,12 +12,13 @@ use super::work::RestoreScratch;
 use super::{AcceptSink, Cx, StepError, Upstream};
 use crate::diagnostic::Class;
 use crate::postgres::facts::DatabaseLocale;
+use crate::postgres::fingerprint::{Early, Live, SLICE};
 use crate::postgres::{Client, ConnInfo, Installed, PgError, ScratchOptions, ScratchServer, TempDatabase, quote};
 use crate::quantity::Duration;
 use crate::runtime::{Connection, Scratch};
 use crate::store::manifest::{Level, Locale, Origin};
 use crate::stream::digest::{Algorithm, Digester};
-use crate::stream::{Chunk, Pull, Stopper, Stream, StreamError, fused};
+use crate::stream::{Cancel, Chunk, Pull, Stopper, Stream, StreamError, fused};
 
 /// The database restored into, on a scratch server.
 const DATABASE: &str = "restored";
@@ -26,7 +28,8 @@ impl AcceptSink for RestoreScratch {
         let artifact = super::way_back::artifact(&self.artifact, cx)?;
         let (scratch, archive) = self.at_once(&artifact.origin, input, cx)?;
         let load = Load::new(&artifact.origin, place(&scratch), self.jobs(), cx)?;
-        let loaded = load.with(Vec::new(), self.major(&artifact.origin))?.load_ready(archive);
+        let load = load.with(Vec::new(), self.major(&artifact.origin))?;
+        let loaded = self.reading(&artifact.origin, &scratch, cx, || load.load_ready(archive));
         loaded.map_err(|error| StepError { message: on_major(cx.step, error.message), ..error })?;
         upstream.settle()?;
         sent(artifact.origin.bytes);
@@ -88,6 +91,41 @@ impl RestoreScratch {
             let died = |_| StepError::new(Class::Internal, "a defect in runner stopped the making of a scratch server");
             Ok((place.join().map_err(died)??, archive?.kept(cx.step, cx)))
         })
+    }
+
+    /// Loads; while that lasts, what is loaded already is read for the comparison, if the server is ours alone.
+    fn reading(
+        &self,
+        origin: &Origin,
+        scratch: &Scratch,
+        cx: &Cx<'_>,
+        load: impl FnOnce() -> Result<(), StepError>,
+    ) -> Result<(), StepError> {
+        let Scratch::Server(server, _) = scratch else { return load() };
+        if !self.compares {
+            return load();
+        }
+        let (info, loaded, encoding) = (place(scratch), Cancel::new(), origin.locale.as_ref().map_or("UTF8", |locale| &locale.encoding));
+        let stopped = loaded.clone();
+        let _on_cancel = cx.cancel.on_cancel(move || stopped.cancel("the run is stopped", false));
+        let live = Live {
+            info: &info,
+            handle: cx.runtime.handle(),
+            tools: server.tools(),
+            jobs: NonZeroUsize::MIN,
+            slice: SLICE,
+            cancel: &loaded,
+            early: None,
+        };
+        let (done, early) = std::thread::scope(|scope| {
+            let early = scope.spawn(|| Early::read(&live, encoding));
+            let done = load();
+            loaded.cancel("everything is loaded", false);
+            (done, early.join())
+        });
+        // One that died has read nothing that counts.
+        early.into_iter().for_each(|early| cx.runtime.keep_early(cx.step, early));
+        done
     }
 
     /// A fresh place for this attempt; that of an earlier attempt is removed.

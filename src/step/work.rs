@@ -211,6 +211,9 @@ pub struct RestoreScratch {
     /// The recovery time objective that it is held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Duration>,
+    /// Whether every row will be compared: then rows of what is loaded are read while the rest still loads.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compares: bool,
 }
 
 /// The load of a restore.

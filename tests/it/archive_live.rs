@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs and does not get is its failure")]
 
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
 use runner::archive::{Fingerprint, Form, compare};
 use runner::postgres::conninfo::Host;
-use runner::postgres::fingerprint::{ENVIRONMENT, Live, SLICE, fingerprint};
-use runner::postgres::{ConnInfo, PgError};
+use runner::postgres::fingerprint::{ENVIRONMENT, Early, Live, SLICE, fingerprint};
+use runner::postgres::{Client, ConnInfo, PgError};
 use runner::stream::bytes::{collect, stream_of};
 use runner::stream::{Cancel, StreamError};
 
@@ -27,7 +28,7 @@ fn dumped_and_restored(server: &TestServer, major: u16, from: &str, into: &str) 
 fn live(info: &ConnInfo, major: u16, slice: u64, dumped: &Fingerprint) -> Result<Fingerprint, PgError> {
     let (runtime, cancel) = (runtime(), Cancel::new());
     let jobs = NonZeroUsize::new(3).unwrap();
-    fingerprint(&Live { info, handle: runtime.handle(), tools: &tools(major), jobs, slice, cancel: &cancel }, dumped)
+    fingerprint(&Live { info, handle: runtime.handle(), tools: &tools(major), jobs, slice, cancel: &cancel, early: None }, dumped)
 }
 
 fn words(server: &TestServer, major: u16, database: &str, dumped: &Fingerprint) -> String {
@@ -162,6 +163,76 @@ fn rows_are_the_same_by_network_as_by_socket_whatever_their_size() {
     }
 }
 
+/// What is read of a database as it is loaded, in slices of eight blocks, in so much time.
+fn early(info: &ConnInfo, major: u16, time: Duration) -> Early {
+    let (runtime, loaded, tools) = (runtime(), Cancel::new(), tools(major));
+    let live = Live { info, handle: runtime.handle(), tools: &tools, jobs: NonZeroUsize::MIN, slice: 65_536, cancel: &loaded, early: None };
+    std::thread::scope(|scope| {
+        let read = scope.spawn(|| Early::read(&live, "UTF8"));
+        std::thread::sleep(time);
+        loaded.cancel("everything is loaded", false);
+        read.join().unwrap()
+    })
+}
+
+#[test]
+fn what_was_read_while_the_rest_was_loaded_counts_only_as_long_as_nothing_has_changed() {
+    let server = TestServer::start(16);
+    server.psql(
+        "postgres",
+        "create database restored; create type 상태 as enum ('대기', '완료');
+         create table 주문 as select n, n::text || ' 행' b, '대기'::상태 s from generate_series(1, 50000) n;
+         create table 다른 as select n, repeat('가', 20) b from generate_series(1, 20000) n; create index 색인 on 다른 (b, n desc)",
+    );
+    let dumped = dumped_and_restored(&server, 16, "postgres", "restored");
+    let info = server.conninfo("restored");
+    let early = early(&info, 16, Duration::from_secs(2));
+    assert!(early.slices() > 20, "{}", early.slices());
+    let (runtime, cancel) = (runtime(), Cancel::new());
+    let with = |early: Option<&Early>| {
+        let (jobs, tools) = (NonZeroUsize::new(2).unwrap(), &tools(16));
+        let live = Live { info: &info, handle: runtime.handle(), tools, jobs, slice: 65_536, cancel: &cancel, early };
+        fingerprint(&live, &dumped).unwrap().tables
+    };
+    assert_eq!(with(Some(&early)), dumped.tables);
+    // Labels are no part of a row and are compared with the definitions. So this shows that what was read early is not read again.
+    server.psql("restored", "alter type 상태 rename value '대기' to '보류'");
+    assert_eq!(with(Some(&early)), dumped.tables);
+    assert_ne!(with(None), dumped.tables);
+    server.psql("restored", "alter type 상태 rename value '보류' to '대기'");
+    let changes = [
+        "update 주문 set b = 'x' where n = 40000",
+        "update 주문 set b = '40000 행' where n = 40000",
+        "delete from 주문 where n = 7",
+        "insert into 주문 values (7, '7 행', '대기')",
+        "delete from 다른 where n = 20000; insert into 다른 values (20000, 'y')",
+        "update 다른 set b = repeat('가', 20) where n = 20000",
+        "vacuum full 다른",
+        "cluster 다른 using 색인",
+        "alter table 주문 alter n type bigint",
+        "create table neu as table 주문; truncate 주문; insert into 주문 table neu; drop table neu",
+        "truncate 다른",
+    ];
+    for change in changes {
+        server.psql("restored", change);
+        assert_eq!(with(Some(&early)), with(None), "{change}");
+    }
+}
+
+#[test]
+fn who_reads_early_waits_for_nobody() {
+    let server = TestServer::start(17);
+    server.psql("postgres", "create table a as select n from generate_series(1, 50000) n; create table b as table a");
+    let (info, runtime) = (server.conninfo("postgres"), runtime());
+    let all = early(&info, 17, Duration::from_secs(1)).slices();
+    let client = Client::connect(&info, runtime.handle()).unwrap();
+    client.batch("begin; lock table a in access exclusive mode").unwrap();
+    let began = Instant::now();
+    let half = early(&info, 17, Duration::from_secs(1)).slices();
+    assert!(began.elapsed() < Duration::from_secs(3) && half * 2 == all && half > 0, "{half} of {all}");
+    client.batch("commit").unwrap();
+}
+
 #[test]
 fn a_cancelled_or_refused_reading_is_an_error() {
     let server = TestServer::start(18);
@@ -171,7 +242,8 @@ fn a_cancelled_or_refused_reading_is_an_error() {
     let (runtime, cancel, tools) = (runtime(), Cancel::new(), tools(18));
     let info = server.conninfo("restored");
     let read = |info: &ConnInfo| {
-        let live = Live { info, handle: runtime.handle(), tools: &tools, jobs: NonZeroUsize::MIN, slice: SLICE, cancel: &cancel };
+        let live =
+            Live { info, handle: runtime.handle(), tools: &tools, jobs: NonZeroUsize::MIN, slice: SLICE, cancel: &cancel, early: None };
         fingerprint(&live, &dumped).unwrap_err()
     };
     let refused = read(&ConnInfo { user: "nobody".to_owned(), ..info.clone() });

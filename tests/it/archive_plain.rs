@@ -52,7 +52,15 @@ fn a_restored_script_is_proven_and_changes_are_named() {
     let dumped = read(&bytes, Form::Plain).unwrap();
     let (runtime, tools, cancel, info) = (runtime(), tools(major), Cancel::new(), server.conninfo("restored"));
     let said = || {
-        let live = Live { info: &info, handle: runtime.handle(), tools: &tools, jobs: NonZeroUsize::MIN, slice: SLICE, cancel: &cancel };
+        let live = Live {
+            info: &info,
+            handle: runtime.handle(),
+            tools: &tools,
+            jobs: NonZeroUsize::MIN,
+            slice: SLICE,
+            cancel: &cancel,
+            early: None,
+        };
         differences(&compare(&dumped, &fingerprint(&live, &dumped).unwrap()))
     };
     assert_eq!(said(), "");

@@ -48,9 +48,10 @@ impl Name {
     }
 }
 
-/// A table of the dump that is there.
+/// A table that is there.
 #[derive(Debug, Deserialize)]
 pub(super) struct Table {
+    pub(super) oid: i64,
     pub(super) schema: Name,
     pub(super) name: Name,
     /// Its columns that are not generated, in their order.
@@ -76,28 +77,8 @@ fn name(column: &str, encoding: &str) -> String {
 
 /// The dump's tables that are there, with their columns in the dump's order if they are the same.
 pub(super) fn tables(session: &Session, dumped: &Fingerprint) -> Result<Vec<Table>, PgError> {
-    let encoding = &dumped.facts.encoding;
-    let rows = session.column(&format!(
-        "select pg_catalog.json_build_object('schema', {}, 'name', {}, \
-         'columns', (select coalesce(pg_catalog.json_agg({} order by a.attnum), '[]') from pg_catalog.pg_attribute a \
-             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), \
-         'sliceable', coalesce(c.relkind = 'r' and m.amname = 'heap', false), \
-         'block', pg_catalog.current_setting('block_size')::int8, \
-         'blocks', pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8, \
-         'condition', (select x.condition from pg_catalog.pg_extension e, \
-             rows from (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) x(oid, condition) \
-             where x.oid = c.oid and x.condition <> '' limit 1)) \
-         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-         left join pg_catalog.pg_am m on m.oid = c.relam where c.relkind in ('r', 'p') and n.nspname !~ '^pg_(toast|temp)'",
-        name("n.nspname", encoding),
-        name("c.relname", encoding),
-        name("a.attname", encoding),
-    ))?;
-    let mut there = BTreeMap::new();
-    for row in rows {
-        let table: Table = parsed(session, &row)?;
-        there.insert((table.schema.dumped(), table.name.dumped()), table);
-    }
+    let all = all(session, &dumped.facts.encoding, true)?;
+    let mut there: BTreeMap<_, _> = all.into_iter().map(|table| ((table.schema.dumped(), table.name.dumped()), table)).collect();
     let mut found = Vec::new();
     for table in &dumped.tables {
         if let Some(mut is) = there.remove(&(table.schema.clone(), table.name.clone())) {
@@ -107,6 +88,28 @@ pub(super) fn tables(session: &Session, dumped: &Fingerprint) -> Result<Vec<Tabl
         }
     }
     Ok(found)
+}
+
+/// Every table that is there. To ask for its size waits for whoever has locked it; without, it is 0.
+pub(super) fn all(session: &Session, encoding: &str, sized: bool) -> Result<Vec<Table>, PgError> {
+    let size = if sized { "pg_catalog.pg_relation_size(c.oid)" } else { "0" };
+    let rows = session.column(&format!(
+        "select pg_catalog.json_build_object('oid', c.oid::int8, 'schema', {}, 'name', {}, \
+         'columns', (select coalesce(pg_catalog.json_agg({} order by a.attnum), '[]') from pg_catalog.pg_attribute a \
+             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), \
+         'sliceable', coalesce(c.relkind = 'r' and m.amname = 'heap', false), \
+         'block', pg_catalog.current_setting('block_size')::int8, \
+         'blocks', {size} / pg_catalog.current_setting('block_size')::int8, \
+         'condition', (select x.condition from pg_catalog.pg_extension e, \
+             rows from (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition)) x(oid, condition) \
+             where x.oid = c.oid and x.condition <> '' limit 1)) \
+         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+         left join pg_catalog.pg_am m on m.oid = c.relam where c.relkind in ('r', 'p') and n.nspname !~ '^pg_(toast|temp)'",
+        name("n.nspname", encoding),
+        name("c.relname", encoding),
+        name("a.attname", encoding),
+    ))?;
+    rows.iter().map(|row| parsed(session, row)).collect()
 }
 
 /// Columns of a table that inherits come in another order after a restore; the dump's order is the one to compare in.

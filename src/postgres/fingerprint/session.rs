@@ -48,13 +48,19 @@ fn begin(snapshot: Option<&str>) -> String {
     format!("begin isolation level repeatable read read only{shared}")
 }
 
-/// A connection of the bare kind, ready to read rows in the dump's encoding; `None` where there can be none.
+/// A connection of the bare kind in a snapshot, ready to read rows in the dump's encoding; `None` where there can be none.
 pub(super) fn bare(live: &Live<'_>, encoding: &str, snapshot: &str) -> Result<Option<Wire>, PgError> {
+    let Some(mut wire) = alone(live, encoding)? else { return Ok(None) };
+    wire.batch(&begin(Some(snapshot)))?;
+    Ok(Some(wire))
+}
+
+/// The same outside of any transaction: every statement has its own snapshot.
+pub(super) fn alone(live: &Live<'_>, encoding: &str) -> Result<Option<Wire>, PgError> {
     let Some(mut wire) = Wire::open(live.info) else { return Ok(None) };
     wire.batch("set statement_timeout = 0")?;
     wire.batch(&settings())?;
     wire.batch(WHERE_KNOWN)?;
-    wire.batch(&begin(Some(snapshot)))?;
     if encoding != "UTF8" {
         wire.batch(&format!("set client_encoding = {}", quote::literal(encoding)))?;
     }

@@ -16,15 +16,21 @@ use crate::postgres::restored::TableRows;
 /// How many rows, or pieces of them, are read before it is asked again whether to stop.
 const BETWEEN_CHECKS: u32 = 10_000;
 
+/// What takes pieces of rows.
+pub(super) type Each<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), PgError>;
+
 /// A part of a table.
-struct Slice {
+pub(super) struct Slice {
     table: usize,
-    sql: String,
+    /// The `COPY` that reads it.
+    pub(super) sql: String,
+    /// The table and the condition of one slice of many, as they stand behind `from`; `None` for a table that is read whole.
+    pub(super) part: Option<String>,
     blocks: u64,
 }
 
 /// What reads rows.
-enum Reader<'a> {
+pub(super) enum Reader<'a> {
     /// A bare connection, where the server can be reached by one.
     Wire(Wire),
     /// A connection of the usual kind.
@@ -43,7 +49,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn copy(&mut self, sql: &str, each: impl FnMut(&[u8]) -> Result<(), PgError>) -> Result<(), PgError> {
+    pub(super) fn copy(&mut self, sql: &str, each: Each<'_>) -> Result<(), PgError> {
         match self {
             Self::Wire(wire) => wire.copy(sql, each),
             Self::Own(session) => session.copy(sql, each),
@@ -62,6 +68,7 @@ impl<'a> Reader<'a> {
 
 /// Reads the rows of tables over `jobs` connections in the lead's snapshot.
 pub(super) fn read(live: &Live<'_>, lead: &Session, snapshot: &str, tables: &[Table]) -> Result<Vec<TableDigest>, PgError> {
+    let live = &Live { early: live.early.filter(|early| early.is_in(lead.encoding())), ..*live };
     let mut slices: Vec<Slice> = tables.iter().enumerate().flat_map(|(at, table)| sliced(at, table, live.slice)).collect();
     // The largest first, so that the last to finish is a small one.
     slices.sort_by_key(|slice| std::cmp::Reverse(slice.blocks));
@@ -111,10 +118,10 @@ pub(super) fn whole(tables: &[Table], found: &[TableDigest]) -> Vec<TableRows> {
 }
 
 /// How a table is read: by `COPY` as `pg_dump` does it, or a large one in slices of its blocks, which differ in nothing else.
-fn sliced(at: usize, table: &Table, slice: u64) -> Vec<Slice> {
+pub(super) fn sliced(at: usize, table: &Table, slice: u64) -> Vec<Slice> {
     let name = format!("{}.{}", table.schema.quoted(), table.name.quoted());
     let columns = table.columns.iter().map(Name::quoted).collect::<Vec<_>>().join(", ");
-    let whole = |sql: String| vec![Slice { table: at, sql, blocks: table.blocks }];
+    let whole = |sql: String| vec![Slice { table: at, sql, part: None, blocks: table.blocks }];
     if table.with_partitions {
         return whole(format!("copy (select {columns} from {name}) to stdout"));
     }
@@ -131,7 +138,8 @@ fn sliced(at: usize, table: &Table, slice: u64) -> Vec<Slice> {
         let to = format!(" and ctid < '({},0)'::pg_catalog.tid", (part + 1) * blocks);
         // The last one has no upper bound.
         let range = if part == last { from } else { from + &to };
-        Slice { table: at, sql: format!("copy (select {columns} from only {name} where {range}) to stdout"), blocks }
+        let part = format!("only {name} where {range}");
+        Slice { table: at, sql: format!("copy (select {columns} from {part}) to stdout"), part: Some(part), blocks }
     };
     (0..=last).map(part).collect()
 }
@@ -140,7 +148,7 @@ fn work(live: &Live<'_>, reader: &mut Reader<'_>, todo: &Mutex<VecDeque<Slice>>)
     let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let mut found = Vec::new();
     while let Some(slice) = next() {
-        let counted = count(live, reader, &slice.sql);
+        let counted = count(live, reader, &slice);
         if counted.is_err() {
             // The others need not go on for an answer that will be an error.
             todo.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -150,10 +158,20 @@ fn work(live: &Live<'_>, reader: &mut Reader<'_>, todo: &Mutex<VecDeque<Slice>>)
     Ok(found)
 }
 
-fn count(live: &Live<'_>, reader: &mut Reader<'_>, sql: &str) -> Result<Counted, PgError> {
+fn count(live: &Live<'_>, reader: &mut Reader<'_>, slice: &Slice) -> Result<Counted, PgError> {
+    if let Some(early) = live.early
+        && let Some(counted) = early.still(slice, reader)?
+    {
+        return Ok(counted);
+    }
+    rows_of(live, |each| reader.copy(&slice.sql, each))
+}
+
+/// Counts and digests the rows that are copied.
+pub(super) fn rows_of(live: &Live<'_>, copy: impl FnOnce(Each<'_>) -> Result<(), PgError>) -> Result<Counted, PgError> {
     let failed = |error| PgError::program("reading rows", error);
     let (mut rows, mut unchecked) = (Rows::default(), 0);
-    reader.copy(sql, |row| {
+    copy(&mut |row| {
         unchecked += 1;
         if unchecked == BETWEEN_CHECKS {
             unchecked = 0;
