@@ -16,7 +16,7 @@ use super::restore::target;
 use super::show::of_step;
 use crate::ids::RunId;
 use crate::pipeline::Pipeline;
-use crate::postgres::backup_log::{BackupLog, Entry, SCHEMA, Word, Written};
+use crate::postgres::backup_log::{BackupLog, Entry, Migrated, OLD_VIEWS, SCHEMA, Word, Written};
 use crate::postgres::{ConnInfo, ConnectionSpec, PgError};
 use crate::secret::Secrets;
 use crate::step::{Params, of_point};
@@ -83,13 +83,16 @@ pub(super) fn run(args: &LogArgs) -> Result<Exit, Problem> {
     }
     let entries: Vec<Entry> = kept.points.values().flat_map(|(manifest, receipts)| of_point(manifest, receipts)).collect();
     let (written, migrated) = write(&info, args, &entries, tokio.handle()).map_err(|error| of_step(error.into()))?;
+    if migrated == Migrated::OldViews {
+        Output::talk(&format!("the views of {}.backup_log {OLD_VIEWS}", args.schema));
+    }
     if args.format == Format::Json {
         Output::json(&json!({
-            "version": 1, "pipeline": pipeline.name, "place": info.describe(), "schema": args.schema, "migrated": migrated,
+            "version": 1, "pipeline": pipeline.name, "place": info.describe(), "schema": args.schema, "migrated": migrated == Migrated::Made,
             "points": kept.points.len(), "rows": written.rows, "kept": written.kept, "troubles": kept.troubles,
         }))?;
     } else {
-        let made = if migrated { ", whose table was made just now" } else { "" };
+        let made = if migrated == Migrated::Made { ", whose table was made just now" } else { "" };
         let left = if written.kept > 0 { format!("; {} there already, and its role may not update", written.kept) } else { String::new() };
         Output::answer(&format!(
             "{}: {} of {} in {}.backup_log at {}{made}{left}\n",
@@ -145,7 +148,7 @@ fn kept(pipeline: &Pipeline, handle: &Handle) -> Result<Kept, Problem> {
     Ok(kept)
 }
 
-fn write(info: &ConnInfo, args: &SyncArgs, entries: &[Entry], handle: &Handle) -> Result<(Written, bool), PgError> {
+fn write(info: &ConnInfo, args: &SyncArgs, entries: &[Entry], handle: &Handle) -> Result<(Written, Migrated), PgError> {
     let log = BackupLog::open(info, &args.schema, handle)?;
     let written = log.record(entries, Word::OfStore)?;
     let migrated = log.migrated;

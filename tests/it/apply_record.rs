@@ -180,7 +180,7 @@ fn apply_records_into_a_table_that_somebody_made_by_hand_and_loses_none_of_it() 
     let rows = server.psql("ops", "select type, file, size_bytes > 0, note, run_id is null from backup_log order by id");
     assert_eq!(rows, "dump|/옛것.dump|t|지우지 마|t\ndump||t||f");
     let version = "select obj_description('backup_log'::regclass, 'pg_class')";
-    assert!(server.psql("ops", version).ends_with("table version 1."), "{}", server.psql("ops", version));
+    assert!(server.psql("ops", version).ends_with("table version 2."), "{}", server.psql("ops", version));
     assert_eq!(server.psql("ops", "select total, succeeded from v_backup_statistics"), "2|2");
     // A second time there is nothing to make.
     let again = bench.apply();
@@ -254,4 +254,42 @@ fn apply_records_hangul_in_names_and_errors_in_a_schema_of_its_own() {
         "0",
         "the file names another pipeline now, which has no point"
     );
+}
+
+const GLOBALS: &str = "  - { id: globals, uses: globals, needs: [], with: { connection: shop } }
+  - { id: roles, uses: upload, with: { store: vault, key: \"{{ run.id }}.sql\" } }
+";
+
+/// The views of version 1, which counted objects.
+const OLD: &str = "create or replace view backup_stats as
+    select started_at::date as day, count(*) as backups, round(avg(size_bytes))::bigint as average_bytes, max(size_bytes) as maximum_bytes,
+    min(size_bytes) as minimum_bytes from backup_log where uploaded and level is not null group by 1 order by 1 desc;
+    comment on table backup_log is '우리 백업. Written by runner, table version 1.'";
+
+#[test]
+fn apply_records_a_run_of_several_objects_as_one_backup_also_in_views_of_an_older_runner() {
+    let (server, bench) = rig();
+    let all = "  - { id: record, uses: record, needs: [upload, roles], when: always, with: { connection: logs } }\n";
+    pipeline(&server, &bench, &format!("{STORED}{GLOBALS}{all}"));
+    bench.apply().is(0, &["recorded 2 rows"]);
+    let (ops, bytes) = (|sql: &str| server.psql("ops", sql), points(&bench)[0]["bytes"].as_u64().unwrap());
+    let stats = "select backups, average_bytes, maximum_bytes, minimum_bytes from backup_stats";
+    assert_eq!(ops(stats), format!("1|{bytes}|{bytes}|{bytes}"));
+    let types = "select type, total, succeeded, failed from v_backup_statistics";
+    assert_eq!(ops(types), "dump|1|1|0\nglobals|1|1|0");
+
+    ops(OLD);
+    assert!(ops(stats).starts_with("2|"));
+    // Whoever may not replace them records all the same.
+    ops("create role writer login; grant insert on backup_log to writer");
+    next_second();
+    pipeline_for(&server, &bench, "writer", &format!("{STORED}{GLOBALS}{all}"));
+    bench.apply().is(0, &["recorded 2 rows", "the views of public.backup_log are those of an older runner", "runner log sync"]);
+    pipeline(&server, &bench, &format!("{STORED}{GLOBALS}"));
+    sync(&bench, &[]).is(0, &[]);
+    let bytes: Vec<u64> = points(&bench).iter().map(|point| point["bytes"].as_u64().unwrap()).collect();
+    let (most, least) = (bytes.iter().max().unwrap(), bytes.iter().min().unwrap());
+    let stats = "select sum(backups), max(maximum_bytes), min(minimum_bytes) from backup_stats";
+    assert_eq!(ops(stats), format!("2|{most}|{least}"));
+    assert_eq!(ops(types), "dump|2|2|0\nglobals|2|2|0");
 }

@@ -16,10 +16,14 @@ use super::interrupt::Interrupt;
 use super::quote::{identifier, literal};
 pub use entry::{Entry, Status};
 use entry::{FILLED, text, time, tuples};
-pub use migrate::VERSION;
+pub use migrate::{Migrated, VERSION};
 
 /// The schema unless another is chosen.
 pub const SCHEMA: &str = "public";
+
+/// What is said of views that an older program made.
+pub const OLD_VIEWS: &str =
+    "are those of an older runner, and this role may not replace them: run `runner log sync` once as a role that owns them";
 
 /// Rows a statement.
 const BATCH: usize = 500;
@@ -66,8 +70,8 @@ pub struct BackupLog {
     schema: String,
     /// Whether this role may update rows, and not only insert them.
     updates: bool,
-    /// Whether the table was made or changed just now.
-    pub migrated: bool,
+    /// What was done about the table just now.
+    pub migrated: Migrated,
 }
 
 impl BackupLog {

@@ -12,7 +12,7 @@ use super::work::Recording;
 use super::{Cx, PerformEffect, References, StepError, StepKind};
 use crate::diagnostic::Class;
 use crate::ids::RefName;
-use crate::postgres::backup_log::{BackupLog, DENIED, SCHEMA, Word};
+use crate::postgres::backup_log::{BackupLog, DENIED, Migrated, OLD_VIEWS, SCHEMA, Word};
 use crate::postgres::{ConnInfo, PgError};
 use crate::words::count;
 
@@ -70,8 +70,11 @@ impl PerformEffect for Recording {
 
 impl Recording {
     fn record(&self, log: &BackupLog, cx: &Cx<'_>) -> Result<(), PgError> {
-        if log.migrated {
-            cx.reports.note(format!("made {}.backup_log and its views", self.with.schema()));
+        let schema = self.with.schema();
+        match log.migrated {
+            Migrated::No => {}
+            Migrated::Made => cx.reports.note(format!("made {schema}.backup_log and its views")),
+            Migrated::OldViews => cx.reports.note(format!("the views of {schema}.backup_log {OLD_VIEWS}")),
         }
         let run = cx.runtime.ledger(|ledger| entries::of_run(ledger, &self.kind, cx));
         let written = log.record(&run.entries, Word::Whole)?;
