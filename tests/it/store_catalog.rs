@@ -15,7 +15,7 @@ use runner::store::kit::VERSION as KIT;
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, manifest_key};
 use runner::store::mark::{Author, Wish, add, mark_key};
-use runner::store::recall::{At, manifest as recalled};
+use runner::store::recall::{self, At, manifest as recalled};
 use runner::store::removal::{Doomed, remove};
 use runner::store::{Expect, ObjectMeta, ObjectStore, ProbeReport, PutOptions, StoreError, Stored, Tag, catalog};
 use runner::stream::{Cancel, Stream};
@@ -104,6 +104,18 @@ fn what_is_on_the_way_out_is_restored_only_by_its_id() {
     assert!(error.contains("that is not on the way out; the nearest are") && error.contains(points[0].run.as_str()), "{error}");
     wish(&store, &points[2], Wish::Undelete { reason: String::new() }, Timestamp::now());
     assert_eq!(found(&At::Latest).unwrap(), points[2].run);
+}
+
+#[test]
+fn the_latest_is_not_one_from_a_clock_far_ahead_while_there_is_another() {
+    let (_folder, store, points) = shelf(&[-48, 2, 3]);
+    let found = |at: &At| recall::recall(&store, &pipeline(), at, None).map(|found| (found.run, found.passed_over));
+    assert_eq!(found(&At::Latest).unwrap(), (points[1].run.clone(), Some(points[0].run.clone())));
+    assert_eq!(found(&At::Run(points[0].run.clone())).unwrap(), (points[0].run.clone(), None));
+    for point in &points[1..] {
+        wish(&store, point, tombstone(point), Timestamp::now());
+    }
+    assert_eq!(found(&At::Latest).unwrap(), (points[0].run.clone(), None), "the only one is had");
 }
 
 /// A store whose listing leaves something out, as one does that answers with a part; and what another host does once it was listed.
