@@ -29,6 +29,9 @@ use crate::store::{manifest::Manifest, sealed};
 /// What to do where a run can not be gone on with.
 const ANEW: &str = "start a new run: `runner apply`; it clears away what this one left";
 
+/// Why a run of another host is left alone.
+const UNSEEN: &str = "whether its process is at work can not be seen from here, for its journal is not on a disk of this machine";
+
 /// `resume`
 #[derive(Debug, ClapArgs)]
 pub(super) struct ResumeArgs {
@@ -80,13 +83,15 @@ fn latest(state: Option<&PathBuf>) -> Result<RunFile, Problem> {
 pub(super) fn instead(pipeline: &Pipeline, args: &RunArgs, output: &Output) -> Result<Option<(Exit, Value)>, Problem> {
     let newest = files_of(args.state_dir.as_ref(), Some(&pipeline.name))?.into_iter().find(|file| file.pipeline == pipeline.name);
     let Some(file) = newest else { return Ok(None) };
-    if !matches!(file.look(&host()).map(|found| found.standing), Ok(Standing::Gone)) {
-        return Ok(None);
-    }
     let anew = |why: &str| {
         Output::talk(&format!("the run {} is not gone on with, a new one starts: {why}", file.run));
         Ok(None)
     };
+    match file.look(&host()) {
+        Ok(found) if found.standing == Standing::Gone => {}
+        Ok(found) if found.standing == Standing::Elsewhere => return anew(&format!("it is {}; {UNSEEN}", standing(&found))),
+        _ => return Ok(None),
+    }
     match open(&file, &[]) {
         Ok(resumed) if resumed.plan.source.sha256 != pipeline.source.sha256 => anew(&format!("{} has changed since", pipeline.source.path)),
         Ok(resumed) => match go_on(resumed, args, output) {
@@ -140,7 +145,7 @@ fn may_go_on(file: &RunFile, found: &RunFound, journal: &Journal) -> Result<(), 
         Standing::Alive if !journal.is_locked() => Err(at_work(file)),
         Standing::Elsewhere => {
             let problem = Problem::new(Exit::Locked, format!("the run {} is {}", file.run, standing(found)));
-            Err(problem.help("resume it on that host: whether its process is at work can not be seen from here"))
+            Err(problem.help(format!("resume it on that host: {UNSEEN}; or {ANEW}")))
         }
         Standing::Ended(_) | Standing::Alive | Standing::Gone => Ok(()),
     }

@@ -5,6 +5,7 @@
 //! Nothing is decided here.
 
 mod folder;
+mod place;
 mod runs;
 
 use std::fs::{File, OpenOptions};

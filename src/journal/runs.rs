@@ -1,7 +1,7 @@
 //! The runs that left a journal here, and what each came to.
 //!
-//! A run without an end was killed, or is still at work; which of the two, the table of processes tells, on the host that ran
-//! it. This file reads journals and writes nothing.
+//! A run without an end was killed, or is still at work; which of the two, the table of processes tells on the host that ran it, and the
+//! lock of the journal elsewhere, if it can be believed. This file reads journals and writes nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{RunFolder, is_written, read};
+use super::{RunFolder, is_written, place, read};
 use crate::event::{Outcome, What};
 use crate::ids::{PipelineName, RunId};
 
@@ -44,7 +44,7 @@ pub enum Standing {
     Alive,
     /// It has no end, and its process is gone.
     Gone,
-    /// It has no end, and another host ran it.
+    /// It has no end, and another host ran it, of which nothing can be seen from here.
     Elsewhere,
 }
 
@@ -99,7 +99,8 @@ fn name(path: &Path) -> Option<&str> {
 }
 
 impl RunFile {
-    /// What the journal tells. `host` is where this is asked: of a run elsewhere nobody can see the process.
+    /// What the journal tells. `host` is where this is asked: of a run elsewhere nobody can see the process, but its lock where the
+    /// journal lies on a disk of this machine. A container has a new host name each time.
     ///
     /// # Errors
     /// When the journal can not be read, or a line of it is not an event.
@@ -137,7 +138,7 @@ impl RunFile {
         found.kept = RunFolder::of(&self.path).holds_plan();
         if found.standing == Standing::Gone {
             found.standing = match (&found.host, found.pid) {
-                (Some(ran), _) if ran != host => Standing::Elsewhere,
+                (Some(ran), _) if ran != host => self.elsewhere(),
                 (_, Some(pid)) if alive(pid) => Standing::Alive,
                 // It has not told of itself yet.
                 (_, None) if is_written(&self.path) => Standing::Alive,
@@ -145,6 +146,15 @@ impl RunFile {
             };
         }
         Ok(found)
+    }
+
+    /// How a run stands that goes by the name of another host.
+    fn elsewhere(&self) -> Standing {
+        match () {
+            () if is_written(&self.path) => Standing::Alive,
+            () if place::is_of_one_machine(&self.path) => Standing::Gone,
+            () => Standing::Elsewhere,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("plaintext-upload", "a stream that nobody encrypted goes to a remote store (a warning; an error for roles and password hashes)"),
     ("bad-key", "an upload's key that the store does not take"),
     ("fixed-key", "an upload's key that is the same in every run, so that the second run finds it taken"),
+    ("key-without-run-id", "an upload's key in which two runs may meet, and under which nobody knows whose object it is (a warning)"),
     ("same-key", "two uploads under one key of one store"),
     ("not-a-way-back", "a `restore` without a `fetch`, or a `fetch` that goes anywhere else"),
     ("nothing-to-restore", "parameters that together leave nothing to restore"),

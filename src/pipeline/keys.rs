@@ -1,4 +1,4 @@
-//! Where uploads put their objects: keys that two of them share, that every run shares, or that no store takes.
+//! Where uploads put their objects: keys that two of them share, that every run shares or some may, or that no store takes.
 //!
 //! Keys are tried with the words of made-up runs; nothing is looked up in a store.
 
@@ -24,7 +24,10 @@ pub(super) fn check(document: &Document, head: &Head, env: &BTreeMap<String, Str
     for (index, step) in steps {
         let Some((store, key)) = named(step) else { continue };
         // A template that does not render has been told already.
-        let (Ok(key_of_one), Ok(key_of_other)) = (key.render(&bindings, &run("1")), key.render(&bindings, &run("2"))) else { continue };
+        let (one, other) = (run("1"), run("2"));
+        let twin = RunWords { id: other.id.clone(), ..one.clone() };
+        let rendered = [&one, &other, &twin].map(|words| key.render(&bindings, words));
+        let [Ok(key_of_one), Ok(key_of_other), Ok(key_of_twin)] = rendered else { continue };
         let Some(spec) = head.stores.get(store) else { continue };
         let pointer = format!("/steps/{index}/with/key");
         if let Some(why) = refusal(&key_of_one, spec) {
@@ -32,6 +35,11 @@ pub(super) fn check(document: &Document, head: &Head, env: &BTreeMap<String, Str
         } else if key_of_one == key_of_other {
             let message = format!("the key `{}` is the same in every run, and an object is never overwritten", key.0);
             out.push(at(document, "fixed-key", &pointer, message).help("put `{{ run.id }}` into it"));
+        } else if key_of_one == key_of_twin {
+            let message =
+                format!("the key `{}` does not hold the run's id: runs may meet in it, and an object is never overwritten", key.0);
+            let help = "put `{{ run.id }}` into it; only by that is what a killed run left known as its own, and removed by the next one";
+            out.push(at(document, "key-without-run-id", &pointer, message).warning().help(help));
         }
         if let Some((_, _, earlier, first)) = seen.iter().find(|(other, key, ..)| *other == spec && *key == key_of_one) {
             let message = format!("`{}` and `{}` store under the same key", first.id, step.id);

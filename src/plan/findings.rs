@@ -145,6 +145,12 @@ fn points(observed: &Observed, found: &mut Vec<Finding>) {
             let finding = Finding::new(Severity::Warning, Class::Verification, format!("step {step}"), message);
             finding.help("an older one may be whole: `runner list` shows them, --at takes one")
         }));
+        let passed_over = reach.facts().and_then(|point| Some((point, point.passed_over.as_ref()?)));
+        found.extend(passed_over.map(|(point, newer)| {
+            let message = format!("{newer} comes from a clock far ahead: {} is taken for the latest restore point", point.run);
+            Finding::new(Severity::Warning, Class::Verification, format!("step {step}"), message)
+                .help(format!("--at {newer} takes that one"))
+        }));
         if let Reach::Failed { message, class } = reach {
             found.push(
                 Finding::new(Severity::Error, *class, format!("step {step}"), message.clone())

@@ -42,6 +42,18 @@ impl Lowered {
     }
 }
 
+/// What runs of a pipeline are for, in the words of the backup log.
+pub fn purpose(pipeline: &Pipeline) -> &'static str {
+    let any = |of: fn(&Params) -> bool| pipeline.steps.iter().any(|step| of(&step.params));
+    match () {
+        () if any(|params| matches!(params, Params::Dump(_))) => "dump",
+        () if any(|params| matches!(params, Params::Globals(_))) => "globals",
+        () if any(|params| matches!(params, Params::Restore(_))) => "restore",
+        () if any(|params| matches!(params, Params::VerifyRestore(_))) => "verify",
+        () => "run",
+    }
+}
+
 /// The nodes of a pipeline, in the order of its file.
 pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed, now: Option<Timestamp>) -> Vec<Lowered> {
     let lower = Lower { pipeline, observed, now };
@@ -61,7 +73,7 @@ pub(super) fn nodes(pipeline: &Pipeline, observed: &Observed, now: Option<Timest
             Kind::Effect(Effect::Copy(work)) => nodes.push(lower.copying(step, &work.with)),
             Kind::Effect(Effect::Prune(work)) => nodes.push(lower.pruning(step, &work.with)),
             Kind::Effect(Effect::Record(record)) => {
-                let record = Recording { kind: lower.purpose().to_owned(), ..record };
+                let record = Recording { kind: purpose(pipeline).to_owned(), ..record };
                 nodes.push(lower.effect(step, Effect::Record(record)).into());
             }
             Kind::Effect(effect) => nodes.push(lower.effect(step, effect).into()),
@@ -198,18 +210,6 @@ impl Lower<'_> {
         // What the patch says of itself is what its reviewer has read.
         node.destroys.extend(self.observed.patches.get(&step.id).into_iter().flat_map(|patch| patch.header.tables.iter().cloned()));
         node
-    }
-
-    /// What a run of this pipeline is for, in the words of the backup log.
-    fn purpose(&self) -> &'static str {
-        let any = |of: fn(&Params) -> bool| self.pipeline.steps.iter().any(|step| of(&step.params));
-        match () {
-            () if any(|params| matches!(params, Params::Dump(_))) => "dump",
-            () if any(|params| matches!(params, Params::Globals(_))) => "globals",
-            () if any(|params| matches!(params, Params::Restore(_))) => "restore",
-            () if any(|params| matches!(params, Params::VerifyRestore(_))) => "verify",
-            () => "run",
-        }
     }
 
     /// The commit: one manifest in every store that keeps an artifact, after all of them are there.

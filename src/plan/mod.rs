@@ -34,7 +34,7 @@ use crate::store::StoreSpec;
 use crate::template::Bindings;
 
 pub use crate::retention::{CatalogFacts, join};
-pub use lower::COMMIT;
+pub use lower::{COMMIT, purpose};
 pub use observed::{ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, ToolFacts, Trouble};
 pub use pruning::unwanted;
 pub use readiness::{Line, Standing, readiness};

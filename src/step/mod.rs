@@ -66,7 +66,7 @@ pub use open::{AcceptSink, AfterFilter, ApplyFilter, Cx, OpenSource, Opened, Per
 pub use point::PointRef;
 pub use problem::{Problem, References, Trouble};
 pub use prune::Prune;
-pub use record::{Record, of_point};
+pub use record::{Record, of_failure, of_point};
 pub use restore::{How, Replace, Restore, Rows, RowsOf, Tables, TablesAs};
 pub use sql::Sql;
 pub use upload::Upload;

@@ -47,6 +47,8 @@ impl OpenSource for ReadBack {
             cx.reports.note(format!("restore point {} of {}, {}", recalled.run, recalled.pipeline, recalled.level));
             let leaving = |since| format!("it was marked for deletion at {since}: `runner undelete` keeps it");
             cx.reports.note_all(recalled.leaving.map(leaving));
+            let passed_over = |run| format!("{run} was passed over: its clock was far ahead; it is had by its id (--at {run})");
+            cx.reports.note_all(recalled.passed_over.as_ref().map(passed_over));
             cx.runtime.ledger(|ledger| ledger.recalled.insert(self.artifact.clone(), (**recalled).clone()));
         }
         let artifact = artifact(&self.artifact, cx)?;

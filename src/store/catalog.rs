@@ -157,14 +157,18 @@ pub fn read(store: &dyn ObjectStore, pipeline: &PipelineName) -> Result<Catalog,
 /// # Errors
 /// As [`read`].
 pub fn read_newest(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<(Catalog, usize), StoreError> {
+    again(|| read_once(store, pipeline, most))
+}
+
+/// Reads, and reads again when something vanishes between the listing and the reading, because another host prunes.
+pub(super) fn again<T>(read: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for _ in 1..READINGS {
-        match read_once(store, pipeline, most) {
-            // Pruned by another host between the listing and the reading.
+        match read() {
             Err(StoreError::Missing { .. }) => std::thread::sleep(PAUSE),
             other => return other,
         }
     }
-    read_once(store, pipeline, most)
+    read()
 }
 
 fn read_once(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<(Catalog, usize), StoreError> {
@@ -180,6 +184,10 @@ fn read_once(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> R
 /// # Errors
 /// Whatever the store says. A manifest, receipt or mark that can not be understood is told in its [`Point`].
 pub fn newest(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<(Vec<Point>, usize), StoreError> {
+    again(|| newest_once(store, pipeline, most))
+}
+
+fn newest_once(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<(Vec<Point>, usize), StoreError> {
     let committed: Vec<_> = listed(store, pipeline)?.into_iter().rev().filter(|(_, beside)| beside.committed).collect();
     let wanted = &committed[..most.min(committed.len())];
     Ok((pool::each(store.is_remote(), wanted, |(run, beside)| point(store, pipeline, run, beside))?, committed.len()))

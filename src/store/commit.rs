@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::manifest::{Applied, Artifact, Fault, Level, Manifest, Receipt, VERSION, manifest_key, month_prefix, overall, receipt_key};
-use super::{ObjectMeta, ObjectStore, PutOptions, Refusal, StoreError, Stored, Tag, key, sealed};
+use super::{ObjectMeta, ObjectStore, PutOptions, Refusal, StoreError, Stored, Tag, key, order, sealed};
 use crate::ids::{PipelineName, RefName, RunId};
 
 /// The largest manifest in bytes: some thousand artifacts.
@@ -104,11 +104,14 @@ pub fn commit_over(store: &dyn ObjectStore, manifest: &Manifest, tag: &Tag) -> R
     if store.get_bytes(&key, MANIFEST_LIMIT)? == bytes { Ok(()) } else { Err(other_bytes(store, &key)) }
 }
 
-/// Adds what a verification found out beside the manifest, in the same way.
+/// Adds what a verification found out beside the manifest, in the same way. It ends later than all receipts that are there already,
+/// whatever the clock of its host says.
 ///
 /// # Errors
 /// As [`commit`].
 pub fn add_receipt(store: &dyn ObjectStore, receipt: &Receipt) -> Result<Stored, StoreError> {
+    let there = |key: &str| Ok(read_receipt(&store.get_bytes(key, RECEIPT_LIMIT)?).is_ok_and(|found| found == *receipt));
+    let receipt = &*order::later_than_all(store, receipt, &there)?;
     let key = receipt_key(&receipt.pipeline, &receipt.run, &receipt.step, receipt.finished);
     publish(store, &key, receipt, RECEIPT_LIMIT)
 }

@@ -21,6 +21,7 @@ pub mod lost;
 pub mod manifest;
 pub mod mark;
 pub mod missed;
+mod order;
 pub mod owed;
 mod pool;
 mod probe;

@@ -22,7 +22,7 @@ use crate::ids::{PipelineName, RunId, StepId};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum At {
-    /// The newest.
+    /// The newest, but for those from clocks far ahead while there is another.
     #[default]
     Latest,
     /// This one.
@@ -144,6 +144,9 @@ pub struct Recalled {
     /// What its newest verification complained of, when it was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complaint: Option<String>,
+    /// A newer one, by the clock of its host, that was passed over: that clock is far ahead, and nobody knows when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<RunId>,
 }
 
 /// Why a restore point could not be had.
@@ -197,24 +200,34 @@ pub enum RecallError {
 /// # Errors
 /// [`RecallError`], naming the two nearest points when there is none at or before the moment, or not that one.
 pub fn manifest(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At) -> Result<Manifest, RecallError> {
+    Ok(choose(store, pipeline, at)?.0)
+}
+
+/// The same, and the newest one that was passed over.
+fn choose(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At) -> Result<(Manifest, Option<RunId>), RecallError> {
     let listed: Vec<(PointSummary, bool)> = points(store, pipeline)?;
     let points: Vec<PointSummary> = listed.iter().map(|(point, _)| point.clone()).collect();
     // What is on the way out is never chosen silently.
-    let mut staying = listed.iter().filter(|(_, leaving)| !leaving).map(|(point, _)| point);
+    let staying = listed.iter().filter(|(_, leaving)| !leaving).map(|(point, _)| point);
     if points.is_empty() {
         return Err(RecallError::Empty { store: store.describe(), pipeline: pipeline.clone() });
     }
     let absent =
         || RecallError::Absent { store: store.describe(), pipeline: pipeline.clone(), wanted: wanted(at), near: near(&points, at) };
     match at {
-        At::Latest => read(store, staying.next().ok_or_else(absent)?),
-        At::Run(run) => read(store, points.iter().find(|point| point.run == *run).ok_or_else(absent)?),
+        At::Latest => {
+            let staying: Vec<&PointSummary> = staying.collect();
+            let (newest, now) = (*staying.first().ok_or_else(absent)?, Timestamp::now());
+            let latest = staying.iter().find(|point| !point.run.is_ahead(now)).map_or(newest, |latest| *latest);
+            Ok((read(store, latest)?, (latest.run != newest.run).then(|| newest.run.clone())))
+        }
+        At::Run(run) => Ok((read(store, points.iter().find(|point| point.run == *run).ok_or_else(absent)?)?, None)),
         // A run may start before the moment and take its snapshot after it: its dumps tell.
         At::Time(time) => {
             for point in staying.filter(|point| point.run.started() <= *time) {
                 let manifest = read(store, point)?;
                 if manifest.artifacts.iter().all(|artifact| artifact.started <= *time) {
-                    return Ok(manifest);
+                    return Ok((manifest, None));
                 }
             }
             Err(absent())
@@ -265,13 +278,13 @@ fn near(points: &[PointSummary], at: &At) -> String {
 /// # Errors
 /// As [`manifest`], and [`RecallError::Unclear`].
 pub fn recall(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At, step: Option<&StepId>) -> Result<Recalled, RecallError> {
-    let manifest = manifest(store, pipeline, at)?;
+    let (manifest, passed_over) = choose(store, pipeline, at)?;
     let receipts = commit::receipts(store, &manifest.pipeline, &manifest.run)?;
     let level = commit::level(&manifest, &receipts.read);
     let (_, marks) = catalog::look_again(store, &manifest.pipeline, &manifest.run)?;
     let leaving = marks.tombstoned.map(|tombstone| tombstone.since);
     let complaint = commit::last_failure(&receipts.read).and_then(|receipt| receipt.failure.clone());
-    Ok(Recalled { leaving, complaint, ..of(manifest, level, step)? })
+    Ok(Recalled { leaving, complaint, passed_over, ..of(manifest, level, step)? })
 }
 
 /// The dump of a manifest: the only one, or that of the step named.
@@ -284,7 +297,10 @@ pub fn of(manifest: Manifest, level: Level, step: Option<&StepId>) -> Result<Rec
     let wanted = |artifact: &Artifact| step.map_or(artifact.origin.kind == "dump", |step| artifact.step == *step);
     let mut found: Vec<Artifact> = artifacts.into_iter().filter(wanted).collect();
     match (found.len(), found.pop()) {
-        (1, Some(artifact)) => Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving: None, complaint: None }),
+        (1, Some(artifact)) => {
+            let (leaving, complaint, passed_over) = (None, None, None);
+            Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving, complaint, passed_over })
+        }
         (_, None) => {
             Err(RecallError::Unclear { run, found: step.map_or("no dump".to_owned(), |step| format!("no artifact of step `{step}`")) })
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::catalog::{self, Beside, Point, beside};
+use super::catalog::{self, Beside, Point, again, beside};
 use super::failed::{self, FailedRun, read_failed};
 use super::manifest::{Level, Manifest};
 use super::{ObjectMeta, ObjectStore, StoreError, pool};
@@ -22,9 +22,6 @@ pub const TRIED: usize = 40;
 
 /// How many failed runs are read, at most.
 const FAILED: usize = 50;
-
-/// How often it is read again when points vanish under the reader's hands, because somebody prunes.
-const READINGS: usize = 3;
 
 /// The newest of what a store keeps of a pipeline.
 #[derive(Debug, Clone, Default)]
@@ -65,17 +62,6 @@ pub fn recent(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> 
 /// As [`recent`].
 pub fn failures(store: &dyn ObjectStore, pipeline: &PipelineName, most: usize) -> Result<Vec<Failed>, StoreError> {
     again(|| Reading::of(store, pipeline, catalog::listed(store, pipeline)?).failed(most, None))
-}
-
-/// Reads, and reads again when something vanishes between the listing and the reading, because another host prunes.
-fn again<T>(read: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    for _ in 1..READINGS {
-        match read() {
-            Err(StoreError::Missing { .. }) => {}
-            other => return other,
-        }
-    }
-    read()
 }
 
 struct Reading<'a> {

@@ -2,10 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can not be set up without fails it")]
 
+use runner::store::commit::add_receipt;
+use runner::store::failed::{End, FailedRun, add_failed};
+use runner::store::lease::rule_out;
+use runner::store::local::LocalStore;
+use runner::store::manifest::{Fault, Level, Receipt, manifest_key};
+use runner::store::{ObjectStore, manifest};
 use serde_json::Value;
 
 use crate::apply_support::{Bench, NAME, Ran, shop};
 use crate::servers::postgres::{SUPERUSER, TestServer};
+use crate::store_conformance::local_spec;
+use crate::store_shelf::{self as shelf, PIPELINE, Point, point};
 
 const STORED: &str = "  - { id: dump, uses: dump, with: { connection: shop } }
   - { id: compress, uses: compress, with: { level: 1 } }
@@ -180,7 +188,7 @@ fn apply_records_into_a_table_that_somebody_made_by_hand_and_loses_none_of_it() 
     let rows = server.psql("ops", "select type, file, size_bytes > 0, note, run_id is null from backup_log order by id");
     assert_eq!(rows, "dump|/옛것.dump|t|지우지 마|t\ndump||t||f");
     let version = "select obj_description('backup_log'::regclass, 'pg_class')";
-    assert!(server.psql("ops", version).ends_with("table version 1."), "{}", server.psql("ops", version));
+    assert!(server.psql("ops", version).ends_with("table version 2."), "{}", server.psql("ops", version));
     assert_eq!(server.psql("ops", "select total, succeeded from v_backup_statistics"), "2|2");
     // A second time there is nothing to make.
     let again = bench.apply();
@@ -250,8 +258,209 @@ fn apply_records_hangul_in_names_and_errors_in_a_schema_of_its_own() {
     ]);
     synced.is(0, &[]);
     assert_eq!(
-        server.psql("ops", "select count(*) from 다른.v_backup_status"),
-        "0",
-        "the file names another pipeline now, which has no point"
+        server.psql("ops", "select count(*), count(level) from 다른.v_backup_status where pipeline = 'orders'"),
+        "1|0",
+        "the file names another pipeline now, which has no point and one run that failed"
     );
+}
+
+const GLOBALS: &str = "  - { id: globals, uses: globals, needs: [], with: { connection: shop } }
+  - { id: roles, uses: upload, with: { store: vault, key: \"{{ run.id }}.sql\" } }
+";
+
+/// The views of version 1, which counted objects.
+const OLD: &str = "create or replace view backup_stats as
+    select started_at::date as day, count(*) as backups, round(avg(size_bytes))::bigint as average_bytes, max(size_bytes) as maximum_bytes,
+    min(size_bytes) as minimum_bytes from backup_log where uploaded and level is not null group by 1 order by 1 desc;
+    comment on table backup_log is '우리 백업. Written by runner, table version 1.'";
+
+#[test]
+fn apply_records_a_run_of_several_objects_as_one_backup_also_in_views_of_an_older_runner() {
+    let (server, bench) = rig();
+    let all = "  - { id: record, uses: record, needs: [upload, roles], when: always, with: { connection: logs } }\n";
+    pipeline(&server, &bench, &format!("{STORED}{GLOBALS}{all}"));
+    bench.apply().is(0, &["recorded 2 rows"]);
+    let (ops, bytes) = (|sql: &str| server.psql("ops", sql), points(&bench)[0]["bytes"].as_u64().unwrap());
+    let stats = "select backups, average_bytes, maximum_bytes, minimum_bytes from backup_stats";
+    assert_eq!(ops(stats), format!("1|{bytes}|{bytes}|{bytes}"));
+    let types = "select type, total, succeeded, failed from v_backup_statistics";
+    assert_eq!(ops(types), "dump|1|1|0\nglobals|1|1|0");
+
+    ops(OLD);
+    assert!(ops(stats).starts_with("2|"));
+    // Whoever may not replace them records all the same.
+    ops("create role writer login; grant insert on backup_log to writer");
+    next_second();
+    pipeline_for(&server, &bench, "writer", &format!("{STORED}{GLOBALS}{all}"));
+    bench.apply().is(0, &["recorded 2 rows", "the views of public.backup_log are those of an older runner", "runner log sync"]);
+    pipeline(&server, &bench, &format!("{STORED}{GLOBALS}"));
+    sync(&bench, &[]).is(0, &[]);
+    let bytes: Vec<u64> = points(&bench).iter().map(|point| point["bytes"].as_u64().unwrap()).collect();
+    let (most, least) = (bytes.iter().max().unwrap(), bytes.iter().min().unwrap());
+    let stats = "select sum(backups), max(maximum_bytes), min(minimum_bytes) from backup_stats";
+    assert_eq!(ops(stats), format!("2|{most}|{least}"));
+    assert_eq!(ops(types), "dump|2|2|0\nglobals|2|2|0");
+}
+
+/// A pipeline whose points another one made, with two stores, and a server that has the log.
+fn shelves() -> (TestServer, Bench, LocalStore, LocalStore) {
+    let (server, bench) = (TestServer::start(crate::apply_support::MAJOR), Bench::new());
+    server.psql("postgres", "create database ops");
+    bench.text(&format!(
+        "version: 1\nname: {PIPELINE}\nconnections:\n  logs: {{ postgres: {{ host: {}, port: {}, user: {SUPERUSER}, database: ops }} }}
+stores: {{ vault: {{ local: {{ path: @/store }} }}, far: {{ local: {{ path: @/far }} }} }}\nsteps:
+  - {{ id: offsite, uses: copy, with: {{ from: vault, to: far }} }}\n",
+        server.socket_folder().display(),
+        server.port
+    ));
+    let open = |name: &str| LocalStore::open(&local_spec(&bench.path(name))).unwrap();
+    let (vault, far) = (open("store"), open("far"));
+    (server, bench, vault, far)
+}
+
+/// What `list` shows of all stores: store, run, level and bytes.
+fn listed_everywhere(bench: &Bench) -> Vec<String> {
+    let told: Value = serde_json::from_str(&bench.run(&["list", "pipeline.yaml", "--format", "json"]).stdout).unwrap();
+    let mut lines = Vec::new();
+    for listing in told["listings"].as_array().unwrap() {
+        for point in listing["points"].as_array().unwrap() {
+            let text = |of: &Value| of.as_str().unwrap().to_owned();
+            lines.push(format!("{}|{}|{}|{}", text(&listing["store"]), text(&point["run"]), text(&point["level"]), point["bytes"]));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+/// What SQL answers of what is there.
+fn recorded(server: &TestServer) -> Vec<String> {
+    let rows = server.psql("ops", "select store, run_id, level, size_bytes from v_backup_status where uploaded and level is not null");
+    let mut rows: Vec<String> = rows.lines().map(str::to_owned).collect();
+    rows.sort();
+    rows
+}
+
+fn put_copy(point: &Point, far: &LocalStore) {
+    let mut manifest = point.manifest();
+    manifest.artifacts[0].store = "far".parse().unwrap();
+    point.put_as(far, &manifest);
+}
+
+fn remove(store: &LocalStore, point: &Point) {
+    shelf::of(store, &point.run).iter().for_each(|key| store.delete(key).unwrap());
+}
+
+#[test]
+fn log_sync_writes_what_each_store_keeps_and_takes_back_what_is_gone() {
+    let (server, bench, vault, far) = shelves();
+    let points = [point(1), Point { level: Some(Level::Proven), ..point(25) }, point(49)];
+    points.iter().for_each(|point| point.put(&vault));
+    points[..2].iter().for_each(|point| put_copy(point, &far));
+    let first = sync(&bench, &[]);
+    first.is(0, &[]);
+    assert!(first.stdout.contains("5 rows of 3 restore points"), "{}", first.stdout);
+    assert_eq!(recorded(&server), listed_everywhere(&bench));
+    assert_eq!(recorded(&server).len(), 5);
+    assert_eq!(server.psql("ops", "select sum(backups) from backup_stats"), "3", "a copy is no second backup");
+
+    remove(&vault, &points[2]);
+    let second = sync(&bench, &[]);
+    second.is(0, &[]);
+    assert!(second.stdout.contains("; 1 row of objects that are gone"), "{}", second.stdout);
+    assert_eq!(recorded(&server), listed_everywhere(&bench));
+    assert_eq!(server.psql("ops", "select count(*), sum(uploaded::int) from backup_log"), "5|4", "no row goes");
+
+    // Of a store that can not be read whole nobody knows what is gone, and it hides nothing of others.
+    remove(&far, &points[1]);
+    std::fs::write(bench.path("far").join(manifest_key(&shelf::pipeline(), &points[0].run)), "{").unwrap();
+    remove(&vault, &points[0]);
+    let third = sync(&bench, &[]);
+    third.is(12, &["in far can not be used"]);
+    let told = |store: &str| server.psql("ops", &format!("select sum(uploaded::int) from backup_log where store = '{store}'"));
+    assert_eq!((told("vault"), told("far")), ("1".to_owned(), "2".to_owned()));
+}
+
+#[test]
+fn log_sync_writes_runs_that_failed_without_a_restore_point_once() {
+    let (server, bench, vault, far) = shelves();
+    let kept = point(1);
+    kept.put(&vault);
+    let (told, silent, recorded) = (point(25).run, point(49).run, point(73).run);
+    let word = FailedRun {
+        version: manifest::VERSION,
+        run: told.clone(),
+        pipeline: shelf::pipeline(),
+        started: told.started(),
+        ended: told.started() + jiff::SignedDuration::from_secs(5),
+        host: "db1".to_owned(),
+        outcome: End::Failed,
+        node: None,
+        error: "디스크가 가득".to_owned(),
+    };
+    add_failed(&vault, &word).unwrap();
+    // It was ruled out where it left no word, which tells less.
+    rule_out(&far, &shelf::pipeline(), &told).unwrap();
+    rule_out(&vault, &shelf::pipeline(), &silent).unwrap();
+    add_failed(&vault, &FailedRun { run: recorded.clone(), ..word }).unwrap();
+    // A copier was ruled out in a store of a run that has its point in another.
+    rule_out(&far, &shelf::pipeline(), &kept.run).unwrap();
+    sync(&bench, &[]).is(0, &[]);
+    let failed = "select run_id, status, error, host, extract(epoch from duration)::int, level is null and not uploaded from backup_log
+                  where level is null order by run_id desc";
+    let rows = server.psql("ops", failed);
+    let rows: Vec<&str> = rows.lines().collect();
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    assert_eq!(rows[0], format!("{told}|failed|디스크가 가득|db1|5|t"));
+    assert_eq!(rows[1], format!("{silent}|failed|it ended without a word, and a later run has ruled it out||0|t"));
+    // One that has a row of its own has told more already.
+    server.psql("ops", &format!("update backup_log set key = 'k', type = 'dump', error = '스스로 한 말' where run_id = '{recorded}'"));
+    let again = sync(&bench, &[]);
+    again.is(0, &[]);
+    assert!(!again.stdout.contains("failed run"), "{}", again.stdout);
+    assert_eq!(server.psql("ops", "select count(*) from backup_log"), "4");
+    // Whoever may only insert can not see which have a row.
+    server.psql("ops", "create role writer login; grant insert on backup_log to writer");
+    let yaml = std::fs::read_to_string(bench.path("pipeline.yaml")).unwrap();
+    bench.text(&yaml.replace(&format!("user: {SUPERUSER}"), "user: writer"));
+    let blind = sync(&bench, &[]);
+    blind.is(0, &[]);
+    assert!(blind.stdout.contains("3 failed runs left out"), "{}", blind.stdout);
+    assert_eq!(server.psql("ops", "select count(*) from backup_log"), "4");
+}
+
+#[test]
+fn log_sync_tells_a_failure_only_where_list_does_and_takes_back_only_what_a_verification_said() {
+    let (server, bench, vault, _far) = shelves();
+    let point = point(5);
+    point.put(&vault);
+    let receive = |receipt: Receipt| add_receipt(&vault, &receipt).unwrap();
+    let status = || {
+        sync(&bench, &[]).is(0, &[]);
+        server.psql("ops", "select status, coalesce(error, '-'), level, verified_at is not null from backup_log")
+    };
+    let set = |error: &str| server.psql("ops", &format!("update backup_log set status = 'failed', error = '{error}'"));
+    receive(Receipt { fault: Some(Fault::Key), ..point.receipt(Level::ReadBack, Some("no key fits")) });
+    assert_eq!(status(), "success|-|read-back|f", "a wrong key says nothing of the point");
+    point.condemn(&vault);
+    assert_eq!(status(), "failed|rows differ|read-back|f");
+    receive(point.receipt(Level::Proven, None));
+    assert_eq!(status(), "success|-|proven|t");
+    // What else has failed in the run stays told, whatever is verified later.
+    set("the script after the commit said no");
+    receive(point.receipt(Level::Proven, None));
+    assert_eq!(status(), "failed|the script after the commit said no|proven|t");
+    point.condemn(&vault);
+    assert_eq!(status(), "failed|the script after the commit said no|read-back|t");
+    receive(point.receipt(Level::Proven, None));
+    // The run said it without the major version, which its receipt names.
+    let elsewhere = |failure: Option<&str>| Receipt {
+        step: "verify@18".parse().unwrap(),
+        fault: failure.map(|_| Fault::Elsewhere),
+        ..point.receipt(Level::Restored, failure)
+    };
+    receive(elsewhere(Some("on PostgreSQL 18: no such extension")));
+    set("no such extension");
+    assert_eq!(status(), "failed|no such extension|proven|t");
+    receive(elsewhere(None));
+    assert_eq!(status(), "success|-|proven|t");
 }

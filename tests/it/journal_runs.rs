@@ -111,6 +111,56 @@ fn runs_without_an_end_are_unfinished_and_their_process_is_looked_for() {
     assert!(told.code == 1 && told.err.contains(".ndjson:1:"), "{}", told.err);
 }
 
+/// Gives the run of a journal, which is cut before its end, another host.
+fn moved(journal: &Path) {
+    killed(journal, 7, "");
+    let text = std::fs::read_to_string(journal).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in lines.iter_mut().filter(|event| event["event"] == "run-started" || event["event"] == "run-resumed") {
+        (event["host"], event["pid"]) = ("pod-1".into(), 7.into());
+    }
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::File::create(journal).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn a_run_of_another_host_is_gone_on_with_where_the_lock_of_its_journal_tells_all() {
+    // Not in TMPDIR, which may be no disk.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    pipeline(folder.path(), "주문", "[\"false\"]");
+    assert_eq!(apply(folder.path()).code, 10);
+    let journal = journals(folder.path(), "주문").remove(0);
+    moved(&journal);
+    assert!(runs(folder.path(), &[]).out.contains("unfinished, process 7 is gone"), "{}", runs(folder.path(), &[]).out);
+    let written = std::fs::File::open(&journal).unwrap();
+    rustix::fs::flock(&written, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert!(runs(folder.path(), &[]).out.contains("process 7 is at work"), "a container beside this one writes it");
+    let refused = run_in(folder.path(), &["resume", &id(&journal), "--state-dir", "state"]);
+    assert_eq!(refused.code, 14, "{}", refused.err);
+    drop(written);
+    let resumed = run_in(folder.path(), &["resume", "latest", "--again", "work", "--state-dir", "state"]);
+    assert!(resumed.code == 10 && resumed.err.contains("going on with the run"), "{}", resumed.err);
+
+    // Elsewhere than on a disk, whose locks may not reach as far as the journal does.
+    moved(&journal);
+    let shared = tempfile::tempdir_in("/dev/shm").unwrap();
+    let state = shared.path().join("state");
+    let copied = std::process::Command::new("cp").arg("-a").arg(folder.path().join("state")).arg(&state).status().unwrap();
+    assert!(copied.success());
+    let state = state.to_str().unwrap();
+    let refused = run_in(folder.path(), &["resume", &id(&journal), "--state-dir", state]);
+    assert!(refused.code == 14 && refused.err.contains("process 7 on pod-1"), "{}", refused.err);
+    let anew = run_in(folder.path(), &["apply", "pipeline.yaml", "--resume", "--state-dir", state]);
+    assert!(anew.code == 10 && anew.err.contains("is not gone on with, a new one starts: it is unfinished"), "{}", anew.err);
+
+    // What a newer run replaces is not kept for ever.
+    let kept = journal.with_extension("");
+    assert!(kept.is_dir());
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(apply(folder.path()).code, 10);
+    assert!(!kept.exists());
+}
+
 #[test]
 fn runs_that_go_on_are_seen_at_work() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +15,7 @@ use runner::store::kit::VERSION as KIT;
 use runner::store::local::LocalStore;
 use runner::store::manifest::{Level, manifest_key};
 use runner::store::mark::{Author, Wish, add, mark_key};
-use runner::store::recall::{At, manifest as recalled};
+use runner::store::recall::{self, At, manifest as recalled};
 use runner::store::removal::{Doomed, remove};
 use runner::store::{Expect, ObjectMeta, ObjectStore, ProbeReport, PutOptions, StoreError, Stored, Tag, catalog};
 use runner::stream::{Cancel, Stream};
@@ -105,8 +106,20 @@ fn what_is_on_the_way_out_is_restored_only_by_its_id() {
     assert_eq!(found(&At::Latest).unwrap(), points[2].run);
 }
 
-/// A store whose listing leaves something out, as one does that answers with a part.
-struct Forgetful<'a>(&'a LocalStore, &'static str);
+#[test]
+fn the_latest_is_not_one_from_a_clock_far_ahead_while_there_is_another() {
+    let (_folder, store, points) = shelf(&[-48, 2, 3]);
+    let found = |at: &At| recall::recall(&store, &pipeline(), at, None).map(|found| (found.run, found.passed_over));
+    assert_eq!(found(&At::Latest).unwrap(), (points[1].run.clone(), Some(points[0].run.clone())));
+    assert_eq!(found(&At::Run(points[0].run.clone())).unwrap(), (points[0].run.clone(), None));
+    for point in &points[1..] {
+        wish(&store, point, tombstone(point), Timestamp::now());
+    }
+    assert_eq!(found(&At::Latest).unwrap(), (points[0].run.clone(), None), "the only one is had");
+}
+
+/// A store whose listing leaves something out, as one does that answers with a part; and what another host does once it was listed.
+struct Forgetful<'a>(&'a LocalStore, &'static str, Mutex<Vec<&'a Point>>);
 
 impl ObjectStore for Forgetful<'_> {
     fn describe(&self) -> String {
@@ -131,7 +144,11 @@ impl ObjectStore for Forgetful<'_> {
         self.0.head(key)
     }
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
-        Ok(self.0.list(prefix)?.into_iter().filter(|object| !object.key.contains(self.1)).collect())
+        let listed = self.0.list(prefix)?;
+        if let Some(pruned) = self.2.lock().unwrap().pop() {
+            of(self.0, &pruned.run).iter().for_each(|key| self.0.delete(key).unwrap());
+        }
+        Ok(listed.into_iter().filter(|object| !object.key.contains(self.1)).collect())
     }
     fn get_tagged(&self, key: &str, limit: u64) -> Result<(Vec<u8>, Tag), StoreError> {
         self.0.get_tagged(key, limit)
@@ -163,12 +180,28 @@ impl ObjectStore for Forgetful<'_> {
 fn a_listing_that_leaves_a_marked_manifest_out_is_an_error_and_no_half_deleted_point() {
     let (_folder, store, points) = shelf(&[1, 2]);
     wish(&store, &points[0], tombstone(&points[0]), Timestamp::now());
-    let error = catalog::read(&Forgetful(&store, ".manifest.json"), &pipeline()).unwrap_err();
+    let error = catalog::read(&Forgetful(&store, ".manifest.json", Mutex::default()), &pipeline()).unwrap_err();
     assert!(matches!(&error, StoreError::Lies { key, .. } if *key == manifest_key(&pipeline(), &points[0].run)), "{error}");
     store.delete(&manifest_key(&pipeline(), &points[0].run)).unwrap();
     let read = catalog::read(&store, &pipeline()).unwrap();
     assert_eq!((read.points.len(), read.remains.len()), (1, 1));
     assert_eq!(read.remains[0].marks.tombstoned.as_ref().unwrap().keys.len(), 2, "what is left to do is known");
+}
+
+#[test]
+fn points_that_another_host_prunes_while_they_are_read_are_no_error() {
+    let (_folder, store, points) = shelf(&[1, 2, 3, 4]);
+    let left = |at: &[usize]| at.iter().map(|at| points[*at].run.clone()).collect::<Vec<_>>();
+    let runs = |points: &[catalog::Point]| points.iter().map(|point| point.summary.run.clone()).collect::<Vec<_>>();
+    let pruning = |point| Forgetful(&store, "nothing", Mutex::new(vec![point]));
+    let (found, count) = catalog::newest(&pruning(&points[1]), &pipeline(), usize::MAX).unwrap();
+    assert_eq!((runs(&found), count), (left(&[0, 2, 3]), 3));
+    let (found, _) = catalog::read_newest(&pruning(&points[2]), &pipeline(), usize::MAX).unwrap();
+    assert_eq!(runs(&found.points), left(&[0, 3]));
+    // The first listing is that of the pipelines, when nothing is left to prune of this one.
+    let store = Forgetful(&store, "nothing", Mutex::new(vec![&points[3], &points[1]]));
+    let found = catalog::everything(&store, usize::MAX, &|_| true).unwrap();
+    assert_eq!((found.len(), runs(&found[0].1)), (1, left(&[0])));
 }
 
 #[test]

@@ -254,6 +254,29 @@ fn two_hosts_may_verify_a_point_in_the_same_second_and_older_keys_are_read() {
 }
 
 #[test]
+fn damage_that_is_found_now_is_not_hidden_by_an_older_success_of_a_clock_that_is_ahead() {
+    let (_folder, store) = store();
+    let manifest = manifest(AT);
+    commit(&store, &manifest).unwrap();
+    let ahead = receipt(AT, "2026-11-20T03:10:00.000001Z", Level::Proven, None);
+    let behind = Receipt { fault: Some(Fault::Content), ..receipt(AT, "2026-11-20T03:00:00Z", Level::ReadBack, Some("rows differ")) };
+    add_receipt(&store, &ahead).unwrap();
+    add_receipt(&store, &ahead).unwrap();
+    add_receipt(&store, &behind).unwrap();
+    let found = receipts(&store, &pipeline(), &manifest.run).unwrap().read;
+    assert_eq!(found.len(), 2, "the same receipt once more is no other one");
+    assert_eq!(found[1].finished, "2026-11-20T03:10:00.000002Z".parse().unwrap());
+    assert_eq!(level(&manifest, &found), Level::ReadBack);
+    assert_eq!(last_failure(&found).and_then(|found| found.failure.as_deref()), Some("rows differ"));
+    // A third host of the slow kind finds it well again, and two steps of one moment do not collide.
+    for _ in 0..2 {
+        add_receipt(&store, &receipt(AT, "2026-11-20T03:01:00Z", Level::Proven, None)).unwrap();
+    }
+    let found = receipts(&store, &pipeline(), &manifest.run).unwrap().read;
+    assert_eq!((found.len(), level(&manifest, &found), last_failure(&found)), (4, Level::Proven, None));
+}
+
+#[test]
 fn receipts_that_can_not_be_read_are_shown_and_raise_nothing() {
     let (_folder, store) = store();
     let manifest = manifest(AT);

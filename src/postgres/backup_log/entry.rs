@@ -63,12 +63,14 @@ pub struct Entry {
     pub level: Option<String>,
     /// When a verification last succeeded.
     pub verified: Option<Timestamp>,
-    /// Whether an object is in the store.
+    /// Whether its object is in the store, as far as was seen last.
     pub uploaded: bool,
-    /// The host that ran it.
+    /// The host that ran it; empty where nobody told.
     pub host: String,
-    /// The version of `runner` that ran it.
+    /// The version of `runner` that ran it; empty where nobody told.
     pub runner: String,
+    /// Errors of verifications that are true no more. No column: a row that has one of them takes over status and error.
+    pub answered: Vec<String>,
 }
 
 impl Entry {
@@ -113,7 +115,7 @@ pub(super) fn text(value: &str) -> String {
     literal(&value.replace('\0', "\u{fffd}"))
 }
 
-fn maybe(value: Option<&str>) -> String {
+pub(super) fn maybe(value: Option<&str>) -> String {
     value.map_or_else(|| "null".to_owned(), text)
 }
 
@@ -149,6 +151,7 @@ mod tests {
             uploaded: false,
             host: "h".to_owned(),
             runner: "0".to_owned(),
+            answered: Vec::new(),
         };
         let later = Entry { status: Status::Success, ..entry.clone() };
         let tuples = tuples(&[entry, later]);

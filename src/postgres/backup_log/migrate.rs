@@ -9,9 +9,13 @@ use std::fmt::Write as _;
 use super::super::client::Client;
 use super::super::error::PgError;
 use super::super::quote::{identifier, literal};
+use super::DENIED;
 
-/// The version of the table that this program writes.
-pub const VERSION: u32 = 1;
+/// The version of the table and its views that this program makes. 2: views that count a run's objects as one backup.
+pub const VERSION: u32 = 2;
+
+/// The oldest version whose table has the columns that are written: only its views are older.
+const FITS: u32 = 1;
 
 /// What precedes the version in the table's comment.
 const MARK: &str = "table version ";
@@ -53,16 +57,33 @@ enum Found {
     Table(u32),
 }
 
+/// What was done about the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrated {
+    /// Nothing: it is current.
+    No,
+    /// It or its views were made or changed just now.
+    Made,
+    /// Nothing: its views are those of an older program, and this role may not replace them. Rows can be written all the same.
+    OldViews,
+}
+
 /// Makes the table and its views, or brings them up to date. A table that is current is left alone, so that a role which may
-/// only insert can use it. Answers whether anything was made.
-pub(super) fn migrate(client: &Client, schema: &str) -> Result<bool, PgError> {
-    if is_current(&found(client, schema)?) {
-        return Ok(false);
+/// only insert can use it; so is one that only has older views, if the role may not replace them.
+pub(super) fn migrate(client: &Client, schema: &str) -> Result<Migrated, PgError> {
+    let there = found(client, schema)?;
+    if is_current(&there) {
+        return Ok(Migrated::No);
     }
     client.batch("begin")?;
     let done = locked(client, schema);
     client.batch(if done.is_ok() { "commit" } else { "rollback" })?;
-    done
+    match done {
+        Err(PgError::Query { state, .. }) if state == DENIED && matches!(there, Found::Table(version) if version >= FITS) => {
+            Ok(Migrated::OldViews)
+        }
+        other => other,
+    }
 }
 
 fn is_current(found: &Found) -> bool {
@@ -70,11 +91,11 @@ fn is_current(found: &Found) -> bool {
 }
 
 /// Two runs may come at once: whoever is second finds the work done.
-fn locked(client: &Client, schema: &str) -> Result<bool, PgError> {
+fn locked(client: &Client, schema: &str) -> Result<Migrated, PgError> {
     client.query("select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('runner backup_log'))")?;
     let found = found(client, schema)?;
     if is_current(&found) {
-        return Ok(false);
+        return Ok(Migrated::No);
     }
     foreign_views(client, schema)?;
     let fill = |sql: &str| sql.replace("{schema}", &identifier(schema));
@@ -88,7 +109,7 @@ fn locked(client: &Client, schema: &str) -> Result<bool, PgError> {
         }
     }
     client.batch(&fill(FINISH))?;
-    Ok(true)
+    Ok(Migrated::Made)
 }
 
 /// What has the table's name, and the version in its comment.

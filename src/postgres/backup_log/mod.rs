@@ -5,6 +5,7 @@
 
 mod entry;
 mod migrate;
+mod sync;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -16,26 +17,21 @@ use super::interrupt::Interrupt;
 use super::quote::{identifier, literal};
 pub use entry::{Entry, Status};
 use entry::{FILLED, text, time, tuples};
-pub use migrate::VERSION;
+pub use migrate::{Migrated, VERSION};
+pub use sync::{Place, Stores, Synced};
 
 /// The schema unless another is chosen.
 pub const SCHEMA: &str = "public";
+
+/// What is said of views that an older program made.
+pub const OLD_VIEWS: &str =
+    "are those of an older runner, and this role may not replace them: run `runner log sync` once as a role that owns them";
 
 /// Rows a statement.
 const BATCH: usize = 500;
 
 /// The levels as words, lowest first.
 const LEVELS: &str = "array['stored', 'read-back', 'decoded', 'restored', 'proven']";
-
-/// What rows that are there already take over from those that are recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    /// Everything: the run itself says it.
-    Whole,
-    /// What a store knows: sizes, level, verification. How the run ended, only the run knew; but a failure that a later
-    /// verification found is told, and one that a later verification has mended is not told any more.
-    OfStore,
-}
 
 /// What became of rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,10 +60,12 @@ pub struct BackupLog {
     client: Client,
     handle: Handle,
     schema: String,
-    /// Whether this role may update rows, and not only insert them.
+    /// Whether this role may read rows.
+    reads: bool,
+    /// Whether it may read and update them, and not only insert.
     updates: bool,
-    /// Whether the table was made or changed just now.
-    pub migrated: bool,
+    /// What was done about the table just now.
+    pub migrated: Migrated,
 }
 
 impl BackupLog {
@@ -78,14 +76,16 @@ impl BackupLog {
     pub fn open(info: &ConnInfo, schema: &str, handle: &Handle) -> Result<Self, PgError> {
         let client = Client::connect(info, handle)?;
         let migrated = migrate::migrate(&client, schema).map_err(|error| not_owner(error, schema))?;
-        let may = format!(
-            "select pg_catalog.has_table_privilege(c.oid, 'SELECT') and pg_catalog.has_table_privilege(c.oid, 'UPDATE')
-             from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-             where n.nspname = {} and c.relname = 'backup_log'",
-            literal(schema)
-        );
-        let updates = client.query_one_text(&may)?.as_deref() == Some("t");
-        Ok(Self { client, handle: handle.clone(), schema: schema.to_owned(), updates, migrated })
+        let may = |right: &str| {
+            client.query_one_text(&format!(
+                "select pg_catalog.has_table_privilege(c.oid, '{right}') from pg_catalog.pg_class c
+                 join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = {} and c.relname = 'backup_log'",
+                literal(schema)
+            ))
+        };
+        let reads = may("SELECT")?.as_deref() == Some("t");
+        let updates = reads && may("UPDATE")?.as_deref() == Some("t");
+        Ok(Self { client, handle: handle.clone(), schema: schema.to_owned(), reads, updates, migrated })
     }
 
     /// What stops a statement of this connection.
@@ -96,24 +96,31 @@ impl BackupLog {
         Interrupt::of(&self.client, &self.handle)
     }
 
-    /// Records rows, all of them or none.
+    /// Records what a run says of itself, all of it or nothing. Rows that are there already take everything over.
     ///
     /// # Errors
     /// Whatever the server says.
-    pub fn record(&self, entries: &[Entry], word: Word) -> Result<Written, PgError> {
-        let tuples = tuples(entries);
-        let mut rows = 0;
+    pub fn record(&self, entries: &[Entry]) -> Result<Written, PgError> {
         self.client.batch("begin")?;
-        for batch in tuples.chunks(BATCH) {
-            let table = format!("{}.backup_log", identifier(&self.schema));
-            rows += self.client.execute(&format!(
-                "insert into {table} as old ({FILLED}) values {} {}",
-                batch.join(",\n"),
-                self.conflict(word)
-            ))?;
-        }
+        let run = ["pipeline", "started_at", "finished_at", "duration", "status", "error", "host", "runner_version"];
+        let written = self.write(entries, &taken(&run))?;
         self.client.batch("commit")?;
+        Ok(written)
+    }
+
+    /// Writes rows. Those that are there already take over what stores know as well, and these assignments.
+    fn write(&self, entries: &[Entry], more: &[String]) -> Result<Written, PgError> {
+        let (tuples, conflict) = (tuples(entries), self.conflict(more));
+        let mut rows = 0;
+        for batch in tuples.chunks(BATCH) {
+            rows +=
+                self.client.execute(&format!("insert into {} as old ({FILLED}) values {} {conflict}", self.table(), batch.join(",\n")))?;
+        }
         Ok(Written { rows, kept: (tuples.len() as u64).saturating_sub(rows) })
+    }
+
+    fn table(&self) -> String {
+        format!("{}.backup_log", identifier(&self.schema))
     }
 
     /// Raises the level of rows about an object that was verified after they were recorded; answers how many.
@@ -126,10 +133,10 @@ impl BackupLog {
         }
         let level = text(&raised.level);
         self.client.execute(&format!(
-            "update {}.backup_log set level = {level}, verified_at = {}
+            "update {} set level = {level}, verified_at = {}
              where run_id = {} and key = {} and level is not null and type <> 'verify'
              and array_position({LEVELS}, level) <= array_position({LEVELS}, {level})",
-            identifier(&self.schema),
+            self.table(),
             time(Some(raised.at)),
             text(&raised.run),
             text(&raised.key)
@@ -142,25 +149,19 @@ impl BackupLog {
     }
 
     /// What is done with rows that are there already. To name what must be unique takes the right to read.
-    fn conflict(&self, word: Word) -> String {
+    fn conflict(&self, more: &[String]) -> String {
         if !self.updates {
             return "on conflict do nothing".to_owned();
         }
-        let always = ["size_bytes", "plain_bytes", "level", "verified_at", "uploaded"];
-        let run = ["pipeline", "started_at", "finished_at", "duration", "status", "error", "host", "runner_version"];
-        let taken = |names: &[&str]| names.iter().map(|name| format!("{name} = excluded.{name}")).collect::<Vec<_>>();
-        let mut set = taken(&always);
-        match word {
-            Word::Whole => set.extend(taken(&run)),
-            Word::OfStore => {
-                let newer = "excluded.verified_at > coalesce(old.verified_at, '-infinity')";
-                set.extend(["status", "error"].map(|name| {
-                    format!("{name} = case when excluded.status = 'failed' or {newer} then excluded.{name} else old.{name} end")
-                }));
-            }
-        }
+        let mut set = taken(&["size_bytes", "plain_bytes", "level", "verified_at", "uploaded"]);
+        set.extend_from_slice(more);
         format!("on conflict (run_id, type, store, key) do update set {}", set.join(", "))
     }
+}
+
+/// Columns that take over what was to be inserted.
+fn taken(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| format!("{name} = excluded.{name}")).collect()
 }
 
 /// A role that may not make the table, told what to do.

@@ -12,11 +12,11 @@ use super::work::Recording;
 use super::{Cx, PerformEffect, References, StepError, StepKind};
 use crate::diagnostic::Class;
 use crate::ids::RefName;
-use crate::postgres::backup_log::{BackupLog, DENIED, SCHEMA, Word};
+use crate::postgres::backup_log::{BackupLog, DENIED, Migrated, OLD_VIEWS, SCHEMA};
 use crate::postgres::{ConnInfo, PgError};
 use crate::words::count;
 
-pub use entries::of_point;
+pub use entries::{of_failure, of_point};
 
 /// Writes the run into the table `backup_log` of a database, which is made where it is missing. Give it `when: always`, so that
 /// failed runs are recorded too. Its role may insert only, once the table is there.
@@ -70,11 +70,14 @@ impl PerformEffect for Recording {
 
 impl Recording {
     fn record(&self, log: &BackupLog, cx: &Cx<'_>) -> Result<(), PgError> {
-        if log.migrated {
-            cx.reports.note(format!("made {}.backup_log and its views", self.with.schema()));
+        let schema = self.with.schema();
+        match log.migrated {
+            Migrated::No => {}
+            Migrated::Made => cx.reports.note(format!("made {schema}.backup_log and its views")),
+            Migrated::OldViews => cx.reports.note(format!("the views of {schema}.backup_log {OLD_VIEWS}")),
         }
         let run = cx.runtime.ledger(|ledger| entries::of_run(ledger, &self.kind, cx));
-        let written = log.record(&run.entries, Word::Whole)?;
+        let written = log.record(&run.entries)?;
         cx.reports.note(format!("recorded {}", count(written.rows, "row")));
         if written.kept > 0 {
             cx.reports.note(format!("{} there already, and its role may not update", count(written.kept, "row")));

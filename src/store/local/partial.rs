@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::store::key::{PART_LIMIT, PARTIAL};
 
@@ -29,7 +29,8 @@ pub(super) enum Published {
 }
 
 impl Partial {
-    /// Makes the file with its final mode. It is locked while this process lives, so that a sweep elsewhere leaves it alone.
+    /// Makes the file with its final mode. It is locked while this process lives, so that a sweep elsewhere leaves it alone. Fails with
+    /// `ENOENT` when a sweep removes it before it is locked; the caller tries again.
     pub(super) fn create(folder: OwnedFd, target: &str, nonce: &str, mode: Mode) -> Result<Self, Errno> {
         let name = partial_name(target, nonce);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -37,9 +38,10 @@ impl Partial {
         let partial = Self { file, target: target.to_owned(), folder, name, published: false };
         // The umask may have taken bits that the mode asks for.
         rustix::fs::fchmod(&partial.file, mode)?;
-        // A file system without locks only makes a sweep less sure; the age of the file still guards it.
-        let _unsupported = rustix::fs::flock(&partial.file, FlockOperation::NonBlockingLockExclusive);
-        Ok(partial)
+        // Only a sweep can have the lock of a file just made, and holds it while it removes the file. A file system without locks only
+        // makes a sweep less sure; the age of the file still guards it.
+        let _unsupported = retry_on_intr(|| rustix::fs::flock(&partial.file, FlockOperation::LockExclusive));
+        if rustix::fs::fstat(&partial.file)?.st_nlink == 0 { Err(Errno::NOENT) } else { Ok(partial) }
     }
 
     /// Gives the file its name, replacing nothing, and syncs the folder.
@@ -88,7 +90,8 @@ impl Drop for Partial {
     }
 }
 
-/// Removes an unfinished file whose writer is gone; answers whether it did.
+/// Removes an unfinished file whose writer is gone; answers whether it did. It is removed under its lock, so that a writer that has just
+/// made it and waits for the lock finds it gone.
 pub(super) fn remove_abandoned(folder: &OwnedFd, name: &str) -> bool {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let Ok(file) = rustix::fs::openat(folder, name, flags, Mode::empty()) else { return false };
@@ -142,5 +145,39 @@ mod tests {
         assert!(!remove_abandoned(&folder, &partial.name));
         rustix::fs::flock(&partial.file, FlockOperation::Unlock).unwrap();
         assert!(remove_abandoned(&folder, &partial.name));
+    }
+
+    #[test]
+    fn no_sweep_takes_a_file_from_a_writer_that_has_begun() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = || crate::store::local::folder::open(path.path(), &[]).unwrap();
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        let sweep = || {
+            let (folder, mut swept) = (folder(), 0);
+            while !ended.load(std::sync::atomic::Ordering::SeqCst) {
+                swept += u32::from(remove_abandoned(&folder, &partial_name("주문", "0123456789abcdef")));
+            }
+            swept
+        };
+        let write = || {
+            let (mut begun, mut lost) = (0, 0);
+            for _ in 0..20_000 {
+                match Partial::create(folder(), "주문", "0123456789abcdef", Mode::from_raw_mode(0o640)) {
+                    Ok(partial) => {
+                        begun += 1;
+                        lost += u32::from(rustix::fs::fstat(&partial.file).unwrap().st_nlink == 0);
+                    }
+                    Err(error) => assert_eq!(error, Errno::NOENT),
+                }
+            }
+            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+            (begun, lost)
+        };
+        let (swept, (begun, lost)) = std::thread::scope(|scope| {
+            let sweeper = scope.spawn(sweep);
+            let written = write();
+            (sweeper.join().unwrap(), written)
+        });
+        assert_eq!(lost, 0, "{begun} begun, {swept} swept");
     }
 }
