@@ -48,6 +48,11 @@ impl Point {
     pub fn complaint(&self) -> Option<&str> {
         commit::last_failure(&self.receipts).and_then(|receipt| receipt.failure.as_deref())
     }
+
+    /// How a verification found its content wrong, if one did and none since has found it right.
+    pub fn damage(&self) -> Option<&str> {
+        commit::damage(&self.receipts).and_then(|receipt| receipt.failure.as_deref())
+    }
 }
 
 /// What lies where a manifest would lie, and has none: a run that has not committed, or a deletion that was not finished.
