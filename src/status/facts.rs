@@ -34,7 +34,7 @@ pub struct Seen {
     pub dumped: BTreeMap<RunId, u64>,
     /// The beginning of what was looked through for a proof; `None` when it was everything, or one was found.
     pub since: Option<Timestamp>,
-    /// Runs that left word that they failed, or died and were ruled out, newest first.
+    /// Runs that left word that they failed, before their commit or after it, or died and were ruled out; newest first.
     pub failed: Vec<Attempt>,
     /// Records that can not be used, each with the reason.
     pub troubles: Vec<String>,
@@ -86,7 +86,7 @@ pub struct Attempt {
     pub ended: Option<Timestamp>,
     /// The host that ran it; `None` of one that died without a word.
     pub host: Option<String>,
-    /// Why it made no restore point.
+    /// Why it failed.
     pub cause: Cause,
 }
 

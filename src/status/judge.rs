@@ -107,10 +107,10 @@ fn typical(seen: &[&Seen], before: &RunId) -> Option<u64> {
     (sizes.len() >= LEAST).then(|| sizes[sizes.len() / 2])
 }
 
-/// The runs that failed since the newest point, each once, newest first.
+/// The runs that failed since the newest point, that of the point itself included, each once, newest first.
 fn failures(seen: &[&Seen], newest: Option<&PointFacts>) -> Vec<Attempt> {
     let mut all: BTreeMap<&RunId, &Attempt> = BTreeMap::new();
-    for failed in seen.iter().flat_map(|seen| &seen.failed).filter(|failed| newest.is_none_or(|newest| failed.run > newest.run)) {
+    for failed in seen.iter().flat_map(|seen| &seen.failed).filter(|failed| newest.is_none_or(|newest| failed.run >= newest.run)) {
         // One store was told why, where another only saw that the run was gone.
         all.entry(&failed.run)
             .and_modify(|known| {

@@ -83,7 +83,7 @@ pub struct Status {
     pub typical_bytes: Option<u64>,
     /// When the newest run began that left anything in a store.
     pub last_attempt: Option<Timestamp>,
-    /// Runs that failed since the newest point, newest first.
+    /// Runs that failed since the newest point, newest first; the run of that point itself is among them if it failed after its commit.
     pub failures: Vec<Attempt>,
     /// Runs that hold a lease now, each with the store's name.
     pub at_work: Vec<LeaseFacts>,

@@ -123,8 +123,13 @@ pub fn mark_key(pipeline: &PipelineName, run: &RunId, kind: Kind, at: Timestamp)
 pub(super) fn parsed(rest: &str) -> Option<(Kind, Timestamp)> {
     let (word, time) = rest.strip_suffix(".json")?.split_once('-')?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word)?;
-    let civil = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.6fZ", time).ok()?;
-    Some((kind, civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()))
+    Some((kind, self::time(time)?))
+}
+
+/// A time as keys have it, to the microsecond.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    let civil = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.6fZ", text).ok()?;
+    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Who wants something of a restore point, and when.

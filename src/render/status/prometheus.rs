@@ -159,7 +159,7 @@ const METRICS: &[Metric] = &[
     },
     Metric {
         name: "runner_backup_failed_runs",
-        help: "Runs that failed since the newest restore point.",
+        help: "Runs that failed since the newest restore point, and the run of that point itself where it failed after its commit.",
         samples: |status| one(known(status).then(|| whole(status.failures.len() as u64))),
     },
     Metric {

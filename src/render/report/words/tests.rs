@@ -32,17 +32,18 @@ fn lease() -> LeaseFacts {
 const fn place(concern: &Concern) -> usize {
     match concern {
         Concern::Failed { .. } => 0,
-        Concern::Unusable { why: Some(_), .. } => 1,
-        Concern::Unusable { why: None, .. } => 2,
-        Concern::Complaint { why: Complaint::Manifest(_), .. } => 3,
-        Concern::Complaint { why: Complaint::Verification(_), .. } => 4,
-        Concern::Leaving { .. } => 5,
-        Concern::Ahead { .. } => 6,
-        Concern::Unlike { .. } => 7,
-        Concern::Unmeasured { .. } => 8,
-        Concern::Stuck { .. } => 9,
-        Concern::Long { .. } => 10,
-        Concern::Trouble { .. } => 11,
+        Concern::EndedBadly { .. } => 1,
+        Concern::Unusable { why: Some(_), .. } => 2,
+        Concern::Unusable { why: None, .. } => 3,
+        Concern::Complaint { why: Complaint::Manifest(_), .. } => 4,
+        Concern::Complaint { why: Complaint::Verification(_), .. } => 5,
+        Concern::Leaving { .. } => 6,
+        Concern::Ahead { .. } => 7,
+        Concern::Unlike { .. } => 8,
+        Concern::Unmeasured { .. } => 9,
+        Concern::Stuck { .. } => 10,
+        Concern::Long { .. } => 11,
+        Concern::Trouble { .. } => 12,
     }
 }
 
@@ -53,9 +54,14 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
     let long = "1d 3h".parse().unwrap();
     vec![
         (
-            Concern::Failed { times: 2, last },
+            Concern::Failed { times: 2, last: last.clone() },
             "2 runs failed since the newest restore point; the last, 20261127T000000Z-0cafe0 on db1: it was stopped: SIGTERM",
             "최신 복원 지점 이후 2번 실패했습니다. 마지막은 20261127T000000Z-0cafe0(db1): 중단되었습니다. SIGTERM",
+        ),
+        (
+            Concern::EndedBadly { last },
+            "the run of the newest restore point, 20261127T000000Z-0cafe0 on db1, failed: it was stopped: SIGTERM",
+            "최신 복원 지점을 만든 실행 20261127T000000Z-0cafe0(db1): 실패했습니다. 중단되었습니다. SIGTERM",
         ),
         (
             Concern::Unusable { run: run(), why: Some(edited()) },
@@ -121,7 +127,7 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
 fn every_concern_is_told_in_every_language() {
     let told = concerns();
     let places: Vec<usize> = told.iter().map(|(concern, ..)| place(concern)).collect();
-    assert_eq!(places, (0..12).collect::<Vec<_>>());
+    assert_eq!(places, (0..13).collect::<Vec<_>>());
     for (concern, english, korean) in &told {
         assert_eq!((Language::English.concern(concern).as_str(), concern.to_string().as_str()), (*english, *english));
         assert_eq!(Language::Korean.concern(concern), *korean);
