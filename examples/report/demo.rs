@@ -150,6 +150,7 @@ fn point(facts: &retention::PointFacts, size: u64, age: u64) -> PointFacts {
         level: Some(Level::Proven),
         proven: Some(facts.taken + SignedDuration::try_from(took + recovered).unwrap()),
         recovery: Some(Recovery { took: recovered, bytes: dumped, objective: None }),
+        damaged: false,
         complaint: None,
         holds: ["upload".parse().unwrap()].into(),
         parts: ["upload".parse().unwrap()].into(),

@@ -138,7 +138,8 @@ fn facts(point: &Point, store: &RefName) -> PointFacts {
     let level = point.level();
     let proofs = point.receipts.iter().filter(|receipt| level == Some(Level::Proven) && receipt.level == Level::Proven);
     let unusable = point.manifest.as_ref().err().map(|why| Complaint::Manifest(why.clone()));
-    let complaint = point.complaint().map(|why| Complaint::Verification(why.to_owned()));
+    let damage = point.damage().map(|why| Complaint::Content(why.to_owned()));
+    let complaint = damage.or_else(|| point.complaint().map(|why| Complaint::Verification(why.to_owned())));
     let tombstone = point.marks.tombstoned.as_ref();
     PointFacts {
         run: point.summary.run.clone(),
@@ -149,6 +150,7 @@ fn facts(point: &Point, store: &RefName) -> PointFacts {
         level,
         proven: proofs.map(|receipt| receipt.finished).max(),
         recovery: recovery(&point.receipts),
+        damaged: point.damage().is_some(),
         complaint: unusable.or(complaint),
         holds: manifest.map(|manifest| holds(manifest, store)).unwrap_or_default(),
         parts: manifest.iter().flat_map(|manifest| &manifest.artifacts).map(|artifact| artifact.step.clone()).collect(),

@@ -61,6 +61,8 @@ pub struct PointFacts {
     pub proven: Option<Timestamp>,
     /// The newest measured recovery.
     pub recovery: Option<Recovery>,
+    /// Whether its content is known to be wrong.
+    pub damaged: bool,
     /// What is wrong with it.
     pub complaint: Option<Complaint>,
     /// The steps whose objects lie in this store.
@@ -107,6 +109,13 @@ pub struct LeaseFacts {
     pub renewed: Timestamp,
     /// How long it holds without being renewed.
     pub ttl: Duration,
+}
+
+impl PointFacts {
+    /// Whether it can be used, as far as is known.
+    pub const fn is_usable(&self) -> bool {
+        self.level.is_some() && !self.damaged
+    }
 }
 
 impl LeaseFacts {

@@ -23,7 +23,7 @@ pub(super) fn missed(status: &Status) -> Vec<Miss> {
     let mut missed: Vec<Miss> = unreachable.collect();
     let Objectives { rpo, rto, copies, verified_every, min_size, max_shrink } = status.objectives;
     let Some(newest) = &status.newest else {
-        missed.push(Miss::NoPoint);
+        missed.extend(status.is_known().then_some(Miss::NoPoint));
         return missed;
     };
     let old = age(newest.started, status.at);
@@ -59,7 +59,7 @@ pub(super) fn concerns(status: &Status, points: &[PointFacts]) -> Vec<Concern> {
     concerns.extend(own.first().map(|last| Concern::EndedBadly { last: (*last).clone() }));
     let ahead = points.iter().find(|point| point.run.is_ahead(status.at));
     concerns.extend(ahead.map(|point| Concern::Ahead { run: point.run.clone(), started: point.started }));
-    let unusable = points.iter().filter(|point| !point.run.is_ahead(status.at)).take_while(|point| point.level.is_none());
+    let unusable = points.iter().filter(|point| !point.run.is_ahead(status.at)).take_while(|point| !point.is_usable());
     concerns.extend(unusable.map(|point| Concern::Unusable { run: point.run.clone(), why: point.complaint.clone() }));
     if let Some(newest) = &status.newest {
         concerns.extend(newest.complaint.clone().map(|why| Concern::Complaint { run: newest.run.clone(), why }));

@@ -100,6 +100,20 @@ fn report_says_what_there_is_when_there_is_nothing() {
         &small("nowhere", "x").replace("objectives: { rpo: 26h, rto: 1h, verified_every: 7d }\n", ""),
         vec![store("vault", "s3://x", Err("403 AccessDenied".to_owned()))],
     );
+    let mut sized = empty.clone();
+    sized.status.objectives =
+        serde_json::from_value(serde_json::json!({ "rpo": "26h", "rto": "1h", "min_size": "1 kB", "max_shrink": "30%" })).unwrap();
+    let verdicts = |subject: &runner::render::report::Subject| {
+        let told = markdown(&report(vec![subject.clone()], Language::English));
+        let rows =
+            told.lines().filter(|line| line.contains("(`")).map(|line| line.split(" | ").last().unwrap().trim_end_matches(" |").to_owned());
+        rows.collect::<Vec<_>>()
+    };
+    // Of a size nobody can say anything where there is no point, and of nothing where no store answers.
+    assert_eq!(verdicts(&sized), ["**missed**", "not known", "not known", "not known"]);
+    let mut silent = sized.clone();
+    silent.status.stores[0].seen = Err("403 AccessDenied".to_owned());
+    assert_eq!(verdicts(&silent), ["not known"; 4]);
     let page = html(&report(vec![empty.clone(), nowhere.clone()], Language::English)).unwrap();
     for word in [
         "No restore point yet.",

@@ -166,6 +166,20 @@ fn the_newest_point_that_can_be_used_is_found_behind_those_that_can_not_and_cloc
 }
 
 #[test]
+fn points_whose_content_was_found_wrong_are_read_down_to_one_that_can_be_used() {
+    let (_folder, store) = shelf();
+    let points: Vec<Point> = (1..16).map(point).collect();
+    for point in &points {
+        point.put(&store);
+    }
+    let damaged = SIZES + 2;
+    points[..damaged].iter().for_each(|point| point.condemn(&store));
+    let found = read(&store);
+    assert_eq!(runs(&found), points[..=damaged].iter().map(|point| point.run.clone()).collect::<Vec<_>>());
+    assert!(found.points[damaged - 1].damage().is_some() && found.points[damaged].damage().is_none());
+}
+
+#[test]
 fn a_point_from_a_clock_that_is_far_ahead_hides_nothing_of_what_is_read() {
     let (_folder, store) = shelf();
     let ahead = Point { level: Some(Level::Proven), ..point(-24 * 365) };

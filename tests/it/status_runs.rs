@@ -94,8 +94,11 @@ fn a_verification_that_fails_leaves_its_receipt_and_no_word_and_one_that_was_sto
     assert_eq!(words(&bench), [], "its restore point tells");
     let ran = from_elsewhere(&bench, &[]);
     ran.is(20, &[]);
-    assert!(ran.stdout.contains("~ the newest restore point, ") && ran.stdout.contains("at least 99 tables"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("! no restore point was ever proven"), "{}", ran.stdout);
+    let told =
+        ran.stdout.contains(" can not be used: a verification found its content wrong: ") && ran.stdout.contains("at least 99 tables");
+    assert!(told && ran.stdout.contains("! there is no restore point that can be used"), "{}", ran.stdout);
+    let everything = bench.vault().list(".runner/").unwrap();
+    assert!(everything.iter().all(|object| !object.key.contains(".ended-")), "its receipt tells: {everything:?}");
 
     std::thread::sleep(Duration::from_millis(1100));
     bench.program("pg_dump", "sleep 60");

@@ -36,14 +36,15 @@ const fn place(concern: &Concern) -> usize {
         Concern::Unusable { why: Some(_), .. } => 2,
         Concern::Unusable { why: None, .. } => 3,
         Concern::Complaint { why: Complaint::Manifest(_), .. } => 4,
-        Concern::Complaint { why: Complaint::Verification(_), .. } => 5,
-        Concern::Leaving { .. } => 6,
-        Concern::Ahead { .. } => 7,
-        Concern::Unlike { .. } => 8,
-        Concern::Unmeasured { .. } => 9,
-        Concern::Stuck { .. } => 10,
-        Concern::Long { .. } => 11,
-        Concern::Trouble { .. } => 12,
+        Concern::Complaint { why: Complaint::Content(_), .. } => 5,
+        Concern::Complaint { why: Complaint::Verification(_), .. } => 6,
+        Concern::Leaving { .. } => 7,
+        Concern::Ahead { .. } => 8,
+        Concern::Unlike { .. } => 9,
+        Concern::Unmeasured { .. } => 10,
+        Concern::Stuck { .. } => 11,
+        Concern::Long { .. } => 12,
+        Concern::Trouble { .. } => 13,
     }
 }
 
@@ -77,6 +78,11 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
             Concern::Complaint { run: run(), why: edited() },
             "the newest restore point, 20261127T000000Z-0cafe0: its manifest can not be used: it was edited",
             "최신 복원 지점 20261127T000000Z-0cafe0: 매니페스트를 쓸 수 없습니다. it was edited",
+        ),
+        (
+            Concern::Complaint { run: run(), why: Complaint::Content("rows differ".to_owned()) },
+            "the newest restore point, 20261127T000000Z-0cafe0: a verification found its content wrong: rows differ",
+            "최신 복원 지점 20261127T000000Z-0cafe0: 검증에서 내용이 잘못된 것으로 확인되었습니다. rows differ",
         ),
         (
             Concern::Complaint { run: run(), why: Complaint::Verification("ERROR: 23505".to_owned()) },
@@ -127,7 +133,7 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
 fn every_concern_is_told_in_every_language() {
     let told = concerns();
     let places: Vec<usize> = told.iter().map(|(concern, ..)| place(concern)).collect();
-    assert_eq!(places, (0..13).collect::<Vec<_>>());
+    assert_eq!(places, (0..14).collect::<Vec<_>>());
     for (concern, english, korean) in &told {
         assert_eq!((Language::English.concern(concern).as_str(), concern.to_string().as_str()), (*english, *english));
         assert_eq!(Language::Korean.concern(concern), *korean);

@@ -73,6 +73,7 @@ pub(in super::super) fn concern(concern: &Concern) -> String {
 fn complaint(complaint: &Complaint) -> String {
     match complaint {
         Complaint::Manifest(why) => format!("매니페스트를 쓸 수 없습니다. {why}"),
+        Complaint::Content(why) => format!("검증에서 내용이 잘못된 것으로 확인되었습니다. {why}"),
         Complaint::Verification(why) => format!("최근 검증이 실패했습니다. {why}"),
     }
 }
