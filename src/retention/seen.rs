@@ -125,11 +125,15 @@ impl CatalogFacts {
         made.max(self.failures.first().map(|failure| &failure.run))
     }
 
+    /// What is decided about.
+    pub fn catalog(&self, setting: &Setting) -> Catalog {
+        let points = self.points.iter().map(|point| point.facts.clone()).collect();
+        Catalog { points, rpo: setting.rpo, last_run_failed: self.last_run_failed }
+    }
+
     /// What becomes of every point by these rules.
     pub fn verdict(&self, policy: &Policy, setting: &Setting, now: Timestamp) -> Verdict {
-        let points = self.points.iter().map(|point| point.facts.clone()).collect();
-        let catalog = Catalog { points, rpo: setting.rpo, last_run_failed: self.last_run_failed };
-        let verdict = decide(&catalog, policy, now, &TimeZone::get(&setting.timezone).unwrap_or(TimeZone::UTC));
+        let verdict = decide(&self.catalog(setting), policy, now, &TimeZone::get(&setting.timezone).unwrap_or(TimeZone::UTC));
         if self.unread.is_empty() { verdict } else { verdict.held(Halt::Unread { stores: self.unread.clone() }) }
     }
 }

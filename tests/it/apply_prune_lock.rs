@@ -35,7 +35,7 @@ fn prune_keeps_what_is_under_object_lock_and_says_until_when() {
     client.runtime.block_on(raw.put_object_legal_hold().bucket(BUCKET).key(key).legal_hold(hold).send()).unwrap();
     let store = serde_json::to_string(&bucket(&server, Some(3))).unwrap();
     bench.text(&format!(
-        "version: 1\nname: {PIPELINE}\nstores: {{ vault: {{ s3: {store} }} }}\nsteps:\n  - {{ id: prune, uses: prune, with: {{ store: vault, grace: 0s, clock_skew: 0s, keep: {{ last: 1 }} }} }}\n"
+        "version: 1\nname: {PIPELINE}\nconnections: {{ shop: {{ postgres: {{ host: 127.0.0.1, port: 1, user: nobody, database: shop }} }} }}\nstores: {{ vault: {{ s3: {store} }} }}\nsteps:\n  - {{ id: dump, uses: dump, with: {{ connection: shop }} }}\n  - {{ id: upload, uses: upload, with: {{ store: vault }} }}\n  - {{ id: prune, uses: prune, with: {{ store: vault, grace: 0s, clock_skew: 0s, keep: {{ last: 1 }} }} }}\n"
     ));
 
     let ran = bench.run(&["plan", "pipeline.yaml", "--format", "json"]);
@@ -59,6 +59,9 @@ fn prune_keeps_what_is_under_object_lock_and_says_until_when() {
         assert!(left < days && left > days - SignedDuration::from_mins(5), "{left:?}");
     }
     assert_eq!(until(points[4].run.as_str()), Timestamp::MAX);
+
+    let page = bench.run(&["report", "pipeline.yaml"]).stdout;
+    assert!(page.contains("kept 4") && page.contains("due to go 1") && page.contains("object lock until "), "{page}");
 
     // Twice, for the two phases: the one that is not locked goes, the others are not even marked.
     let before = keys(&free);
