@@ -140,9 +140,9 @@ impl Kept<'_> {
         places.take_while(move |place| newest.is_some_and(|newest| later(self.points[*place].taken, skew) >= newest))
     }
 
-    /// What protects a point by itself. A pin or lock holds longer by the clocks' difference, for the host that set it may be slower.
+    /// What protects a point by itself.
     fn protections(&mut self, policy: &Policy, now: Timestamp) {
-        let holds = |until: Timestamp| later(until, policy.clock_skew) > now;
+        let holds = |until: Timestamp| policy.holds(until, now);
         for (point, reasons) in self.points.iter().zip(&mut self.reasons) {
             let pin = point.pinned.as_ref().filter(|pin| holds(pin.until));
             reasons.extend(pin.map(|pin| Reason::Pinned { until: pin.until, why: pin.reason.clone() }));
