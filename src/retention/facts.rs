@@ -82,7 +82,7 @@ pub struct PointFacts {
     /// Where a verification found its content wrong that none since has answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Damage>,
-    /// The pin on it.
+    /// The pin on it, the longest that any store has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pin>,
     /// Until when the store itself keeps it, whoever deletes it (object lock); asked only about points that nothing else keeps.

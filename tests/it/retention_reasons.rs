@@ -160,6 +160,18 @@ fn stores_that_are_joined_keep_what_any_of_them_would_keep_for_its_proof() {
         (here.points[place].facts.damage, there.points[place].facts.damage) = (None, None);
     }
 
+    // A pin that was set before the point was copied there holds there as well, and the longest counts.
+    let pin = |days: i64| Some(Pin { until: now() + SignedDuration::from_hours(24 * days), reason: format!("{days}일") });
+    (here.points[3].facts.pinned, there.points[2].facts.pinned) = (pin(2), pin(1));
+    join(&mut [&mut here, &mut there], &[]);
+    assert_eq!((actions(&here).0, actions(&there).0), (vec![keep; 4], vec![keep; 4]));
+    here.points[2].facts.pinned = pin(3);
+    join(&mut [&mut here, &mut there], &[]);
+    assert_eq!([&here, &there].map(|store| store.points[2].facts.pinned.clone()), [pin(3), pin(3)]);
+    for place in [2, 3] {
+        (here.points[place].facts.pinned, there.points[place].facts.pinned) = (None, None);
+    }
+
     // A failure counts while nothing newer is known of, wherever that is.
     let failed = |days: i64| CatalogFacts { last_run_failed: true, ..store(vec![aged(days)]) };
     join(&mut [&mut here, &mut failed(1)], &[]);
