@@ -184,6 +184,21 @@ fn report_says_every_concern_in_korean() {
 }
 
 #[test]
+fn report_in_korean_tells_no_step_in_english() {
+    let page = |language| html(&report(vec![subject(&small("주문", "밤마다"), vec![seen(Vec::new())])], language)).unwrap();
+    let prune = "keep daily 30, weekly 12, monthly 12 in vault";
+    let (english, korean) = (page(Language::English), page(Language::Korean));
+    assert!(english.contains(prune) && !korean.contains(prune), "{korean}");
+    let graph = korean.split("<g class=\"node").skip(1).map(|node| node.split("</g>").next().unwrap()).collect::<String>();
+    for name in ["dump", "upload", "prune"] {
+        assert!(graph.contains(&format!("<tspan class=\"uses\">{name}</tspan>")), "{name}: {graph}");
+    }
+    for english in ["keep ", "pg_dump", " in ", " to "] {
+        assert!(!graph.contains(english), "{english:?}: {graph}");
+    }
+}
+
+#[test]
 fn report_of_two_hundred_pipelines_is_below_five_megabytes() {
     let one = demo::report(Language::Korean).subjects;
     let many: Vec<_> = (0..200).map(|number| one[number % one.len()].clone()).collect();

@@ -237,7 +237,7 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
         Reason::NeededBy { run } => format!("{run} 복원에 필요"),
         Reason::Unreadable => "매니페스트를 읽을 수 없음: 어떤 규칙에도 세지 않고, 삭제하지 않음".to_owned(),
         Reason::Doubted { doubt: Doubt::Receipts } => {
-            "검증 기록을 읽을 수 없음(더 새로운 runner의 것일 수 있음): 단계를 알 수 없어 삭제하지 않음".to_owned()
+            "검증 기록을 읽을 수 없음(더 새로운 runner의 것일 수 있음): 수준을 알 수 없어 삭제하지 않음".to_owned()
         }
         Reason::Doubted { doubt: Doubt::Objects } => {
             "매니페스트에 이 이름의 저장소가 없음(저장소 이름이 바뀌었는지 확인하십시오): 삭제하지 않음".to_owned()
