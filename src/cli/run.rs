@@ -218,7 +218,9 @@ fn perform(
     if let Some(end) = end {
         leave_word(plan, runtime, word, (end, refused.as_ref().or(ended.failure.as_ref())));
     } else if resumed && word == Word::Left {
-        exec::take_back(plan, runtime).iter().for_each(|note| Output::talk(note));
+        for note in exec::take_back(plan, runtime) {
+            Output::talk(&note);
+        }
     }
     // Whatever else failed in a run that lost its lease failed because of that.
     let lost = leases.lost().filter(|_| !matches!(ended.outcome, Outcome::Done | Outcome::Warned));
