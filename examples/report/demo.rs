@@ -150,6 +150,7 @@ fn point(facts: &retention::PointFacts, size: u64, age: u64) -> PointFacts {
         level: Some(Level::Proven),
         proven: Some(facts.taken + SignedDuration::try_from(took + recovered).unwrap()),
         recovery: Some(Recovery { took: recovered, bytes: dumped, objective: None }),
+        damaged: false,
         complaint: None,
         holds: ["upload".parse().unwrap()].into(),
         parts: ["upload".parse().unwrap()].into(),
@@ -162,16 +163,9 @@ fn point(facts: &retention::PointFacts, size: u64, age: u64) -> PointFacts {
 fn shelf(pipeline: &Pipeline, facts: &StoreFacts) -> Shelf {
     let points = facts.seen.as_ref().map(|seen| seen.points.clone()).unwrap_or_default();
     let of = |point: &PointFacts| retention::PointFacts {
-        run: point.run.clone(),
-        taken: point.started,
-        bytes: point.stored,
-        level: point.level,
-        elsewhere: None,
-        doubt: None,
         pinned: point.pinned.map(|until| retention::Pin { until, reason: "audit 2026".to_owned() }),
-        locked_until: None,
         tombstoned: point.leaving,
-        depends_on: Vec::new(),
+        ..retention::PointFacts::new(point.run.clone(), point.started, point.stored, point.level)
     };
     let failed = facts.seen.iter().flat_map(|seen| &seen.failed).map(|failed| &failed.run).max();
     let last_run_failed = failed > points.first().map(|newest| &newest.run);

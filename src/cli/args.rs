@@ -174,9 +174,9 @@ plan or a receipt was changed; 66 no such run.")]
         after_help = "Examples:\n  runner prune orders            shows every deletion with its reason, and asks\n  runner prune orders --yes      for scripts\n  runner prune orders --store offsite\n\nNothing goes after a failed run, while the newest success is older than the RPO,\nor when more would go than `max_delete`. `runner undelete` takes a mark back."
     )]
     Prune(PruneArgs),
-    /// Keep a restore point that was marked for deletion
+    /// Take back that a restore point was marked for deletion, until a prune marks it again
     #[command(
-        after_help = "Examples:\n  runner undelete orders 20261120T021700Z-4f3a9c\n\nThe next prune may mark it again: `runner pin` keeps it."
+        after_help = "Examples:\n  runner undelete orders 20261120T021700Z-4f3a9c\n\nWhat no rule keeps the next prune marks again: `runner pin` keeps it."
     )]
     Undelete(UnmarkArgs),
     /// Keep a restore point until a date, whatever the rules say

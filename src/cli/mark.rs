@@ -1,4 +1,5 @@
 //! `runner undelete`, `pin` and `unpin`: a word of a person about one restore point, kept beside its manifest in every store that has it.
+//! An undelete is no pin: the rules are asked again by the next prune.
 
 use std::path::PathBuf;
 
@@ -184,7 +185,7 @@ fn in_store(
     let by = author();
     let stored = add(store, (&pipeline.name, &args.id), wish.clone(), Author { by: &by, now: Timestamp::now() }, &marks)?;
     let words = match wish {
-        Wish::Undelete { .. } => "stays: its tombstone is taken back".to_owned(),
+        Wish::Undelete { .. } => "its tombstone is taken back until a prune marks it again; `runner pin` keeps it".to_owned(),
         Wish::Pin { until, .. } => format!("pinned until {until}"),
         Wish::Unpin { .. } => "no longer pinned".to_owned(),
         Wish::Tombstone { .. } => "marked for deletion".to_owned(),

@@ -1,5 +1,6 @@
 //! `runner report`: how pipelines stand against their objectives, as one page or as Markdown.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -12,12 +13,13 @@ use super::exit::Exit;
 use super::output::{Output, Problem};
 use super::status::makes_points;
 use super::{files, plan as planning};
+use crate::diagnostic::Class;
 use crate::ids::RefName;
-use crate::observe::{History, history};
+use crate::observe::{self, History, history};
 use crate::pipeline::Pipeline;
-use crate::plan::CatalogFacts;
+use crate::plan::{CatalogFacts, Reach, setting};
 use crate::render::report::{self as render, Language, Report, Shelf, Subject};
-use crate::retention::{self, Policy, decide, gaps};
+use crate::retention::{Policy, gaps};
 use crate::status::{self, judge};
 use crate::step::Params;
 
@@ -112,7 +114,7 @@ fn subjects(pipelines: &[&Pipeline], handle: &Handle, now: Timestamp) -> Result<
 fn subject(pipeline: &Pipeline, handle: &Handle, now: Timestamp) -> Result<Subject, Problem> {
     let names = files::stores(pipeline, None)?;
     let looked: Vec<History> = names.iter().map(|name| history(pipeline, name, handle, POINTS)).collect();
-    let shelves = looked.iter().map(|history| shelf(pipeline, history, now)).collect();
+    let shelves = shelves(pipeline, &looked, handle, now);
     let subject = status::Subject {
         pipeline: pipeline.name.clone(),
         schedule: pipeline.schedule.clone(),
@@ -122,15 +124,27 @@ fn subject(pipeline: &Pipeline, handle: &Handle, now: Timestamp) -> Result<Subje
     Ok(Subject { status: judge(subject, now), plan: planning::offline(pipeline), shelves })
 }
 
-/// What retention says of a store. It decides only where every point was read.
-fn shelf(pipeline: &Pipeline, history: &History, now: Timestamp) -> Shelf {
-    let store = history.facts.store.clone();
-    let (policy, whole) = (policy(pipeline, &store), history.count == history.catalog.points.len());
-    let facts = CatalogFacts::of(&history.catalog, &store, now);
-    let points = facts.points.into_iter().map(|point| point.facts).collect();
-    let kept = retention::Catalog { points, rpo: pipeline.objectives.rpo, last_run_failed: facts.last_run_failed };
-    let zone = pipeline.schedule.as_ref().and_then(|schedule| TimeZone::get(&schedule.timezone).ok()).unwrap_or(TimeZone::UTC);
-    let verdict = policy.filter(|_| whole).map(|policy| decide(&kept, policy, now, &zone));
+/// What retention says of the stores: the same that a plan says. It decides only where every point of all of them was read.
+fn shelves(pipeline: &Pipeline, looked: &[History], handle: &Handle, now: Timestamp) -> Vec<Shelf> {
+    let whole = looked.iter().all(|history| history.count == history.catalog.points.len());
+    let known = looked.iter().map(|history| (history.facts.store.clone(), reached(history, now)));
+    let together = if whole { observe::catalogs(pipeline, known.collect(), handle) } else { BTreeMap::new() };
+    looked.iter().map(|history| shelf(pipeline, history, together.get(&history.facts.store).and_then(Reach::facts), now)).collect()
+}
+
+fn reached(history: &History, now: Timestamp) -> Reach<CatalogFacts> {
+    match &history.facts.seen {
+        Ok(_) => Reach::Reached(CatalogFacts::of(&history.catalog, &history.facts.store, now)),
+        Err(why) => Reach::Failed { message: why.clone(), class: Class::Failed },
+    }
+}
+
+fn shelf(pipeline: &Pipeline, history: &History, facts: Option<&CatalogFacts>, now: Timestamp) -> Shelf {
+    let (store, setting) = (history.facts.store.clone(), setting(pipeline));
+    let policy = policy(pipeline, &store);
+    let verdict = facts.zip(policy).map(|(facts, policy)| facts.verdict(policy, &setting, now));
+    let kept = facts.cloned().unwrap_or_else(|| CatalogFacts::of(&history.catalog, &store, now)).catalog(&setting);
+    let zone = TimeZone::get(&setting.timezone).unwrap_or(TimeZone::UTC);
     Shelf { store, count: history.count, verdict, gaps: gaps(&kept, policy, now, &zone) }
 }
 

@@ -38,7 +38,7 @@ use crate::template::RunWords;
 /// Whether a failure is to be seen in the stores: that of a backup, and not that of a restore or a verification by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
-    /// The run leaves word where it commits nothing.
+    /// The run leaves word.
     Left,
     /// Whoever started it was told, and that is enough.
     Spared,
@@ -206,7 +206,7 @@ fn perform(
     (leases, word): (Leases, Word),
 ) -> Result<(Exit, Value), Problem> {
     let Start { mut told, mut kept, options } = start;
-    let (journal, refused) = (told.journal.path().to_owned(), options.refused.clone());
+    let (journal, refused, resumed) = (told.journal.path().to_owned(), options.refused.clone(), options.before.is_some());
     let ended = exec::run(plan, runtime, options, &mut told, &mut kept)
         .map_err(|error| Problem::new(Exit::of_io(&error), error.to_string()).help("the run was stopped; mend that and run it again"))?;
     let end = match ended.outcome {
@@ -217,6 +217,10 @@ fn perform(
     };
     if let Some(end) = end {
         leave_word(plan, runtime, word, (end, refused.as_ref().or(ended.failure.as_ref())));
+    } else if resumed && word == Word::Left {
+        for note in exec::take_back(plan, runtime) {
+            Output::talk(&note);
+        }
     }
     // Whatever else failed in a run that lost its lease failed because of that.
     let lost = leases.lost().filter(|_| !matches!(ended.outcome, Outcome::Done | Outcome::Warned));

@@ -13,4 +13,4 @@ mod word;
 
 pub use dispatch::{Ended, Options, run};
 pub use receipt::{Before, RECEIPT_VERSION, Receipt, Receipts};
-pub use word::leave_word;
+pub use word::{leave_word, take_back};

@@ -61,7 +61,7 @@ pub fn observe(pipeline: &Pipeline, handle: &Handle, options: Options) -> Observ
         stores,
         missing_servers: missing_servers(pipeline, &points),
         points,
-        catalogs: catalogs(pipeline, handle),
+        catalogs: catalogs(pipeline, BTreeMap::new(), handle),
         missed: missed(pipeline, handle),
         files: files(pipeline),
         patches: patches(pipeline, &secrets),
@@ -106,8 +106,12 @@ fn recalled(pipeline: &Pipeline, point: &PointRef, handle: &Handle) -> Result<Re
 }
 
 /// What the stores keep of this pipeline, if a step deletes from one: all of each, or why not. Of every store, for each may know of a
-/// proof or a failure that the others do not.
-fn catalogs(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<RefName, Reach<CatalogFacts>> {
+/// proof or a failure that the others do not; with the locks on what would go. What is `known` of some is not read again.
+pub fn catalogs(
+    pipeline: &Pipeline,
+    known: BTreeMap<RefName, Reach<CatalogFacts>>,
+    handle: &Handle,
+) -> BTreeMap<RefName, Reach<CatalogFacts>> {
     let prunes = pipeline.steps.iter().filter_map(|step| if let Params::Prune(prune) = &step.params { Some(prune.all()) } else { None });
     let wanted: BTreeSet<&RefName> = prunes.flatten().collect();
     if wanted.is_empty() {
@@ -115,8 +119,9 @@ fn catalogs(pipeline: &Pipeline, handle: &Handle) -> BTreeMap<RefName, Reach<Cat
     }
     let mut found = std::thread::scope(|scope| {
         let look = |(name, spec)| (RefName::clone(name), scope.spawn(move || kept(pipeline, name, spec, handle)));
-        joined(pipeline.stores.iter().map(look).collect())
+        joined(pipeline.stores.iter().filter(|(name, _)| !known.contains_key(*name)).map(look).collect())
     });
+    found.extend(known);
     let unread: Vec<RefName> = found.iter().filter(|(_, reach)| reach.facts().is_none()).map(|(name, _)| name.clone()).collect();
     let mut read: Vec<&mut CatalogFacts> =
         found.values_mut().filter_map(|reach| if let Reach::Reached(facts) = reach { Some(facts) } else { None }).collect();

@@ -59,7 +59,8 @@ pub fn history(pipeline: &Pipeline, name: &RefName, handle: &Handle, most: usize
     match seen.and_then(|seen| look().map(|read| (seen, read)).map_err(|error| error.to_string())) {
         Ok((seen, (older, (catalog, count)))) => {
             let points = catalog.points.iter().map(|point| facts(point, name)).collect();
-            let seen = Ok(Seen { points, failed: with(seen.failed, older), ..seen });
+            let older = older.into_iter().map(attempt).chain(catalog.points.iter().filter_map(after_commit).take(FAILURES));
+            let seen = Ok(Seen { points, failed: with(seen.failed, older.collect()), ..seen });
             History { facts: StoreFacts { store, place, seen }, catalog, count }
         }
         Err(why) => History { facts: StoreFacts { store, place, seen: Err(why) }, catalog: Catalog::default(), count: 0 },
@@ -67,9 +68,14 @@ pub fn history(pipeline: &Pipeline, name: &RefName, handle: &Handle, most: usize
 }
 
 /// The failures since the newest point, and those of older ones that are not among them.
-fn with(since: Vec<Attempt>, older: Vec<Failed>) -> Vec<Attempt> {
+fn with(since: Vec<Attempt>, older: Vec<Attempt>) -> Vec<Attempt> {
     let known: BTreeSet<RunId> = since.iter().map(|failed| failed.run.clone()).collect();
-    since.into_iter().chain(older.into_iter().map(attempt).filter(|failed| !known.contains(&failed.run))).collect()
+    newest_first(since.into_iter().chain(older.into_iter().filter(|failed| !known.contains(&failed.run))).collect())
+}
+
+fn newest_first(mut failed: Vec<Attempt>) -> Vec<Attempt> {
+    failed.sort_by(|one, other| other.run.cmp(&one.run));
+    failed
 }
 
 fn asked(pipeline: &Pipeline, name: &RefName, spec: &StoreSpec, handle: &Handle) -> StoreFacts {
@@ -96,14 +102,15 @@ fn seen(pipeline: &Pipeline, name: &RefName, store: &dyn ObjectStore) -> Result<
     };
     let found: Recent = recent(store, &pipeline.name, TYPICAL + 1).map_err(|error: StoreError| LeaseError::from(error))?;
     for point in &found.points {
-        troubles.extend(point.unreadable.iter().chain(&point.marks.unreadable).cloned());
+        let word = point.failed.iter().filter_map(|word| word.as_ref().err());
+        troubles.extend(point.unreadable.iter().chain(&point.marks.unreadable).chain(word).cloned());
     }
     troubles.extend(found.failed.iter().filter_map(|failed| failed.word.as_ref()?.as_ref().err().cloned()));
     Ok(Seen {
         points: found.points.iter().map(|point| facts(point, name)).collect(),
         dumped: found.manifests.iter().map(|(run, manifest)| (run.clone(), dumped(manifest))).collect(),
         since: found.since,
-        failed: found.failed.into_iter().map(attempt).collect(),
+        failed: newest_first(found.points.iter().filter_map(after_commit).chain(found.failed.into_iter().map(attempt)).collect()),
         lease: held,
         troubles,
     })
@@ -131,7 +138,8 @@ fn facts(point: &Point, store: &RefName) -> PointFacts {
     let level = point.level();
     let proofs = point.receipts.iter().filter(|receipt| level == Some(Level::Proven) && receipt.level == Level::Proven);
     let unusable = point.manifest.as_ref().err().map(|why| Complaint::Manifest(why.clone()));
-    let complaint = point.complaint().map(|why| Complaint::Verification(why.to_owned()));
+    let damage = point.damage().map(|why| Complaint::Content(why.to_owned()));
+    let complaint = damage.or_else(|| point.complaint().map(|why| Complaint::Verification(why.to_owned())));
     let tombstone = point.marks.tombstoned.as_ref();
     PointFacts {
         run: point.summary.run.clone(),
@@ -142,6 +150,7 @@ fn facts(point: &Point, store: &RefName) -> PointFacts {
         level,
         proven: proofs.map(|receipt| receipt.finished).max(),
         recovery: recovery(&point.receipts),
+        damaged: point.damage().is_some(),
         complaint: unusable.or(complaint),
         holds: manifest.map(|manifest| holds(manifest, store)).unwrap_or_default(),
         parts: manifest.iter().flat_map(|manifest| &manifest.artifacts).map(|artifact| artifact.step.clone()).collect(),
@@ -171,17 +180,24 @@ fn recovery(receipts: &[Receipt]) -> Option<Recovery> {
     receipts.iter().rev().filter(|receipt| receipt.step.other_major().is_none()).find_map(|receipt| receipt.recovery)
 }
 
-fn attempt(failed: Failed) -> Attempt {
-    let started = failed.run.started();
-    let unknown = |cause| Attempt { run: failed.run.clone(), started, ended: None, host: None, cause };
-    match failed.word {
-        None => unknown(Cause::Died),
-        Some(Err(_)) => unknown(Cause::Unreadable),
-        Some(Ok(word)) => {
-            let cause = cause(&word);
-            Attempt { run: failed.run, started, ended: Some(word.ended), host: Some(word.host), cause }
-        }
-    }
+fn attempt(Failed { run, word, .. }: Failed) -> Attempt {
+    told(run, word.as_ref())
+}
+
+/// The run of a point, if it failed after its commit.
+fn after_commit(point: &Point) -> Option<Attempt> {
+    point.failed.as_ref().map(|word| told(point.summary.run.clone(), Some(word)))
+}
+
+/// A run that failed, as its word tells it.
+fn told(run: RunId, word: Option<&Result<FailedRun, String>>) -> Attempt {
+    let started = run.started();
+    let (ended, host, cause) = match word {
+        None => (None, None, Cause::Died),
+        Some(Err(_)) => (None, None, Cause::Unreadable),
+        Some(Ok(word)) => (Some(word.ended), Some(word.host.clone()), cause(word)),
+    };
+    Attempt { run, started, ended, host, cause }
 }
 
 fn cause(word: &FailedRun) -> Cause {

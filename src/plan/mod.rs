@@ -36,7 +36,7 @@ use crate::template::Bindings;
 pub use crate::retention::{CatalogFacts, join};
 pub use lower::{COMMIT, purpose};
 pub use observed::{ConnectionFacts, LeftOutTables, Observed, PatchFacts, Reach, StoreFacts, ToolFacts, Trouble};
-pub use pruning::unwanted;
+pub use pruning::{setting, unwanted};
 pub use readiness::{Line, Standing, readiness};
 pub use resume::{NotResumed, Past, resume};
 pub use reviewed::difference;

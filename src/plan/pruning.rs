@@ -110,8 +110,8 @@ fn forgotten(facts: &CatalogFacts, now: Timestamp) -> Vec<String> {
     facts.failures.iter().chain(&facts.strays).filter(|failure| old(&failure.run)).flat_map(|failure| failure.keys.clone()).collect()
 }
 
-/// What else of the pipeline counts.
-fn setting(pipeline: &Pipeline) -> Setting {
+/// What a pipeline says beside its policies that decisions depend on.
+pub fn setting(pipeline: &Pipeline) -> Setting {
     let timezone = pipeline.schedule.as_ref().map_or_else(|| Setting::default().timezone, |schedule| schedule.timezone.clone());
     Setting { rpo: pipeline.objectives.rpo, timezone }
 }

@@ -78,7 +78,7 @@ fn since(moment: Timestamp, now: Timestamp) -> String {
 }
 
 fn newest(status: &Status) -> String {
-    let Some(newest) = &status.newest else { return "none".to_owned() };
+    let Some(newest) = &status.newest else { return if status.is_known() { "none" } else { "not known" }.to_owned() };
     let level = newest.level.map(|level| format!(", {level}")).unwrap_or_default();
     let rpo = status.objectives.rpo.map(|rpo| format!("; RPO {rpo}")).unwrap_or_default();
     format!("{}{level}, {} old{rpo}", newest.run, since(newest.started, status.at))
@@ -87,7 +87,8 @@ fn newest(status: &Status) -> String {
 fn proven(status: &Status) -> String {
     let every = status.objectives.verified_every.map(|every| format!("; every {every}")).unwrap_or_default();
     let Some((point, at)) = status.newest_proven.as_ref().and_then(|point| Some((point, point.proven?))) else {
-        let back = status.unproven_since.map_or_else(|| "never".to_owned(), |since| format!("not since {}", since.strftime("%Y-%m-%d")));
+        let never = if status.is_known() { "never" } else { "not known" };
+        let back = status.unproven_since.map_or_else(|| never.to_owned(), |since| format!("not since {}", since.strftime("%Y-%m-%d")));
         return format!("{back}{every}");
     };
     let which = if status.newest.as_ref().is_some_and(|newest| newest.run == point.run) { "the newest" } else { point.run.as_str() };

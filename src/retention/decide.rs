@@ -81,7 +81,7 @@ pub fn decide(catalog: &Catalog, policy: &Policy, now: Timestamp, zone: &TimeZon
 
 /// What would become of a point that were alone in the world.
 fn first_thought(point: &PointFacts, kept: Vec<Reason>, policy: &Policy, now: Timestamp) -> Decision {
-    let (action, reasons) = match (kept.is_empty(), point.tombstoned) {
+    let (action, mut reasons) = match (kept.is_empty(), point.tombstoned) {
         (false, None) => (Action::Keep, kept),
         (false, Some(since)) => (Action::Undelete, kept.into_iter().chain([Reason::Tombstoned { since }]).collect()),
         (true, None) => (Action::Tombstone, vec![Reason::Unwanted]),
@@ -95,6 +95,7 @@ fn first_thought(point: &PointFacts, kept: Vec<Reason>, policy: &Policy, now: Ti
             }
         }
     };
+    reasons.extend(point.damage.map(|damage| Reason::Damaged { damage }));
     Decision { run: point.run.clone(), action, reasons }
 }
 
@@ -130,7 +131,7 @@ fn halts(catalog: &Catalog, points: &[&PointFacts], decisions: &[Decision], poli
 fn stale(catalog: &Catalog, points: &[&PointFacts], policy: &Policy, now: Timestamp) -> Option<Halt> {
     let rpo = catalog.rpo?;
     let latest = later(now, policy.clock_skew);
-    let newest = points.iter().find(|point| point.level.is_some() && point.taken <= latest).map(|point| point.taken);
+    let newest = points.iter().find(|point| point.is_success() && point.taken <= latest).map(|point| point.taken);
     newest.is_none_or(|newest| later(newest, rpo) < now).then_some(Halt::Stale { newest, rpo })
 }
 

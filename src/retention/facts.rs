@@ -43,6 +43,25 @@ impl fmt::Display for Doubt {
     }
 }
 
+/// Where the content of a point was found wrong: it stands for no other, and no other goes because of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damage {
+    /// In this store.
+    Here,
+    /// In another store, and nothing has proven the copy in this one.
+    Elsewhere,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Here => "a verification found its content wrong: it stands for no other",
+            Self::Elsewhere => "a verification found the content of its copy in another store wrong: it stands for no other",
+        })
+    }
+}
+
 /// What retention knows about one restore point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PointFacts {
@@ -60,7 +79,10 @@ pub struct PointFacts {
     /// Why it is kept although its manifest can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<Doubt>,
-    /// The pin on it.
+    /// Where a verification found its content wrong that none since has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
+    /// The pin on it, the longest that any store has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Pin>,
     /// Until when the store itself keeps it, whoever deletes it (object lock); asked only about points that nothing else keeps.
@@ -77,8 +99,13 @@ pub struct PointFacts {
 impl PointFacts {
     /// A point of which nothing else is known: no pin, no lock, no mark.
     pub const fn new(run: RunId, taken: Timestamp, bytes: u64, level: Option<Level>) -> Self {
-        let (elsewhere, doubt, pinned) = (None, None, None);
-        Self { run, taken, bytes, level, elsewhere, doubt, pinned, locked_until: None, tombstoned: None, depends_on: Vec::new() }
+        let (elsewhere, doubt, damage, pinned) = (None, None, None, None);
+        Self { run, taken, bytes, level, elsewhere, doubt, damage, pinned, locked_until: None, tombstoned: None, depends_on: Vec::new() }
+    }
+
+    /// Whether it can be read and nothing speaks against its content.
+    pub(super) const fn is_success(&self) -> bool {
+        self.level.is_some() && self.damage.is_none()
     }
 
     /// What a store says of a point that it keeps under this name.
@@ -93,6 +120,7 @@ impl PointFacts {
             level: point.level(),
             elsewhere: None,
             doubt: doubt(point, store),
+            damage: point.damage().map(|_| Damage::Here),
             pinned: point.marks.pinned.as_ref().map(|pin| Pin { until: pin.until, reason: pin.reason.clone() }),
             locked_until: None,
             tombstoned: point.marks.tombstoned.as_ref().map(|tombstone| tombstone.since),

@@ -29,7 +29,7 @@ pub struct Gap {
 pub fn gaps(catalog: &Catalog, policy: Option<&Policy>, now: Timestamp, zone: &TimeZone) -> Vec<Gap> {
     let Some(rpo) = catalog.rpo else { return Vec::new() };
     let mut taken: Vec<Timestamp> =
-        catalog.points.iter().filter(|point| point.level.is_some() && point.taken <= now).map(|point| point.taken).collect();
+        catalog.points.iter().filter(|point| point.is_success() && point.taken <= now).map(|point| point.taken).collect();
     taken.sort_unstable();
     let ends = taken.iter().skip(1).copied().chain([now]);
     let mut wide: Vec<Gap> = taken.iter().zip(ends).map(|(from, to)| Gap { from: *from, to }).collect();

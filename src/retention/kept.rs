@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::calendar::Rule;
-use super::facts::PointFacts;
+use super::facts::{Damage, PointFacts};
 use super::needs::Needs;
 use super::policy::Policy;
 use super::reason::Reason;
@@ -50,62 +50,85 @@ struct Kept<'a> {
 
 impl Kept<'_> {
     fn rules(&mut self, policy: &Policy, now: Timestamp, zone: &TimeZone) {
-        let local: Vec<Zoned> = self.usable.iter().map(|place| self.points[*place].taken.to_zoned(zone.clone())).collect();
+        // What is in doubt is kept for that.
+        let judged: Vec<usize> = self.usable.iter().copied().filter(|place| self.points[*place].doubt.is_none()).collect();
+        let local: Vec<(usize, Zoned)> = judged.iter().map(|place| (*place, self.points[*place].taken.to_zoned(zone.clone()))).collect();
         for rule in policy.keep.rules() {
             match (rule, policy.keep.most(rule)) {
-                (Rule::Within, _) => self.within(policy.keep.within.unwrap_or(Duration::seconds(0)), now),
+                (Rule::Within, _) => self.within(policy.keep.within.unwrap_or(Duration::seconds(0)), &judged, now),
                 (_, most) => self.slots(rule, most.unwrap_or(0), &local),
             }
         }
     }
 
-    /// The newest point of each period, so many periods that have one; for `last`, each point is a period of its own.
-    fn slots(&mut self, rule: Rule, most: u32, local: &[Zoned]) {
-        let (mut number, mut current) = (0, None);
-        for (place, at) in self.usable.iter().zip(local) {
-            let period = rule.period(at);
-            if period.is_some() && period == current {
-                continue;
-            }
+    /// The newest point of each period, so many periods that have one; for `last`, each point is a period of its own. Points whose content
+    /// was found wrong stand for no period and are not counted, so that no other goes because of them; where a period has no better one,
+    /// the newest of them stays.
+    fn slots(&mut self, rule: Rule, most: u32, local: &[(usize, Zoned)]) {
+        let mut number = 0;
+        let same =
+            |(_, one): &(usize, Zoned), (_, other): &(usize, Zoned)| rule.period(one).is_some_and(|own| rule.period(other) == Some(own));
+        for period in local.chunk_by(same) {
             if number == most {
                 break;
             }
-            (number, current) = (number + 1, period);
-            let period = if period.is_some() { rule.name(at) } else { String::new() };
-            self.reasons[*place].push(Reason::Slot { rule, number, of: most, period });
+            let newest = |worth: &dyn Fn(Option<Damage>) -> bool| period.iter().find(|(place, _)| worth(self.points[*place].damage));
+            let (sound, suspect) = (newest(&|damage| damage.is_none()), newest(&|damage| damage == Some(Damage::Elsewhere)));
+            // Damaged elsewhere, the copy here may be good: it stays as it would, beside the one that stands for the period.
+            let newer = suspect.filter(|(place, _)| sound.is_none_or(|(sound, _)| place < sound));
+            let spare = newer.or_else(|| period.first().filter(|_| sound.is_none()));
+            let name = |at: &Zoned| if rule.period(at).is_some() { rule.name(at) } else { String::new() };
+            number += u32::from(sound.is_some());
+            let counted = sound.map(|(place, at)| (*place, Reason::Slot { rule, number, of: most, period: name(at) }));
+            let uncounted = spare
+                .map(|(place, at)| (*place, Reason::Uncounted { rule, period: if sound.is_none() { name(at) } else { String::new() } }));
+            for (place, reason) in counted.into_iter().chain(uncounted) {
+                self.reasons[place].push(reason);
+            }
         }
     }
 
-    /// Counted from the newest point, as restic and rustic do, so that where backups stop, time alone takes nothing away; and never
-    /// from the future.
-    fn within(&mut self, within: Duration, now: Timestamp) {
-        let Some(newest) = self.usable.first().map(|place| self.points[*place].taken.min(now)) else { return };
-        for place in &self.usable {
-            if later(self.points[*place].taken, within) >= newest {
-                self.reasons[*place].push(Reason::Within { within });
+    /// Counted from the newest point that is sound, as restic and rustic do, so that where backups stop, time alone takes nothing away; and
+    /// never from the future. Where none is sound, all are within.
+    fn within(&mut self, within: Duration, judged: &[usize], now: Timestamp) {
+        let newest = judged.iter().find(|place| self.points[**place].damage.is_none()).map(|place| self.points[*place].taken.min(now));
+        for place in judged {
+            match newest {
+                Some(newest) if later(self.points[*place].taken, within) >= newest => self.reasons[*place].push(Reason::Within { within }),
+                Some(_) => {}
+                None => self.reasons[*place].push(Reason::Uncounted { rule: Rule::Within, period: String::new() }),
             }
         }
     }
 
     /// What stays though no rule keeps it: the newest point, the newest proven one, and the newest that were restored. Of points closer
-    /// together than clocks may differ, each may be the newest. A point in doubt is kept for that, and stands for no older one.
+    /// together than clocks may differ, each may be the newest. What is in doubt or damaged is kept for no more than that, and stands for
+    /// no older one.
     fn guards(&mut self, policy: &Policy) {
         let newest = self.newest(self.usable.iter().copied(), policy.clock_skew).map(|place| (place, Reason::Newest));
+        let mut found: Vec<(usize, Reason)> = newest.collect();
+        let sound: Vec<usize> = self.usable.iter().copied().filter(|place| is_sound(self.points[*place])).collect();
+        let of_sound =
+            self.newest(sound.iter().copied(), policy.clock_skew).filter(|place| found.iter().all(|(newest, _)| newest != place));
+        let of_sound: Vec<(usize, Reason)> = of_sound.map(|place| (place, Reason::NewestSound)).collect();
+        found.extend(of_sound);
         // By what this store knows itself, for here the copy may be damaged that is proven elsewhere, and by what all know together.
-        let own = self.proofs(policy, |point| point.level);
-        let together = self.proofs(policy, |point| point.level.max(point.elsewhere));
-        for (place, reason) in newest.chain(own).chain(together).collect::<Vec<_>>() {
+        for places in [&self.usable, &sound] {
+            found.extend(self.proofs(policy, places, own));
+            found.extend(self.proofs(policy, places, |point| own(point).max(point.elsewhere)));
+        }
+        for (place, reason) in found {
             let had = self.reasons[place].iter().any(|had| discriminant(had) == discriminant(&reason));
             self.reasons[place].extend((!had).then_some(reason));
         }
     }
 
-    /// The newest proven point and the newest restored ones, by some knowledge of their levels.
-    fn proofs(&self, policy: &Policy, level: impl Fn(&PointFacts) -> Option<Level>) -> Vec<(usize, Reason)> {
+    /// The newest proven point and the newest restored ones of these, by some knowledge of their levels.
+    fn proofs(&self, policy: &Policy, places: &[usize], level: impl Fn(&PointFacts) -> Option<Level>) -> Vec<(usize, Reason)> {
         let level = |place: &usize| Some(self.points[*place]).filter(|point| point.doubt.is_none()).and_then(&level);
-        let proven = self.usable.iter().copied().filter(|place| level(place) >= Some(Level::Proven));
+        let proven = places.iter().copied().filter(|place| level(place) >= Some(Level::Proven));
         let proven = self.newest(proven, policy.clock_skew).map(|place| (place, Reason::NewestProven));
-        let verified = self.usable.iter().copied().filter(|place| level(place) >= Some(Level::Restored));
+        let verified = places.iter().copied().filter(|place| level(place) >= Some(Level::Restored));
         let verified = (1..=policy.min_verified).zip(verified);
         proven.chain(verified.map(|(number, place)| (place, Reason::Verified { number, of: policy.min_verified }))).collect()
     }
@@ -117,9 +140,9 @@ impl Kept<'_> {
         places.take_while(move |place| newest.is_some_and(|newest| later(self.points[*place].taken, skew) >= newest))
     }
 
-    /// What protects a point by itself. A pin or lock holds longer by the clocks' difference, for the host that set it may be slower.
+    /// What protects a point by itself.
     fn protections(&mut self, policy: &Policy, now: Timestamp) {
-        let holds = |until: Timestamp| later(until, policy.clock_skew) > now;
+        let holds = |until: Timestamp| policy.holds(until, now);
         for (point, reasons) in self.points.iter().zip(&mut self.reasons) {
             let pin = point.pinned.as_ref().filter(|pin| holds(pin.until));
             reasons.extend(pin.map(|pin| Reason::Pinned { until: pin.until, why: pin.reason.clone() }));
@@ -133,4 +156,15 @@ impl Kept<'_> {
             }
         }
     }
+}
+
+/// Whether it may stand for others.
+const fn is_sound(point: &PointFacts) -> bool {
+    point.doubt.is_none() && point.damage.is_none()
+}
+
+/// The level that a point has earned in this store, if its content is not known to be wrong: what was restored may be something else than
+/// what was dumped.
+fn own(point: &PointFacts) -> Option<Level> {
+    point.level.filter(|_| point.damage != Some(Damage::Here))
 }

@@ -2,7 +2,8 @@
 //!
 //! [`decide`] answers for every point; nothing here opens a store, reads a clock, or carries an answer out. Points leave in two
 //! phases, a tombstone first and the deletion only in a later run, after a grace. What the rules do not keep may still be guarded:
-//! the newest points that proved themselves, pins, locks, and what others depend on. Where in doubt, a point is kept.
+//! the newest points that proved themselves, pins, locks, and what others depend on. Where in doubt, a point is kept; one whose content
+//! was found wrong stands for no other, and is the last of its period to go.
 
 mod calendar;
 mod decide;
@@ -18,7 +19,7 @@ mod simulate;
 
 pub use calendar::Rule;
 pub use decide::{Decision, Verdict, decide};
-pub use facts::{Catalog, Doubt, Pin, PointFacts};
+pub use facts::{Catalog, Damage, Doubt, Pin, PointFacts};
 pub use gaps::{Gap, gaps};
 pub use join::join;
 pub use policy::{Fault, Keep, KeepError, MaxDelete, Policy};

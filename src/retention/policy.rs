@@ -150,6 +150,11 @@ impl Policy {
         super::kept::later(super::kept::later(marked, self.grace), self.clock_skew)
     }
 
+    /// Whether a pin or lock until a moment still holds; longer by the clocks' difference, for the host that set it may be slower.
+    pub fn holds(&self, until: jiff::Timestamp, now: jiff::Timestamp) -> bool {
+        super::kept::later(until, self.clock_skew) > now
+    }
+
     /// What is wrong with it beyond what the schema can say.
     pub fn faults(&self) -> Vec<Fault> {
         let fault = |pointer, message: &str, help: &str| Fault { pointer, message: message.to_owned(), help: help.to_owned() };

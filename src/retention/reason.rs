@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Rule;
-use super::facts::Doubt;
+use super::facts::{Damage, Doubt};
 use super::policy::MaxDelete;
 use crate::ids::{RefName, RunId};
 use crate::quantity::Duration;
@@ -121,6 +121,14 @@ pub enum Reason {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         period: String,
     },
+    /// A counting rule keeps it and does not count it, for it stands for no other.
+    Uncounted {
+        /// The rule.
+        rule: Rule,
+        /// The name of its period, which has no better one; empty where it has, and for `last` and `within`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        period: String,
+    },
     /// It is no older than this.
     Within {
         /// The rule's length of time.
@@ -128,6 +136,8 @@ pub enum Reason {
     },
     /// It is the newest point.
     Newest,
+    /// It is the newest of those that nothing speaks against.
+    NewestSound,
     /// It is the newest proven point.
     NewestProven,
     /// It is one of the newest points that were restored.
@@ -160,6 +170,11 @@ pub enum Reason {
     Doubted {
         /// Why.
         doubt: Doubt,
+    },
+    /// Its content was found wrong.
+    Damaged {
+        /// Where.
+        damage: Damage,
     },
     /// It says it was taken later than now.
     Future {
@@ -195,8 +210,11 @@ impl fmt::Display for Reason {
         match self {
             Self::Slot { rule, number, of, period } if period.is_empty() => write!(f, "{rule} {number} of {of}"),
             Self::Slot { rule, number, of, period } => write!(f, "{rule} {number} of {of}: {period}"),
+            Self::Uncounted { rule, period } if period.is_empty() => write!(f, "{rule}, not counted"),
+            Self::Uncounted { rule, period } => write!(f, "{rule}, not counted: {period} has no better one"),
             Self::Within { within } => write!(f, "within {within} of the newest"),
             Self::Newest => f.write_str("newest point"),
+            Self::NewestSound => f.write_str("newest point that nothing speaks against"),
             Self::NewestProven => f.write_str("newest proven point"),
             Self::Verified { number, of } => write!(f, "verified {number} of {of}"),
             Self::Pinned { until, why } => write!(f, "pinned until {}: {why}", minute(*until)),
@@ -205,6 +223,7 @@ impl fmt::Display for Reason {
             Self::NeededBy { run } => write!(f, "needed by {run}"),
             Self::Unreadable => f.write_str("its manifest can not be read: it counts for no rule, and is never deleted"),
             Self::Doubted { doubt } => write!(f, "{doubt}"),
+            Self::Damaged { damage } => write!(f, "{damage}"),
             Self::Future { taken } => write!(f, "taken in the future, {}: check the clocks of the hosts", minute(*taken)),
             Self::Unwanted => f.write_str("no rule keeps it"),
             Self::Tombstoned { since } => write!(f, "takes back the tombstone of {}", minute(*since)),

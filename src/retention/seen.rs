@@ -29,8 +29,8 @@ pub struct CatalogFacts {
     /// Runs of whose restore points nothing is left but records that came too late, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strays: Vec<FailureSeen>,
-    /// Whether the newest run that the store knows of failed: it left word of that or was ruled out, its verification failed, or its
-    /// manifest can not be used.
+    /// Whether the newest run that the store knows of failed: it left word of that, before its commit or after it, or was ruled out, its
+    /// verification failed, or its manifest can not be used.
     pub last_run_failed: bool,
     /// Stores of the pipeline that could not be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -108,12 +108,13 @@ impl CatalogFacts {
         // One from a clock far ahead answers no failure: every later run would seem to be older than it.
         let newest = read.points.iter().find(|point| !point.summary.run.is_ahead(now));
         let since = failures.first().is_some_and(|failure| newest.is_none_or(|newest| failure.run > newest.summary.run));
+        let bad = |newest: &catalog::Point| newest.complaint().is_some() || newest.manifest.is_err() || newest.failed.is_some();
         Self {
             points: read.points.iter().map(seen).collect(),
             remains: read.remains.iter().filter_map(begun).collect(),
             failures,
             strays,
-            last_run_failed: since || newest.is_some_and(|newest| newest.complaint().is_some() || newest.manifest.is_err()),
+            last_run_failed: since || newest.is_some_and(bad),
             unread: Vec::new(),
         }
     }
@@ -124,11 +125,15 @@ impl CatalogFacts {
         made.max(self.failures.first().map(|failure| &failure.run))
     }
 
+    /// What is decided about.
+    pub fn catalog(&self, setting: &Setting) -> Catalog {
+        let points = self.points.iter().map(|point| point.facts.clone()).collect();
+        Catalog { points, rpo: setting.rpo, last_run_failed: self.last_run_failed }
+    }
+
     /// What becomes of every point by these rules.
     pub fn verdict(&self, policy: &Policy, setting: &Setting, now: Timestamp) -> Verdict {
-        let points = self.points.iter().map(|point| point.facts.clone()).collect();
-        let catalog = Catalog { points, rpo: setting.rpo, last_run_failed: self.last_run_failed };
-        let verdict = decide(&catalog, policy, now, &TimeZone::get(&setting.timezone).unwrap_or(TimeZone::UTC));
+        let verdict = decide(&self.catalog(setting), policy, now, &TimeZone::get(&setting.timezone).unwrap_or(TimeZone::UTC));
         if self.unread.is_empty() { verdict } else { verdict.held(Halt::Unread { stores: self.unread.clone() }) }
     }
 }

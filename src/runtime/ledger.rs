@@ -204,6 +204,12 @@ impl Ledger {
         Some(overall(self.artifacts.values(), of))
     }
 
+    /// Whether a node verifies, or has begun to.
+    pub fn verifies(&self, node: &NodeId) -> bool {
+        let node = node.as_str();
+        self.verifications.keys().any(|step| node == step.as_str() || node.starts_with(&format!("{step}:")))
+    }
+
     /// The verification that earned the most; of equals the first.
     pub fn best(&self) -> Option<&Verification> {
         self.verifications.values().rev().max_by_key(|found| found.level)

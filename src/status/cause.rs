@@ -1,10 +1,10 @@
-//! Why a run made no restore point, as data; words come last.
+//! Why a run failed, as data; words come last.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Why a run made no restore point. The texts are those of whatever failed. Programs are told of it in words.
+/// Why a run failed. The texts are those of whatever failed. Programs are told of it in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// Something failed.

@@ -9,7 +9,9 @@ use serde::{Serialize, Serializer};
 pub enum Complaint {
     /// Its manifest can not be used.
     Manifest(String),
-    /// Its newest verification failed.
+    /// A verification found its content wrong, and none since has found it right.
+    Content(String),
+    /// Its newest verification failed, and says nothing of the content.
     Verification(String),
 }
 
@@ -17,7 +19,7 @@ impl Complaint {
     /// What was found, without what it means.
     pub fn found(&self) -> &str {
         match self {
-            Self::Manifest(why) | Self::Verification(why) => why,
+            Self::Manifest(why) | Self::Content(why) | Self::Verification(why) => why,
         }
     }
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Manifest(why) => write!(f, "its manifest can not be used: {why}"),
+            Self::Content(why) => write!(f, "a verification found its content wrong: {why}"),
             Self::Verification(why) => write!(f, "its newest verification failed: {why}"),
         }
     }

@@ -21,6 +21,11 @@ pub enum Concern {
         /// The last of them.
         last: Attempt,
     },
+    /// The run of the newest point failed, after it had committed it.
+    EndedBadly {
+        /// That run.
+        last: Attempt,
+    },
     /// A point newer than all that can be used can not be used itself.
     Unusable {
         /// The point.
@@ -88,13 +93,15 @@ pub enum Concern {
 
 impl fmt::Display for Concern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = |last: &Attempt| last.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
         let whose = |of: &Option<PipelineName>| of.as_ref().map(|of| format!(" of {of}")).unwrap_or_default();
         match self {
             Self::Failed { times, last } => {
-                let host = last.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+                let host = on(last);
                 let times = count(*times as u64, "run");
                 write!(f, "{times} failed since the newest restore point; the last, {}{host}: {}", last.run, last.cause)
             }
+            Self::EndedBadly { last } => write!(f, "the run of the newest restore point, {}{}, failed: {}", last.run, on(last), last.cause),
             Self::Unusable { run, why: Some(why) } => write!(f, "the restore point {run} can not be used: {why}"),
             Self::Unusable { run, why: None } => write!(f, "the restore point {run} can not be used: nobody knows why"),
             Self::Complaint { run, why } => write!(f, "the newest restore point, {run}: {why}"),

@@ -1,5 +1,7 @@
 //! What a schedule says at a moment, and whether it is a pipeline's turn.
 
+use std::time::Duration as StdDuration;
+
 use croner::Cron;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -57,7 +59,8 @@ pub struct Means {
 
 /// Whether it is a pipeline's turn: a scheduled time has passed since its newest point began, or the RPO would be missed by waiting for
 /// the next one; without a schedule, half of the RPO has passed; without both, always. A failed run is no reason to wait. Or an objective
-/// is missed that a run can mend, and the last one did not fail to.
+/// is missed that a run can mend, and the last one did not fail to. A point whose content was found wrong counts for nothing of this, and is
+/// made once more at once.
 pub fn turn(status: &Status, means: Means) -> Turn {
     let last = status.due.and_then(|due| due.last);
     let living = status.at_work.iter().find(|lease| lease.pipeline == status.pipeline && !lease.is_stuck(status.at));
@@ -66,14 +69,26 @@ pub fn turn(status: &Status, means: Means) -> Turn {
     }
     let Some(newest) = &status.newest else {
         let silent = status.stores.iter().any(|store| store.seen.is_err());
-        return Turn::now(if silent { "no store that answers has a restore point" } else { "there is no restore point" });
+        let none = if silent { "no store that answers has a restore point" } else { "there is no restore point" };
+        return damaged_again(status).unwrap_or_else(|| Turn::now(none));
     };
-    let turn = match status.due {
+    let turn = damaged_again(status).unwrap_or_else(|| match status.due {
         Some(due) => by_schedule(status, newest, due),
         None => by_rpo(status, newest),
-    };
+    });
     let mends = || unproven(status).filter(|_| means.proves).or_else(|| too_few(status, newest).filter(|_| means.copies));
     if turn.due { turn } else { mends().map_or(turn, Turn::now) }
+}
+
+/// What runs make is damaged, and again when it was tried once more: whatever is wrong, a full dump every few minutes does not mend it.
+/// It is tried again once half of what may lie between two runs has passed.
+fn damaged_again(status: &Status) -> Option<Turn> {
+    let [last, _, ..] = &status.damaged[..] else { return None };
+    let apart = |due: Due| StdDuration::try_from(due.next?.duration_since(due.last?)).ok();
+    let pace = status.objectives.rpo.map(Duration::std).or_else(|| status.due.and_then(apart))? / 2;
+    let old = age(last.started, status.at).std();
+    let why = || format!("the last {} points are damaged; tried again {} after the last, {}", status.damaged.len(), brief(pace), last.run);
+    (old <= pace).then(|| Turn::not(why()))
 }
 
 /// A proof is missing, and was not tried for in vain just now: half of what may lie between two proofs has passed since the last run.

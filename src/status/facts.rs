@@ -34,7 +34,7 @@ pub struct Seen {
     pub dumped: BTreeMap<RunId, u64>,
     /// The beginning of what was looked through for a proof; `None` when it was everything, or one was found.
     pub since: Option<Timestamp>,
-    /// Runs that left word that they failed, or died and were ruled out, newest first.
+    /// Runs that left word that they failed, before their commit or after it, or died and were ruled out; newest first.
     pub failed: Vec<Attempt>,
     /// Records that can not be used, each with the reason.
     pub troubles: Vec<String>,
@@ -61,6 +61,8 @@ pub struct PointFacts {
     pub proven: Option<Timestamp>,
     /// The newest measured recovery.
     pub recovery: Option<Recovery>,
+    /// Whether its content is known to be wrong.
+    pub damaged: bool,
     /// What is wrong with it.
     pub complaint: Option<Complaint>,
     /// The steps whose objects lie in this store.
@@ -86,7 +88,7 @@ pub struct Attempt {
     pub ended: Option<Timestamp>,
     /// The host that ran it; `None` of one that died without a word.
     pub host: Option<String>,
-    /// Why it made no restore point.
+    /// Why it failed.
     pub cause: Cause,
 }
 
@@ -107,6 +109,13 @@ pub struct LeaseFacts {
     pub renewed: Timestamp,
     /// How long it holds without being renewed.
     pub ttl: Duration,
+}
+
+impl PointFacts {
+    /// Whether it can be used, as far as is known.
+    pub const fn is_usable(&self) -> bool {
+        self.level.is_some() && !self.damaged
+    }
 }
 
 impl LeaseFacts {

@@ -9,6 +9,7 @@ use super::facts::{Attempt, PointFacts, Seen};
 use super::missed::{concerns, missed};
 use super::{Light, Status, Subject};
 use crate::ids::{RunId, StepId};
+use crate::store::manifest::Level;
 
 /// How many dumps before the newest make what is typical: a week of nightly ones.
 pub const TYPICAL: usize = 7;
@@ -23,8 +24,9 @@ pub fn judge(subject: Subject, now: Timestamp) -> Status {
     let points = merged(&seen);
     // One from a clock that is far ahead would be the newest until its time comes, whatever happens until then.
     let counts = |point: &&PointFacts| !point.run.is_ahead(now);
-    let newest = points.iter().filter(counts).find(|point| point.level.is_some()).cloned();
-    let newest_proven = points.iter().filter(counts).find(|point| point.proven.is_some()).cloned();
+    let newest = points.iter().filter(counts).find(|point| point.is_usable()).cloned();
+    let newest_proven = points.iter().filter(counts).find(|point| point.proven.is_some() && point.is_usable()).cloned();
+    let damaged = points.iter().filter(counts).take_while(|point| !point.is_usable()).filter(|point| point.damaged).cloned().collect();
     let failures = failures(&seen, newest.as_ref());
     let at_work = seen.iter().filter_map(|seen| seen.lease.clone()).collect::<Vec<_>>();
     let ours = at_work.iter().filter(|lease| lease.pipeline == pipeline).map(|lease| lease.run.started());
@@ -45,6 +47,7 @@ pub fn judge(subject: Subject, now: Timestamp) -> Status {
         at: now,
         objectives,
         newest,
+        damaged,
         newest_proven,
         failures,
         at_work,
@@ -70,6 +73,9 @@ fn merged(seen: &[&Seen]) -> Vec<PointFacts> {
 }
 
 fn join(known: &mut PointFacts, other: &PointFacts) {
+    // What is wrong with one copy may be wrong with what was dumped, unless another was restored.
+    let restored = |point: &PointFacts| !point.damaged && point.level >= Some(Level::Restored);
+    known.damaged = (known.damaged || other.damaged) && !restored(known) && !restored(other);
     known.level = known.level.max(other.level);
     known.committed = known.committed.or(other.committed);
     known.dumped = known.dumped.max(other.dumped);
@@ -107,10 +113,10 @@ fn typical(seen: &[&Seen], before: &RunId) -> Option<u64> {
     (sizes.len() >= LEAST).then(|| sizes[sizes.len() / 2])
 }
 
-/// The runs that failed since the newest point, each once, newest first.
+/// The runs that failed since the newest point, that of the point itself included, each once, newest first.
 fn failures(seen: &[&Seen], newest: Option<&PointFacts>) -> Vec<Attempt> {
     let mut all: BTreeMap<&RunId, &Attempt> = BTreeMap::new();
-    for failed in seen.iter().flat_map(|seen| &seen.failed).filter(|failed| newest.is_none_or(|newest| failed.run > newest.run)) {
+    for failed in seen.iter().flat_map(|seen| &seen.failed).filter(|failed| newest.is_none_or(|newest| failed.run >= newest.run)) {
         // One store was told why, where another only saw that the run was gone.
         all.entry(&failed.run)
             .and_modify(|known| {

@@ -12,7 +12,7 @@ use crate::quantity::{Duration, Percent, brief, bytes};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "objective", rename_all = "kebab-case")]
 pub enum Miss {
-    /// There is no restore point at all.
+    /// There is no restore point that can be used, in any store that answers.
     NoPoint,
     /// `rpo`: the newest point is too old.
     Rpo {

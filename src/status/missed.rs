@@ -4,7 +4,7 @@ use std::time::Duration as StdDuration;
 
 use jiff::Timestamp;
 
-use super::facts::{LeaseFacts, PointFacts};
+use super::facts::{Attempt, LeaseFacts, PointFacts};
 use super::{Concern, Miss, Status};
 use crate::pipeline::Objectives;
 use crate::quantity::Duration;
@@ -23,7 +23,7 @@ pub(super) fn missed(status: &Status) -> Vec<Miss> {
     let mut missed: Vec<Miss> = unreachable.collect();
     let Objectives { rpo, rto, copies, verified_every, min_size, max_shrink } = status.objectives;
     let Some(newest) = &status.newest else {
-        missed.push(Miss::NoPoint);
+        missed.extend(status.is_known().then_some(Miss::NoPoint));
         return missed;
     };
     let old = age(newest.started, status.at);
@@ -53,10 +53,13 @@ fn unproven(status: &Status, every: Duration) -> Option<Miss> {
 /// What else is worth a look. `points` are those of all stores, newest first.
 pub(super) fn concerns(status: &Status, points: &[PointFacts]) -> Vec<Concern> {
     let mut concerns = Vec::new();
-    concerns.extend(status.failures.first().map(|last| Concern::Failed { times: status.failures.len(), last: last.clone() }));
+    let of_newest = |failed: &&Attempt| status.newest.as_ref().is_some_and(|newest| newest.run == failed.run);
+    let (own, since): (Vec<&Attempt>, Vec<&Attempt>) = status.failures.iter().partition(of_newest);
+    concerns.extend(since.first().map(|last| Concern::Failed { times: since.len(), last: (*last).clone() }));
+    concerns.extend(own.first().map(|last| Concern::EndedBadly { last: (*last).clone() }));
     let ahead = points.iter().find(|point| point.run.is_ahead(status.at));
     concerns.extend(ahead.map(|point| Concern::Ahead { run: point.run.clone(), started: point.started }));
-    let unusable = points.iter().filter(|point| !point.run.is_ahead(status.at)).take_while(|point| point.level.is_none());
+    let unusable = points.iter().filter(|point| !point.run.is_ahead(status.at)).take_while(|point| !point.is_usable());
     concerns.extend(unusable.map(|point| Concern::Unusable { run: point.run.clone(), why: point.complaint.clone() }));
     if let Some(newest) = &status.newest {
         concerns.extend(newest.complaint.clone().map(|why| Concern::Complaint { run: newest.run.clone(), why }));

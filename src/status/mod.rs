@@ -71,6 +71,8 @@ pub struct Status {
     pub concerns: Vec<Concern>,
     /// The newest restore point of all stores that can be used, with the best level that one of them has earned.
     pub newest: Option<PointFacts>,
+    /// Newer ones whose content was found wrong, newest first.
+    pub damaged: Vec<PointFacts>,
     /// The newest one that was proven in some store.
     pub newest_proven: Option<PointFacts>,
     /// How far back one was looked for in vain; `None` when all of them were looked at, or one was found.
@@ -83,7 +85,7 @@ pub struct Status {
     pub typical_bytes: Option<u64>,
     /// When the newest run began that left anything in a store.
     pub last_attempt: Option<Timestamp>,
-    /// Runs that failed since the newest point, newest first.
+    /// Runs that failed since the newest point, newest first; the run of that point itself is among them if it failed after its commit.
     pub failures: Vec<Attempt>,
     /// Runs that hold a lease now, each with the store's name.
     pub at_work: Vec<LeaseFacts>,
@@ -93,4 +95,11 @@ pub struct Status {
     pub due: Option<Due>,
     /// What each store says.
     pub stores: Vec<StoreFacts>,
+}
+
+impl Status {
+    /// Whether any store answered: else nobody can say what there is.
+    pub fn is_known(&self) -> bool {
+        self.stores.iter().any(|store| store.seen.is_ok())
+    }
 }

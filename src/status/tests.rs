@@ -33,6 +33,7 @@ fn point(hours: i64) -> PointFacts {
         level: Some(Level::Proven),
         proven: Some(ago(hours)),
         recovery: Some(Recovery { took: Duration::from_mins(5), bytes: 100 * MB, objective: None }),
+        damaged: false,
         complaint: None,
         holds: ["올림".parse().unwrap()].into(),
         parts: ["올림".parse().unwrap()].into(),
@@ -107,6 +108,8 @@ fn what_meets_every_objective_is_good_and_each_is_missed_alone() {
     assert_eq!(names(&judged(all.clone(), vec![Ok(seen(week())), Ok(seen(week().split_off(1)))])), ["copies"]);
     assert_eq!(names(&judged(all.clone(), vec![Ok(seen(week())), Err("no route".to_owned())])), ["store", "copies"]);
     assert_eq!(names(&judged(all.clone(), vec![Ok(Seen::default())])), ["point"]);
+    assert_eq!(names(&judged(all.clone(), vec![Err("no route".to_owned())])), ["store"], "whether there is one nobody can say");
+    assert_eq!(names(&judged(all.clone(), vec![Err("no route".to_owned()), Ok(Seen::default())])), ["store", "point"]);
     let old = judged(serde_json::json!({ "rpo": "26h", "verified_every": "7d" }), vec![Ok(seen(vec![point(27), point(200)]))]);
     assert_eq!((names(&old), old.light), (vec!["rpo"], Light::Bad));
     let said = old.missed[0].to_string();
@@ -146,6 +149,49 @@ fn a_point_that_can_not_be_used_is_none() {
     // The other store has a good one of the same run.
     let status = judged(rpo, vec![Ok(seen(vec![broken])), Ok(seen(vec![point(1)]))]);
     assert_eq!((names(&status), status.newest.unwrap().run), (vec![], run(1)));
+}
+
+#[test]
+fn a_point_that_is_known_to_be_damaged_meets_no_objective() {
+    let wrong = |why: &str| Some(Complaint::Content(why.to_owned()));
+    let damaged = |hours: i64| PointFacts {
+        level: Some(Level::ReadBack),
+        proven: None,
+        damaged: true,
+        complaint: wrong("rows differ"),
+        ..point(hours)
+    };
+    let rpo = || serde_json::json!({ "rpo": "26h" });
+    let status = judged(rpo(), vec![Ok(seen(vec![damaged(1), point(27)]))]);
+    assert_eq!((names(&status), status.newest.as_ref().unwrap().run.clone(), status.damaged.len()), (vec!["rpo"], run(27), 1));
+    let said = format!("the restore point {} can not be used: a verification found its content wrong: rows differ", run(1));
+    assert_eq!(status.concerns[0].to_string(), said);
+    assert_eq!(names(&judged(rpo(), vec![Ok(seen(vec![damaged(1)]))])), ["point"]);
+    // What was dumped may be wrong, or one copy of it: another that was restored tells.
+    let copy = |level| PointFacts { level: Some(level), proven: None, ..point(1) };
+    for (level, missed) in [(Level::ReadBack, vec!["rpo"]), (Level::Restored, vec![])] {
+        for stores in [[damaged(1), copy(level)], [copy(level), damaged(1)]] {
+            let stores = stores.map(|newest| Ok(seen(vec![newest, point(27)])));
+            assert_eq!(names(&judged(rpo(), stores.into())), missed, "{level}");
+        }
+    }
+    // It is made once more at once, and then not every few minutes.
+    let due = |points: Vec<PointFacts>| turn(&judged(rpo(), vec![Ok(seen(points))]), Means::default());
+    assert!(due(vec![damaged(1), point(20)]).due);
+    let twice = due(vec![damaged(1), damaged(2), point(20)]);
+    assert_eq!(twice.why, format!("the last 2 points are damaged; tried again 13 h 00 m after the last, {}", run(1)));
+    assert!(!twice.due && !due(vec![damaged(1), damaged(2)]).due);
+    assert!(due(vec![damaged(14), damaged(15), point(20)]).due && !due(vec![damaged(1), point(2)]).due);
+}
+
+#[test]
+fn a_run_that_failed_after_its_commit_is_told_apart() {
+    let status =
+        judged(serde_json::json!({}), vec![Ok(Seen { failed: vec![attempt(1), attempt(24), attempt(30)], ..seen(vec![point(24)]) })]);
+    let said: Vec<String> = status.concerns.iter().map(ToString::to_string).collect();
+    assert_eq!(status.failures.len(), 2);
+    assert!(said[0].starts_with("1 run failed since the newest restore point; the last, "), "{said:?}");
+    assert_eq!(said[1], format!("the run of the newest restore point, {} on db1, failed: dump: no route", run(24)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Carrying a `prune` out: nothing but what the plan decided, and of that what is decided now too; each point is looked at once more
 //! before it is touched.
 //!
-//! A pin, an undelete or a receipt that came since the plan was made saves its point, and that is said. What was begun by a run
-//! that died is finished. This file decides nothing by age or count.
+//! A pin, an undelete, a receipt or an object lock that came since the plan was made saves its point, and that is said. What was begun by
+//! a run that died is finished. This file decides nothing by age or count.
 
 use jiff::Timestamp;
 
@@ -11,13 +11,13 @@ use super::prune_again::{after_success, again, no_longer};
 use super::{Cx, PerformEffect, StepError};
 use crate::diagnostic::Class;
 use crate::ids::{PipelineName, RefName};
-use crate::retention::{Action, Policy, Verdict};
+use crate::retention::{Action, Policy, Reason, Verdict};
 use crate::store::catalog::{self, look_again};
 use crate::store::claims::Claims;
 use crate::store::manifest::manifest_key;
 use crate::store::mark::{Author, Marks, Wish, add};
 use crate::store::removal::{Doomed, Removed, remove};
-use crate::store::{ObjectStore, Refusal, StoreError};
+use crate::store::{ObjectStore, Refusal, StoreError, locked};
 use crate::words::count;
 
 impl PerformEffect for PruneWork {
@@ -144,10 +144,22 @@ impl Pruning<'_> {
     }
 
     fn remove(&mut self, act: &Act, now: &[String]) -> Result<(), StepError> {
+        if let Some(until) = self.locked(act)? {
+            self.skipped(act, &Reason::Locked { until }.to_string());
+            return Ok(());
+        }
         let doomed = Doomed { pipeline: self.pipeline, run: &act.run, objects: &act.objects, beside: now };
         let removed = remove(self.store, doomed, &mut self.claims)?;
         self.told(act, &removed);
         Ok(())
+    }
+
+    /// Until when the store keeps something of a point. Asked just before it goes: a bucket would take the deletion of what is locked,
+    /// hide it, and keep it.
+    fn locked(&self, act: &Act) -> Result<Option<Timestamp>, StoreError> {
+        let keys = [&act.objects[..], &[manifest_key(self.pipeline, &act.run)]].concat();
+        let found = locked::each(self.store, &[keys])?;
+        Ok(found.into_iter().flatten().find(|until| self.policy.holds(*until, Timestamp::now())))
     }
 
     fn told(&mut self, act: &Act, removed: &Removed) {

@@ -23,8 +23,7 @@ pub(super) fn after_success(cx: &Cx<'_>) -> Result<(), StepError> {
 
 /// The node or verification that failed. One that a resumed run had before is known by what it found, and not by its node.
 fn failed(ledger: &Ledger) -> Option<String> {
-    let verifies = |node: &str| ledger.verifications.keys().any(|step| node == step.as_str() || node.starts_with(&format!("{step}:")));
-    let warned = |record: &NodeRecord| record.warn_only && record.fault != Some(Fault::Content) && !verifies(record.node.as_str());
+    let warned = |record: &NodeRecord| record.warn_only && record.fault != Some(Fault::Content) && !ledger.verifies(&record.node);
     let serious = |record: &&NodeRecord| !record.good && record.error.is_some() && !warned(record);
     // Everything may have been restored, and be something else than was dumped.
     let differs = |found: &Verification| found.proof.as_ref().is_some_and(|proof| !proof.differences.is_empty());

@@ -45,7 +45,7 @@ impl OpenSource for ReadBack {
     fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
         if let Some(recalled) = &self.recalled {
             cx.reports.note(format!("restore point {} of {}, {}", recalled.run, recalled.pipeline, recalled.level));
-            let leaving = |since| format!("it was marked for deletion at {since}: `runner undelete` keeps it");
+            let leaving = |since| format!("it was marked for deletion at {since}: `runner pin` keeps it");
             cx.reports.note_all(recalled.leaving.map(leaving));
             let passed_over = |run| format!("{run} was passed over: its clock was far ahead; it is had by its id (--at {run})");
             cx.reports.note_all(recalled.passed_over.as_ref().map(passed_over));

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use super::commit::{self, MANIFEST_LIMIT, PointSummary};
+use super::failed::FailedRun;
 use super::manifest::{Applied, Artifact, Level, Manifest, Receipt, manifest_key, month_prefix};
 use super::mark::{self, Found, Kind, Marks, read_mark};
 use super::recall::{self, At, RecallError};
 use super::whole::Tally;
-use super::{ObjectMeta, ObjectStore, StoreError, Stored, failed, pool};
+use super::{ObjectMeta, ObjectStore, StoreError, Stored, ended, failed, pool};
 use crate::ids::{PipelineName, RefName, RunId};
 use crate::stream::digest::sidecar_line;
 
@@ -34,6 +35,8 @@ pub struct Point {
     pub unreadable: Vec<String>,
     /// What is wanted of it.
     pub marks: Marks,
+    /// What failed in its run after the commit, or why the word of that can not be read; `None` where nothing did, as far as is told.
+    pub failed: Option<Result<FailedRun, String>>,
     /// The keys of all that lies beside its manifest, sorted, the manifest included.
     pub beside: Vec<String>,
 }
@@ -48,6 +51,11 @@ impl Point {
     pub fn complaint(&self) -> Option<&str> {
         commit::last_failure(&self.receipts).and_then(|receipt| receipt.failure.as_deref())
     }
+
+    /// How a verification found its content wrong, if one did and none since has found it right.
+    pub fn damage(&self) -> Option<&str> {
+        commit::damage(&self.receipts).and_then(|receipt| receipt.failure.as_deref())
+    }
 }
 
 /// What lies where a manifest would lie, and has none: a run that has not committed, or a deletion that was not finished.
@@ -59,7 +67,7 @@ pub struct Remains {
     pub marks: Marks,
     /// What keeps the run in memory after its failure: the word that it left, and the empty object that rules it out.
     pub failure: Vec<String>,
-    /// Whether it is nothing but receipts and marks that came when the point was gone already, and no tombstone among them names objects.
+    /// Whether it is nothing but receipts, marks and words that came when the point was gone already, and no tombstone among them names objects.
     pub stray: bool,
     /// The keys of all of it, sorted.
     pub beside: Vec<String>,
@@ -86,6 +94,8 @@ pub(super) struct Beside {
     pub(super) failed: Option<ObjectMeta>,
     pub(super) receipts: Vec<ObjectMeta>,
     pub(super) marks: Vec<(ObjectMeta, Kind, jiff::Timestamp)>,
+    /// The words of how its run ended after the commit.
+    pub(super) ended: Vec<(ObjectMeta, jiff::Timestamp)>,
     /// Everything, the manifest included.
     pub(super) keys: Vec<String>,
 }
@@ -98,7 +108,8 @@ impl Beside {
 
     /// Whether all of it is records, and none a tombstone.
     fn stray(&self) -> bool {
-        self.keys.len() == self.receipts.len() + self.marks.len() && self.marks.iter().all(|(_, kind, _)| *kind != Kind::Tombstone)
+        let records = self.receipts.len() + self.marks.len() + self.ended.len();
+        self.keys.len() == records && self.marks.iter().all(|(_, kind, _)| *kind != Kind::Tombstone)
     }
 }
 
@@ -124,6 +135,8 @@ pub(super) fn beside(store: &dyn ObjectStore, pipeline: &PipelineName, prefix: &
             entry.receipts.push(object);
         } else if let Some((kind, at)) = mark::parsed(&rest) {
             entry.marks.push((object, kind, at));
+        } else if let Some(at) = ended::parsed(&rest) {
+            entry.ended.push((object, at));
         }
     }
     Ok(runs)
@@ -262,13 +275,14 @@ pub(super) fn with_manifest(
     let found = commit::receipts_of(store, (pipeline, run), &beside.receipts)?;
     let unreadable = found.unreadable.into_iter().map(|(key, why)| format!("{key}: {why}")).collect();
     let marks = marks(store, pipeline, run, beside)?;
-    Ok(Point { summary, manifest, receipts: found.read, unreadable, marks, beside: beside.keys.clone() })
+    let failed = ended::newest(store, (pipeline, run), &beside.ended)?;
+    Ok(Point { summary, manifest, receipts: found.read, unreadable, marks, failed, beside: beside.keys.clone() })
 }
 
 fn remains(store: &dyn ObjectStore, pipeline: &PipelineName, run: &RunId, beside: &Beside) -> Result<Remains, StoreError> {
     let key = manifest_key(pipeline, run);
-    // Receipts and marks are written after the commit only, and deleted after the manifest.
-    if !(beside.receipts.is_empty() && beside.marks.is_empty()) && store.head(&key)?.is_some() {
+    // Receipts, marks and words of the end are written after the commit only, and deleted after the manifest.
+    if !(beside.receipts.is_empty() && beside.marks.is_empty() && beside.ended.is_empty()) && store.head(&key)?.is_some() {
         let detail = "it is there, and the store's listing leaves it out: nothing can be decided from such a listing".to_owned();
         return Err(StoreError::Lies { store: store.describe(), key, detail });
     }

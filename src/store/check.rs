@@ -34,7 +34,7 @@ pub enum Damage {
         /// How that shows.
         detail: String,
     },
-    /// It is a manifest, receipt or mark that can not be used.
+    /// It is a manifest, receipt, mark or word that can not be used.
     Record {
         /// Why.
         detail: String,
@@ -122,7 +122,8 @@ fn records(point: &Point) -> Vec<Flaw> {
     };
     let split = |told: &String| told.split_once(": ").map_or_else(|| flaw("", told), |(key, why)| flaw(key, why));
     let manifest = point.manifest.as_ref().err().map(|why| flaw(&point.summary.key, why));
-    manifest.into_iter().chain(point.unreadable.iter().chain(&point.marks.unreadable).map(split)).collect()
+    let word = point.failed.iter().filter_map(|word| word.as_ref().err());
+    manifest.into_iter().chain(point.unreadable.iter().chain(&point.marks.unreadable).chain(word).map(split)).collect()
 }
 
 /// Looks at one object: at its size in the listing, or at all of it.

@@ -223,11 +223,26 @@ pub fn level(manifest: &Manifest, receipts: &[Receipt]) -> Level {
 /// not be earned again. What was found on another major version, or of another object, answers nothing, and what says nothing of the
 /// content does not answer what does. That a key did not fit is told by its receipt, and is no failure of the restore point.
 pub fn last_failure(receipts: &[Receipt]) -> Option<&Receipt> {
-    let same = |a: &Receipt, b: &Receipt| a.key == b.key && a.step.other_major() == b.step.other_major();
-    let told: Vec<&Receipt> = receipts.iter().filter(|receipt| receipt.fault != Some(Fault::Key)).collect();
-    let answers = |new: &Receipt, old: &Receipt| new.finished > old.finished && same(new, old) && (new.judges() || !old.judges());
-    let open = told.iter().filter(|old| old.failure.is_some() && !told.iter().any(|new| answers(new, old)));
-    open.max_by_key(|receipt| (receipt.judges(), receipt.finished)).copied()
+    let told = receipts.iter().filter(|receipt| receipt.fault != Some(Fault::Key) && receipt.failure.is_some());
+    let open = told.filter(|old| !receipts.iter().any(|new| answers(new, old)));
+    open.max_by_key(|receipt| (receipt.judges(), receipt.finished))
+}
+
+/// The newest receipt that found content wrong and that no later one has answered: what was found good since is good again.
+pub fn damage(receipts: &[Receipt]) -> Option<&Receipt> {
+    // A failure of a version that did not tell what it says of the content does not say that it is good.
+    let tells = |new: &Receipt| new.failure.is_none() || new.fault == Some(Fault::Content);
+    let answered = |old: &Receipt| receipts.iter().any(|new| tells(new) && answers(new, old));
+    receipts
+        .iter()
+        .filter(|old| old.failure.is_some() && old.fault == Some(Fault::Content) && !answered(old))
+        .max_by_key(|old| old.finished)
+}
+
+/// Whether a receipt takes back what an older one says. A key that did not fit says nothing.
+fn answers(new: &Receipt, old: &Receipt) -> bool {
+    let same = new.key == old.key && new.step.other_major() == old.step.other_major();
+    new.fault != Some(Fault::Key) && new.finished > old.finished && same && (new.judges() || !old.judges())
 }
 
 /// The restore point whose manifest has this key, if a manifest's key it is.

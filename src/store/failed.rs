@@ -1,7 +1,7 @@
 //! The word that a run leaves in its stores when it fails: without it, another machine could not tell a failed run from none.
 //!
-//! One small, sealed, create-only object beside where the run's manifest would lie. It makes nothing a restore point, and a restore
-//! point that is there needs none: its receipts tell what failed after it. This module does not decide which runs leave word.
+//! One small, sealed, create-only object beside where the run's manifest would lie. It makes nothing a restore point; what failed after
+//! one was made is told [beside it](super::ended). This module does not decide which runs leave word.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ const KEPT: usize = 2000;
 /// What follows the run in the key.
 pub(super) const REST: &str = "failed.json";
 
-/// How a run ended that made no restore point.
+/// How a run ended that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {
@@ -66,8 +66,12 @@ pub fn failed_key(pipeline: &PipelineName, run: &RunId) -> String {
 /// # Errors
 /// [`StoreError::Exists`] when the run left another one, and whatever the store says.
 pub fn add_failed(store: &dyn ObjectStore, failed: &FailedRun) -> Result<Stored, StoreError> {
-    let cut = FailedRun { error: failed.error.chars().take(KEPT).collect(), ..failed.clone() };
-    publish(store, &failed_key(&failed.pipeline, &failed.run), &cut, LIMIT)
+    publish(store, &failed_key(&failed.pipeline, &failed.run), &cut(failed), LIMIT)
+}
+
+/// A word of which only as much is kept as is wanted.
+pub(super) fn cut(failed: &FailedRun) -> FailedRun {
+    FailedRun { error: failed.error.chars().take(KEPT).collect(), ..failed.clone() }
 }
 
 /// Reads a word, by the rules of manifests.

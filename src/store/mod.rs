@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod check;
 pub mod claims;
 pub mod commit;
+pub mod ended;
 pub mod failed;
 pub mod heal;
 pub mod key;

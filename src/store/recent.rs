@@ -1,7 +1,7 @@
 //! The newest of what a store keeps of a pipeline: as much as tells how it stands, however many points there are.
 //!
 //! Months are folders, so the newest are listed one after the other until enough is known; of those points the manifests are read that
-//! tell sizes, and the receipts of the newest point and back to the newest proven one. What is not found within [`BACK`] months and
+//! tell sizes, and the receipts of the newest points that can be used and back to the newest proven one. What is not found within [`BACK`] months and
 //! [`TRIED`] verified points is not called absent: [`Recent::since`] says how far back was looked. This module decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +26,8 @@ const FAILED: usize = 50;
 /// The newest of what a store keeps of a pipeline.
 #[derive(Debug, Clone, Default)]
 pub struct Recent {
-    /// Points that were read whole, newest first: the newest, every newer one that can not be used, and verified ones back to the newest
-    /// proven one.
+    /// Points that were read whole, newest first: the newest that can be used, every newer one, which can not or whose content was found
+    /// wrong, and verified ones back to the newest proven one.
     pub points: Vec<Point>,
     /// The manifests of the newest points, for their sizes; those that can not be used are left out.
     pub manifests: BTreeMap<RunId, Manifest>,
@@ -101,7 +101,8 @@ impl<'a> Reading<'a> {
         let manifests = self.manifests.into_iter().filter_map(|(run, manifest)| Some((run, manifest.ok()?))).collect();
         let mut points: Vec<Point> = self.points.into_values().rev().collect();
         // Of those that were read at once with the newest proven one, the older ones tell nothing more.
-        let last = points.iter().position(|point| point.level() == Some(Level::Proven) && !point.summary.run.is_ahead(self.now));
+        let proven = |point: &Point| point.level() == Some(Level::Proven) && is_usable(point, self.now);
+        let last = points.iter().position(proven);
         points.truncate(last.map_or(points.len(), |last| last + 1));
         Ok(Recent { points, manifests, failed, since })
     }
@@ -133,10 +134,17 @@ impl<'a> Reading<'a> {
 
     /// Reads the manifests of the newest points, and whole points down to the newest one that can be used.
     fn newest(&mut self, most: usize) -> Result<(), StoreError> {
-        let newest: Vec<RunId> = self.committed().take(most).cloned().collect();
-        self.read(&newest)?;
-        let down_to = newest.iter().position(|run| self.manifests.get(run).is_some_and(Result::is_ok)).map_or(newest.len(), |at| at + 1);
-        self.whole(&newest[..down_to])?;
+        let newest: Vec<RunId> = self.committed().take(most.max(TRIED)).cloned().collect();
+        self.read(&newest[..most.min(newest.len())])?;
+        let mut rest = &newest[..];
+        while !rest.is_empty() && self.usable().is_none() {
+            // Only where all of those are damaged are there further ones to read.
+            self.read(&rest[..most.min(rest.len())])?;
+            let readable = |run: &RunId| self.manifests.get(run).is_none_or(Result::is_ok);
+            let (down_to, further) = rest.split_at(rest.iter().position(readable).map_or(rest.len(), |at| at + 1));
+            self.whole(down_to)?;
+            rest = further;
+        }
         self.whole(self.ahead().as_slice())
     }
 
@@ -181,7 +189,7 @@ impl<'a> Reading<'a> {
 
     /// The newest point that can be used.
     fn usable(&self) -> Option<&RunId> {
-        self.points.iter().rev().find(|(run, point)| point.manifest.is_ok() && !run.is_ahead(self.now)).map(|(run, _)| run)
+        self.points.iter().rev().find(|(_, point)| is_usable(point, self.now)).map(|(run, _)| run)
     }
 
     /// How far back a proof was looked for.
@@ -209,4 +217,9 @@ impl<'a> Reading<'a> {
         let own = |word: &FailedRun| word.run == *run && word.pipeline == *self.pipeline;
         Ok(read.and_then(|word| if own(&word) { Ok(word) } else { Err(format!("{} is about {} {}", object.key, word.pipeline, word.run)) }))
     }
+}
+
+/// Whether a point can be used, as far as is known, and is not from a clock that is far ahead.
+fn is_usable(point: &Point, now: Timestamp) -> bool {
+    point.manifest.is_ok() && point.damage().is_none() && !point.summary.run.is_ahead(now)
 }

@@ -90,6 +90,7 @@ fn undelete_and_pin_save_a_point_and_unpin_lets_it_go() {
     let json = bench.run(&["undelete", "pipeline.yaml", &id(&points[2]), "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!((&json["mark"], &json["stores"][0]["store"]), (&"undelete".into(), &"vault".into()));
+    assert_eq!(json["stores"][0]["words"], "its tombstone is taken back until a prune marks it again; `runner pin` keeps it");
     let said = prune(&bench);
     assert!(said.contains("1 wanted again") && said.contains("1 to mark") && said.contains("1 to delete"), "{said}");
     assert_eq!(of(&store, &points[3].run), Vec::<String>::new());

@@ -314,17 +314,21 @@ impl Running<'_> {
     }
 }
 
+/// Whether a key is a word of a run that failed, before its commit or after it.
+fn is_word(key: &str) -> bool {
+    key.ends_with(".failed.json") || key.contains(".ended-")
+}
+
 /// All regular files below a folder, but leases and words of failed runs: a lease that is let go of stays, for its token.
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let is_lease = |path: &Path| path.components().any(|part| part.as_os_str() == ".runner-leases");
-    let is_word = |path: &Path| path.to_string_lossy().ends_with(".failed.json");
-    everything(folder).into_iter().filter(|path| path.is_file() && !is_lease(path) && !is_word(path)).collect()
+    everything(folder).into_iter().filter(|path| path.is_file() && !is_lease(path) && !is_word(&path.to_string_lossy())).collect()
 }
 
 /// The keys of everything in a store but leases and words of failed runs.
 pub(crate) fn keys(store: &dyn ObjectStore) -> Vec<String> {
     let keys = store.list("").unwrap().into_iter().map(|object| object.key);
-    keys.filter(|key| !key.starts_with(runner::store::lease::PREFIX) && !key.ends_with(".failed.json")).collect()
+    keys.filter(|key| !key.starts_with(runner::store::lease::PREFIX) && !is_word(key)).collect()
 }
 
 /// Whether a key is that of a dump.

@@ -63,6 +63,31 @@ fn report_tells_what_a_store_keeps_and_what_goes() {
 }
 
 #[test]
+fn report_says_of_what_goes_the_same_as_a_plan() {
+    let bench = bench();
+    for days in 0..6 {
+        Point { level: Some(Level::Proven), ..point(days * 24 + 1) }.put(&bench.vault());
+    }
+    let page = || bench.run(&["report", "pipeline.yaml"]).stdout;
+    let plan = || bench.run(&["plan", "pipeline.yaml"]).stdout;
+    assert!(page().contains("due to go 3") && plan().contains("3 to mark"), "{}", plan());
+    // A store that cannot be read may know of anything, though nothing is stored or deleted there.
+    bench.file("no-folder", "a file");
+    let said = "broken can not be read, and may know of a newer proof or of a failed run: nothing is deleted";
+    assert!(plan().contains(said), "{}", plan());
+    assert!(page().contains("due to go 0") && page().contains(said), "{}", page());
+    // It knows of a run that failed.
+    std::fs::remove_file(bench.path("no-folder")).unwrap();
+    let spec = crate::store_conformance::local_spec(&bench.path("no-folder"));
+    let other = runner::store::local::LocalStore::open(&spec).unwrap();
+    let word = crate::status_reading::word(&crate::store_shelf::run(0), "no route");
+    runner::store::failed::add_failed(&other, &word).unwrap();
+    let said = "a run has failed since: nothing is deleted";
+    assert!(plan().contains(said), "{}", plan());
+    assert!(page().contains("due to go 0") && page().contains(said), "{}", page());
+}
+
+#[test]
 fn report_is_a_job_summary_in_markdown() {
     let bench = bench();
     Point { level: Some(Level::Proven), ..point(1) }.put(&bench.vault());

@@ -100,6 +100,20 @@ fn report_says_what_there_is_when_there_is_nothing() {
         &small("nowhere", "x").replace("objectives: { rpo: 26h, rto: 1h, verified_every: 7d }\n", ""),
         vec![store("vault", "s3://x", Err("403 AccessDenied".to_owned()))],
     );
+    let mut sized = empty.clone();
+    sized.status.objectives =
+        serde_json::from_value(serde_json::json!({ "rpo": "26h", "rto": "1h", "min_size": "1 kB", "max_shrink": "30%" })).unwrap();
+    let verdicts = |subject: &runner::render::report::Subject| {
+        let told = markdown(&report(vec![subject.clone()], Language::English));
+        let rows =
+            told.lines().filter(|line| line.contains("(`")).map(|line| line.split(" | ").last().unwrap().trim_end_matches(" |").to_owned());
+        rows.collect::<Vec<_>>()
+    };
+    // Of a size nobody can say anything where there is no point, and of nothing where no store answers.
+    assert_eq!(verdicts(&sized), ["**missed**", "not known", "not known", "not known"]);
+    let mut silent = sized.clone();
+    silent.status.stores[0].seen = Err("403 AccessDenied".to_owned());
+    assert_eq!(verdicts(&silent), ["not known"; 4]);
     let page = html(&report(vec![empty.clone(), nowhere.clone()], Language::English)).unwrap();
     for word in [
         "No restore point yet.",
@@ -166,6 +180,21 @@ fn report_says_every_concern_in_korean() {
     let page = html(&report(vec![demo.clone()], Language::English)).unwrap();
     for concern in &demo.status.concerns {
         assert!(page.contains(&concern.to_string().replace('/', "&#x2f;")), "{concern}");
+    }
+}
+
+#[test]
+fn report_in_korean_tells_no_step_in_english() {
+    let page = |language| html(&report(vec![subject(&small("주문", "밤마다"), vec![seen(Vec::new())])], language)).unwrap();
+    let prune = "keep daily 30, weekly 12, monthly 12 in vault";
+    let (english, korean) = (page(Language::English), page(Language::Korean));
+    assert!(english.contains(prune) && !korean.contains(prune), "{korean}");
+    let graph = korean.split("<g class=\"node").skip(1).map(|node| node.split("</g>").next().unwrap()).collect::<String>();
+    for name in ["dump", "upload", "prune"] {
+        assert!(graph.contains(&format!("<tspan class=\"uses\">{name}</tspan>")), "{name}: {graph}");
+    }
+    for english in ["keep ", "pg_dump", " in ", " to "] {
+        assert!(!graph.contains(english), "{english:?}: {graph}");
     }
 }
 

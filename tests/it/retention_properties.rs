@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use runner::ids::RunId;
 use runner::quantity::Duration;
-use runner::retention::{Action, Catalog, Doubt, Halt, Keep, MaxDelete, Pin, PointFacts, Policy, Reason, Verdict, decide};
+use runner::retention::{Action, Catalog, Damage, Doubt, Halt, Keep, MaxDelete, Pin, PointFacts, Policy, Reason, Verdict, decide};
 use runner::store::manifest::Level;
 
 const HOUR: i64 = 3600;
@@ -46,12 +46,13 @@ prop_compose! {
         level in select(vec![None, Some(Level::Stored), Some(Level::Stored), Some(Level::Decoded), Some(Level::Restored), Some(Level::Proven)]),
         elsewhere in weighted(0.2, select(vec![Level::Restored, Level::Proven])),
         doubt in weighted(0.1, select(vec![Doubt::Receipts, Doubt::Objects])),
+        damage in weighted(0.25, select(vec![Damage::Here, Damage::Here, Damage::Elsewhere])),
         pinned in weighted(0.1, around(3)),
         locked_until in weighted(0.1, around(3)),
         tombstoned in weighted(0.4, around(3)),
     ) -> PointFacts {
         let pinned = pinned.map(|until| Pin { until, reason: "감사".to_owned() });
-        PointFacts { run: RunId::starting(taken, entropy), taken, bytes: 1, level, elsewhere, doubt, pinned, locked_until, tombstoned, depends_on: Vec::new() }
+        PointFacts { run: RunId::starting(taken, entropy), taken, bytes: 1, level, elsewhere, doubt, damage, pinned, locked_until, tombstoned, depends_on: Vec::new() }
     }
 }
 
@@ -113,6 +114,29 @@ fn usable<'a>(catalog: &'a Catalog, policy: &Policy) -> Vec<&'a PointFacts> {
     found
 }
 
+/// Whether nothing is known that speaks against a point.
+fn is_sound(point: &PointFacts) -> bool {
+    point.doubt.is_none() && point.damage.is_none()
+}
+
+/// The rules that count, each with how many it keeps and the form of the name of its periods.
+fn counting(policy: &Policy) -> [(u32, &'static str); 6] {
+    let keep = &policy.keep;
+    let rules = [
+        (keep.last, ""),
+        (keep.hourly, "%F %H %z"),
+        (keep.daily, "%F"),
+        (keep.weekly, "%G %V"),
+        (keep.monthly, "%Y-%m"),
+        (keep.yearly, "%Y"),
+    ];
+    rules.map(|(most, form)| (most.unwrap_or(0), form))
+}
+
+fn period(point: &PointFacts, form: &str, zone: &TimeZone) -> String {
+    if form.is_empty() { point.run.to_string() } else { point.taken.to_zoned(zone.clone()).strftime(form).to_string() }
+}
+
 /// What no policy may let go, stated from the catalog alone.
 fn guarded(catalog: &Catalog, policy: &Policy) -> BTreeMap<RunId, &'static str> {
     let usable = usable(catalog, policy);
@@ -122,9 +146,10 @@ fn guarded(catalog: &Catalog, policy: &Policy) -> BTreeMap<RunId, &'static str> 
         let as_new = points.into_iter().filter(move |point| Some(later(point.taken, policy.clock_skew)) >= newest);
         as_new.map(move |point| (point.run.clone(), why)).collect::<Vec<_>>()
     };
-    // What is in doubt stays itself, and stands for nothing.
-    let sure = || usable.iter().copied().filter(|point| point.doubt.is_none());
+    // What is in doubt or damaged stands for nothing.
+    let sure = || usable.iter().copied().filter(|point| is_sound(point));
     let mut found: BTreeMap<RunId, &'static str> = newest_of(usable.clone(), "the newest").into_iter().collect();
+    found.extend(newest_of(sure().collect(), "the newest that is sound"));
     // By what this store knows, and by what all know together.
     for level in [(|point: &PointFacts| point.level) as fn(&PointFacts) -> Option<Level>, |point| point.level.max(point.elsewhere)] {
         let proven = sure().filter(|point| level(point) == Some(Level::Proven)).collect();
@@ -198,7 +223,7 @@ proptest! {
     #[test]
     fn nothing_goes_when_the_newest_success_is_older_than_the_rpo(catalog in catalog(), policy in policy(), zone in zone(), rpo in 1..200_u64) {
         let catalog = Catalog { rpo: Some(hours(rpo)), ..catalog };
-        let fresh = usable(&catalog, &policy).first().is_some_and(|newest| later(newest.taken, hours(rpo)) >= now());
+        let fresh = usable(&catalog, &policy).iter().find(|point| point.damage.is_none()).is_some_and(|newest| later(newest.taken, hours(rpo)) >= now());
         let verdict = decide(&catalog, &policy, now(), &zone);
         prop_assert!(fresh || going(&verdict).is_empty(), "{:?}", going(&verdict));
     }
@@ -297,18 +322,53 @@ proptest! {
     }
 
     #[test]
-    fn every_rule_keeps_the_newest_point_of_each_period(catalog in catalog(), policy in policy(), zone in zone()) {
-        let verdict = decide(&catalog, &policy, now(), &zone);
-        let going = going(&verdict);
-        let rules = [(policy.keep.last, ""), (policy.keep.hourly, "%F %H %z"), (policy.keep.daily, "%F"), (policy.keep.weekly, "%G %V"),
-            (policy.keep.monthly, "%Y-%m"), (policy.keep.yearly, "%Y")];
-        for (most, form) in rules {
+    fn every_rule_keeps_the_newest_sound_point_of_each_period(catalog in catalog(), policy in policy(), zone in zone()) {
+        let going = going(&decide(&catalog, &policy, now(), &zone));
+        for (most, form) in counting(&policy) {
             let mut seen = BTreeSet::new();
-            for point in usable(&catalog, &policy) {
-                let period = if form.is_empty() { point.run.to_string() } else { point.taken.to_zoned(zone.clone()).strftime(form).to_string() };
-                let wanted = seen.len() < most.unwrap_or(0) as usize && seen.insert(period.clone());
+            for point in usable(&catalog, &policy).into_iter().filter(|point| is_sound(point)) {
+                let period = period(point, form, &zone);
+                let wanted = seen.len() < most as usize && seen.insert(period.clone());
                 prop_assert!(!wanted || !going.contains(&point.run), "{} is the newest of {period}", point.run);
             }
+        }
+    }
+
+    #[test]
+    fn a_damaged_point_stays_while_its_period_has_no_better_one(catalog in catalog(), policy in policy(), zone in zone()) {
+        let going = going(&decide(&catalog, &policy, now(), &zone));
+        for (most, form) in counting(&policy) {
+            // Down to the last period that counts.
+            let (mut counted, mut seen) = (BTreeSet::new(), BTreeSet::new());
+            let usable = usable(&catalog, &policy);
+            let sound: BTreeSet<String> = usable.iter().filter(|point| is_sound(point)).map(|point| period(point, form, &zone)).collect();
+            // Of one that is damaged only elsewhere, the copy here may be good.
+            let better = |point: &&&PointFacts| point.doubt.is_none() && point.damage != Some(Damage::Here);
+            let better: BTreeSet<String> = usable.iter().filter(better).map(|point| period(point, form, &zone)).collect();
+            for point in usable.into_iter().filter(|point| point.doubt.is_none()) {
+                let period = period(point, form, &zone);
+                if sound.contains(&period) {
+                    counted.insert(period);
+                } else if counted.len() < most as usize && !better.contains(&period) && seen.insert(period.clone()) {
+                    prop_assert!(!going.contains(&point.run), "{} is the best of {period}", point.run);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_points_change_nothing_for_those_that_are_sound(catalog in catalog(), policy in policy(), zone in zone()) {
+        // Without chains, for what is damaged may need others, and without limits, which are of what is there.
+        let mut catalog = Catalog { rpo: None, ..catalog };
+        catalog.points.iter_mut().for_each(|point| point.depends_on.clear());
+        let policy = Policy { max_delete: None, ..policy };
+        let alone = Catalog { points: catalog.points.iter().filter(|point| point.damage.is_none()).cloned().collect(), ..catalog.clone() };
+        let of_alone = |verdict: &Verdict, actions: &[Action]| -> BTreeSet<RunId> {
+            runs(verdict, actions).into_iter().filter(|run| alone.points.iter().any(|point| point.run == *run)).collect()
+        };
+        let (with, without) = (decide(&catalog, &policy, now(), &zone), decide(&alone, &policy, now(), &zone));
+        for actions in [[Action::Tombstone, Action::Delete], [Action::Keep, Action::Undelete]] {
+            prop_assert_eq!(of_alone(&with, &actions), of_alone(&without, &actions));
         }
     }
 
@@ -358,20 +418,7 @@ fn ten_thousand_points_in_one_chain_are_decided_in_seconds() {
     for number in 0..10_000_i64 {
         let taken = now() - SignedDuration::from_secs(number * HOUR);
         let depends_on = points.last().map(|point: &PointFacts| point.run.clone()).into_iter().collect();
-        let run = RunId::starting(taken, [0; 3]);
-        let level = Some(Level::Stored);
-        points.push(PointFacts {
-            run,
-            taken,
-            bytes: 1,
-            level,
-            elsewhere: None,
-            doubt: None,
-            pinned: None,
-            locked_until: None,
-            tombstoned: None,
-            depends_on,
-        });
+        points.push(PointFacts { depends_on, ..PointFacts::new(RunId::starting(taken, [0; 3]), taken, 1, Some(Level::Stored)) });
     }
     let started = std::time::Instant::now();
     let verdict = decide(&Catalog { points, ..Catalog::default() }, &Policy::keeping("last=3".parse().unwrap()), now(), &TimeZone::UTC);

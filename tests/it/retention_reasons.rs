@@ -6,7 +6,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use runner::ids::{RefName, RunId};
 use runner::quantity::Duration;
-use runner::retention::{Action, Catalog, CatalogFacts, Doubt, Halt, MaxDelete, Pin, PointFacts, PointSeen, Policy, Setting, decide, join};
+use runner::retention::{
+    Action, Catalog, CatalogFacts, Damage, Doubt, Halt, MaxDelete, Pin, PointFacts, PointSeen, Policy, Setting, decide, join,
+};
 use runner::store::manifest::Level;
 
 fn now() -> Timestamp {
@@ -47,9 +49,26 @@ fn every_reason_is_said_in_words() {
         aged(6),
         PointFacts { tombstoned: Some(now() - SignedDuration::from_hours(23)), ..aged(7) },
         PointFacts { tombstoned: Some(now() - day * 2), ..aged(8) },
+        PointFacts { damage: Some(Damage::Here), ..aged(12) },
+        PointFacts { damage: Some(Damage::Elsewhere), tombstoned: Some(now() - day * 2), ..aged(13) },
         aged(9),
     ];
     insta::assert_snapshot!(said(&Catalog { points, ..Catalog::default() }, &policy("last=1,within=12h,daily=1")));
+}
+
+#[test]
+fn a_damaged_point_stands_for_no_other_and_is_the_last_of_its_period_to_go() {
+    let damaged = |days: i64| PointFacts { level: Some(Level::ReadBack), damage: Some(Damage::Here), ..aged(days) };
+    let proven = |days: i64| PointFacts { level: Some(Level::Proven), ..aged(days) };
+    let elsewhere = |days: i64| PointFacts { damage: Some(Damage::Elsewhere), ..aged(days) };
+    // 2026-11-20 is a Friday: this week, the one before, and those of the days 12 to 18 and 19 to 25.
+    let points =
+        vec![damaged(0), proven(1), elsewhere(5), proven(6), damaged(12), proven(13), damaged(14), damaged(20), damaged(21), proven(30)];
+    insta::assert_snapshot!(said(&Catalog { points: points.clone(), ..Catalog::default() }, &policy("weekly=4")));
+    // It is no success either.
+    let stale = Catalog { points, rpo: Some(Duration::seconds(3600)), ..Catalog::default() };
+    let halts = decide(&stale, &policy("weekly=1"), now(), &TimeZone::UTC).halts;
+    assert_eq!(halts, [Halt::Stale { newest: Some(aged(1).taken), rpo: Duration::seconds(3600) }]);
 }
 
 #[test]
@@ -130,6 +149,28 @@ fn stores_that_are_joined_keep_what_any_of_them_would_keep_for_its_proof() {
     assert_eq!(actions(&here), (vec![keep; 4], Vec::new()));
     there.points[3].facts.doubt = None;
     here.points[3].facts.doubt = None;
+
+    // What was found wrong there is not trusted here, unless it was proven here.
+    there.points[0].facts.damage = Some(Damage::Here);
+    there.points[2].facts.damage = Some(Damage::Here);
+    join(&mut [&mut here, &mut there], &[]);
+    assert_eq!([0, 2].map(|place| here.points[place].facts.damage), [Some(Damage::Elsewhere), None]);
+    assert_eq!(there.points[0].facts.damage, Some(Damage::Here));
+    for place in [0, 2] {
+        (here.points[place].facts.damage, there.points[place].facts.damage) = (None, None);
+    }
+
+    // A pin that was set before the point was copied there holds there as well, and the longest counts.
+    let pin = |days: i64| Some(Pin { until: now() + SignedDuration::from_hours(24 * days), reason: format!("{days}일") });
+    (here.points[3].facts.pinned, there.points[2].facts.pinned) = (pin(2), pin(1));
+    join(&mut [&mut here, &mut there], &[]);
+    assert_eq!((actions(&here).0, actions(&there).0), (vec![keep; 4], vec![keep; 4]));
+    here.points[2].facts.pinned = pin(3);
+    join(&mut [&mut here, &mut there], &[]);
+    assert_eq!([&here, &there].map(|store| store.points[2].facts.pinned.clone()), [pin(3), pin(3)]);
+    for place in [2, 3] {
+        (here.points[place].facts.pinned, there.points[place].facts.pinned) = (None, None);
+    }
 
     // A failure counts while nothing newer is known of, wherever that is.
     let failed = |days: i64| CatalogFacts { last_run_failed: true, ..store(vec![aged(days)]) };

@@ -112,6 +112,27 @@ fn nothing_was_proven_for_longer_than_it_may_be() {
 }
 
 #[test]
+fn a_newest_point_that_is_known_to_be_damaged_does_not_meet_the_rpo() {
+    let (bench, store) = bench("rpo: 26h", &[], Level::Proven);
+    let (new, old) = (point(1), Point { level: Some(Level::Proven), ..point(27) });
+    [&new, &old].into_iter().for_each(|point| point.put(&store));
+    assert_eq!(missed(&bench), (0, vec![]));
+    new.condemn(&store);
+    assert_eq!(missed(&bench), only("rpo"));
+    let told = status(&bench, &[]).stdout;
+    assert!(
+        told.contains(&format!("~ the restore point {} can not be used: a verification found its content wrong: rows differ", new.run)),
+        "{told}"
+    );
+    let metrics = status(&bench, &["--format", "prometheus"]).stdout;
+    let success = format!("runner_backup_last_success_timestamp_seconds{{pipeline=\"{PIPELINE}\"}} {}\n", old.run.started().as_second());
+    assert!(metrics.contains(&success), "{success} is missing in:\n{metrics}");
+    // Verified again, it counts again.
+    runner::store::commit::add_receipt(&store, &new.receipt(Level::Proven, None)).unwrap();
+    assert_eq!(missed(&bench), (0, vec![]));
+}
+
+#[test]
 fn the_measured_recovery_took_longer_than_the_rto() {
     let (bench, store) = bench("rto: 1h", &[], Level::Stored);
     let there = point(1);
@@ -302,11 +323,16 @@ fn metrics_are_valid_and_tell_nothing_of_what_never_was() {
     std::fs::remove_dir_all(down.path("vault")).unwrap();
     std::fs::write(down.path("vault"), "no folder").unwrap();
     let metrics = status(&down, &["--format", "prometheus"]).stdout;
-    assert!(metrics.contains(&missed("rpo", "1\n")) && !metrics.contains("failed_runs"), "{metrics}");
+    assert!(metrics.contains(&missed("store", "1\n")) && !metrics.contains("failed_runs"), "{metrics}");
+    for unknown in ["point", "rpo"] {
+        assert!(!metrics.contains(&missed(unknown, "")), "nobody can say of {unknown}:\n{metrics}");
+    }
+    let told = status(&down, &[]);
+    told.is(20, &[]);
+    assert!(told.stdout.contains("! vault did not answer: ") && !told.stdout.contains("no restore point"), "{}", told.stdout);
     for never in ["last_attempt", "last_success", "last_proven", "newest_data", "_bytes", "backup_level", "backup_copies", "duration"] {
         assert!(!metrics.contains(never), "{never} is in:\n{metrics}");
     }
-    assert!(metrics.contains(&format!("runner_backup_objective_missed{{pipeline=\"{PIPELINE}\",objective=\"point\"}} 1\n")), "{metrics}");
 }
 
 #[test]

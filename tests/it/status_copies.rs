@@ -27,6 +27,7 @@ fn point(minute: i8, holds: &[&str], parts: &[&str]) -> PointFacts {
         level: Some(Level::Stored),
         proven: None,
         recovery: None,
+        damaged: false,
         complaint: None,
         holds: steps(holds),
         parts: steps(parts),

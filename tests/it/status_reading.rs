@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use runner::ids::RunId;
+use runner::retention::CatalogFacts;
+use runner::store::catalog;
+use runner::store::ended::{add_ended, ended_key, failed_after};
 use runner::store::failed::{End, FailedRun, add_failed, failed_key};
 use runner::store::lease::{Fate, rule_out};
 use runner::store::local::LocalStore;
@@ -163,6 +166,20 @@ fn the_newest_point_that_can_be_used_is_found_behind_those_that_can_not_and_cloc
 }
 
 #[test]
+fn points_whose_content_was_found_wrong_are_read_down_to_one_that_can_be_used() {
+    let (_folder, store) = shelf();
+    let points: Vec<Point> = (1..16).map(point).collect();
+    for point in &points {
+        point.put(&store);
+    }
+    let damaged = SIZES + 2;
+    points[..damaged].iter().for_each(|point| point.condemn(&store));
+    let found = read(&store);
+    assert_eq!(runs(&found), points[..=damaged].iter().map(|point| point.run.clone()).collect::<Vec<_>>());
+    assert!(found.points[damaged - 1].damage().is_some() && found.points[damaged].damage().is_none());
+}
+
+#[test]
 fn a_point_from_a_clock_that_is_far_ahead_hides_nothing_of_what_is_read() {
     let (_folder, store) = shelf();
     let ahead = Point { level: Some(Level::Proven), ..point(-24 * 365) };
@@ -198,6 +215,45 @@ fn words_of_failed_runs_and_runs_that_were_ruled_out_are_read_since_the_newest_p
     assert!(add_failed(&store, &word(&three, "another")).is_err(), "nothing there is ever changed");
     let checked = runner::store::check::check(&store, &"vault".parse().unwrap(), &pipeline(), false).unwrap();
     assert_eq!(checked.orphans, [], "none of it is an orphan");
+}
+
+#[test]
+fn a_run_that_failed_after_its_commit_is_told_beside_its_point_until_it_ended_well() {
+    let (folder, store) = shelf();
+    let (new, vault) = (point(1), "vault".parse().unwrap());
+    [&new, &point(25)].into_iter().for_each(|point| point.put(&store));
+    let failed = || CatalogFacts::of(&catalog::read(&store, &pipeline()).unwrap(), &vault, Timestamp::now()).last_run_failed;
+    let told = || read(&store).points[0].failed.clone();
+    let at = |minutes: i64| ago(0) - SignedDuration::from_mins(minutes);
+    let leave = |error: Option<&str>, now| {
+        let word = error.map(|error| word(&new.run, error));
+        add_ended(&store, (&pipeline(), &new.run), word.as_ref(), now).unwrap()
+    };
+    assert!(!failed() && told().is_none());
+    leave(Some("no route to the copy"), at(10));
+    assert!(failed());
+    assert_eq!(told().unwrap().unwrap(), word(&new.run, "no route to the copy"));
+    // The clock was set back meanwhile: what comes later counts all the same.
+    leave(None, at(20));
+    assert!(!failed() && told().is_none());
+    let last = leave(Some("again"), at(30));
+    assert_eq!(told().unwrap().unwrap().error, "again");
+    // One that can not be read is no good end, and nobody keeps quiet about it.
+    std::fs::write(folder.path().join(&last.key), "{}").unwrap();
+    assert!(failed() && told().unwrap().unwrap_err().starts_with(&last.key));
+    let checked = runner::store::check::check(&store, &vault, &pipeline(), false).unwrap();
+    assert_eq!((checked.orphans.len(), checked.flaws.len(), &checked.flaws[0].key), (0, 1, &last.key));
+    // They go with the point. One that comes too late is an orphan until it is forgotten.
+    let (beside, _) = catalog::look_again(&store, &pipeline(), &new.run).unwrap();
+    assert_eq!(beside.iter().filter(|key| key.contains(".ended-")).count(), 3);
+    beside.iter().for_each(|key| store.delete(key).unwrap());
+    leave(Some("late"), at(0));
+    let late = ended_key(&pipeline(), &new.run, at(0));
+    let checked = runner::store::check::check(&store, &vault, &pipeline(), false).unwrap();
+    assert!(checked.orphans.iter().any(|orphan| orphan.key == late), "{:?}", checked.orphans);
+    let facts = CatalogFacts::of(&catalog::read(&store, &pipeline()).unwrap(), &vault, Timestamp::now());
+    assert_eq!((facts.strays.len(), facts.strays[0].keys.clone()), (1, vec![late]));
+    assert!(failed_after(&store, &pipeline(), &run(25)).unwrap().is_none());
 }
 
 #[test]

@@ -94,8 +94,11 @@ fn a_verification_that_fails_leaves_its_receipt_and_no_word_and_one_that_was_sto
     assert_eq!(words(&bench), [], "its restore point tells");
     let ran = from_elsewhere(&bench, &[]);
     ran.is(20, &[]);
-    assert!(ran.stdout.contains("~ the newest restore point, ") && ran.stdout.contains("at least 99 tables"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("! no restore point was ever proven"), "{}", ran.stdout);
+    let told =
+        ran.stdout.contains(" can not be used: a verification found its content wrong: ") && ran.stdout.contains("at least 99 tables");
+    assert!(told && ran.stdout.contains("! there is no restore point that can be used"), "{}", ran.stdout);
+    let everything = bench.vault().list(".runner/").unwrap();
+    assert!(everything.iter().all(|object| !object.key.contains(".ended-")), "its receipt tells: {everything:?}");
 
     std::thread::sleep(Duration::from_millis(1100));
     bench.program("pg_dump", "sleep 60");
@@ -105,6 +108,49 @@ fn a_verification_that_fails_leaves_its_receipt_and_no_word_and_one_that_was_sto
     run.end().is(143, &[]);
     assert_eq!(words(&bench).iter().map(|word| word.outcome).collect::<Vec<_>>(), [End::Cancelled]);
     assert!(json(&bench)["failures"][0]["error"].as_str().unwrap().starts_with("it was stopped: "), "{}", json(&bench));
+}
+
+#[test]
+fn a_run_that_fails_after_its_commit_is_no_good_one_for_whoever_asks_until_it_is_gone_on_with() {
+    let (bench, server) = (Bench::new(), shop(1));
+    let prune = "  - { id: prune, uses: prune, with: { store: vault, grace: 0s, clock_skew: 0s, keep: { last: 1 } } }\n";
+    let after = "  - { id: after, uses: command, with: { argv: [test, -e, \"@/there\"] } }\n";
+    bench.pipeline(&server, &format!("{}{after}{prune}", STEPS.replace(", verified_every: 7d", "")));
+    let store = bench.vault();
+    let old = Point { pipeline: NAME.parse().unwrap(), key: "26.dump".to_owned(), ..point(26) };
+    old.put(&store);
+    bench.apply().is(10, &[]);
+    assert_eq!(words(&bench), [], "it made a restore point");
+    let status = json(&bench);
+    let run = status["newest"]["run"].as_str().unwrap().to_owned();
+    assert_eq!((&status["light"], status["failures"][0]["run"].as_str()), (&"look".into(), Some(run.as_str())), "{status}");
+    let told = from_elsewhere(&bench, &[]);
+    told.is(0, &[]);
+    let said = format!("~ the run of the newest restore point, {run} on ");
+    assert!(told.stdout.contains(&said) && told.stdout.contains(", failed: after: "), "{}", told.stdout);
+    let metrics = from_elsewhere(&bench, &["--format", "prometheus"]).stdout;
+    assert!(metrics.contains(&format!("runner_backup_failed_runs{{pipeline=\"{NAME}\"}} 1\n")), "{metrics}");
+    bench.run(&["catalog", "check", "pipeline.yaml"]).is(0, &[]);
+    // Another host, without the journal of that run.
+    let elsewhere = || bench.run(&["prune", "pipeline.yaml", "--yes", "--state-dir", bench.path("another-host").to_str().unwrap()]);
+    elsewhere().is(0, &["a run has failed since: nothing is deleted"]);
+    bench.run(&["report", "pipeline.yaml", "--format", "markdown"]).is(0, &[]);
+
+    std::fs::write(bench.path("there"), "").unwrap();
+    let state = bench.state();
+    bench.run(&["resume", &run, "--again", "after", "--state-dir", state.to_str().unwrap()]).is(0, &[]);
+    let status = json(&bench);
+    assert_eq!((status["failures"].as_array().unwrap().len(), status["newest"]["run"].as_str()), (0, Some(run.as_str())), "{status}");
+    elsewhere().is(0, &["is marked for deletion"]);
+
+    // What is said of a run goes with its restore point.
+    std::thread::sleep(Duration::from_millis(1100));
+    bench.apply().is(0, &[]);
+    for _ in 0..2 {
+        elsewhere().is(0, &[]);
+    }
+    let left: Vec<String> = store.list("").unwrap().into_iter().map(|object| object.key).filter(|key| key.contains(&run)).collect();
+    assert_eq!(left, Vec::<String>::new());
 }
 
 #[test]

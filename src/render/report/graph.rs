@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::layers::{Boxes, layout, needed};
 use super::words::Language;
-use crate::plan::{Action, Node, Plan};
+use crate::plan::{Action, Node, Plan, StepWords};
 use crate::render::style::columns;
 use crate::step::{Edge, Work};
 
@@ -114,9 +114,19 @@ fn head(node: &Node, language: Language) -> String {
     format!("{}{pass}", language.action(node.action))
 }
 
+/// What a box says of a step behind its kind. What it does is told in English alone, so that in another language its name stands there,
+/// where that tells more than the kind.
+fn told(step: &StepWords, language: Language) -> &str {
+    match language {
+        Language::English => &step.words,
+        Language::Korean if step.id.as_str() == step.uses => "",
+        Language::Korean => step.id.as_str(),
+    }
+}
+
 /// The columns that its longest line takes.
 fn longest(node: &Node, language: Language) -> usize {
-    let steps = node.steps.iter().map(|step| columns(&step.uses) + 1 + columns(&step.words));
+    let steps = node.steps.iter().map(|step| columns(&step.uses) + 1 + columns(told(step, language)));
     steps.chain([columns(&head(node, language)) + 2]).max().unwrap_or(0)
 }
 
@@ -127,11 +137,11 @@ fn node_box(node: &Node, width: u32, language: Language) -> NodeBox {
     let steps = node.steps.iter().zip(0..);
     let lines = steps.map(|(step, index)| StepLine {
         y: PADDING + LINE * (index + 2) + 1,
-        words: fitting(&step.words, room(width).saturating_sub(columns(&step.uses) + 1)),
+        words: fitting(told(step, language), room(width).saturating_sub(columns(&step.uses) + 1)),
         uses: fitting(&step.uses, room(width)),
     });
     let lines: Vec<StepLine> = lines.collect();
-    let told: Vec<String> = node.steps.iter().map(|step| format!("{} {}", step.uses, step.words)).collect();
+    let all: Vec<String> = node.steps.iter().map(|step| format!("{} {}", step.uses, told(step, language)).trim_end().to_owned()).collect();
     NodeBox {
         x: 0,
         y: 0,
@@ -140,7 +150,7 @@ fn node_box(node: &Node, width: u32, language: Language) -> NodeBox {
         class: class(node.action),
         head: fitting(&head(node, language), room(width)),
         lines,
-        title: format!("{name}: {}", told.join(" → ")),
+        title: format!("{name}: {}", all.join(" → ")),
     }
 }
 

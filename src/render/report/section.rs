@@ -144,7 +144,7 @@ pub(super) fn failures(subject: &Subject, points: &[Known], clock: &Clock) -> Ve
         let complaint = point.complaint.as_ref()?;
         let what = match complaint {
             Complaint::Manifest(_) => words.manifest_unusable,
-            Complaint::Verification(_) => words.verification_failed,
+            Complaint::Content(_) | Complaint::Verification(_) => words.verification_failed,
         };
         let error = complaint.found().to_owned();
         Some(Failure { at: clock.moment(point.started), run: point.run.to_string(), host: None, what, error })

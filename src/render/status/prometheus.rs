@@ -78,10 +78,12 @@ const fn rank(level: Level) -> f64 {
     }
 }
 
-/// Whether each objective that there is is missed. Without a restore point those are that are about having one; of the others nobody can say.
+/// Whether each objective that there is is missed. Without a restore point those are that are about having one; of the others nobody can
+/// say, and of none but the stores where no store answers.
 fn objectives(status: &Status) -> Samples {
     let wanted = &status.objectives;
     let there = |name: &str| match name {
+        _ if !status.is_known() => name == "store",
         "rpo" => wanted.rpo.is_some(),
         "rto" => wanted.rto.is_some() && status.recovery.is_some(),
         "copies" => wanted.copies.is_some(),
@@ -94,11 +96,6 @@ fn objectives(status: &Status) -> Samples {
     let missed = |name: &str| none(name) || status.missed.iter().any(|miss| miss.objective() == name);
     let sample = |name: &&str| (label("objective", name), f64::from(u8::from(missed(name))));
     Miss::OBJECTIVES.iter().filter(|name| there(name)).map(sample).collect()
-}
-
-/// Whether anything is known of its runs.
-fn known(status: &Status) -> bool {
-    status.stores.iter().any(|store| store.seen.is_ok())
 }
 
 fn stores(status: &Status) -> Samples {
@@ -159,8 +156,8 @@ const METRICS: &[Metric] = &[
     },
     Metric {
         name: "runner_backup_failed_runs",
-        help: "Runs that failed since the newest restore point.",
-        samples: |status| one(known(status).then(|| whole(status.failures.len() as u64))),
+        help: "Runs that failed since the newest restore point, and the run of that point itself where it failed after its commit.",
+        samples: |status| one(status.is_known().then(|| whole(status.failures.len() as u64))),
     },
     Metric {
         name: "runner_backup_rpo_seconds",

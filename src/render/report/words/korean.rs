@@ -10,7 +10,7 @@ use super::Labels;
 use crate::ids::RefName;
 use crate::plan::Action;
 use crate::quantity::Duration;
-use crate::retention::{Doubt, Halt, Phase, Reason, Rule};
+use crate::retention::{Damage, Doubt, Halt, Phase, Reason, Rule};
 use crate::status::Light;
 use crate::store::manifest::Level;
 
@@ -224,8 +224,11 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
     match reason {
         Reason::Slot { rule: by, number, of, period } if period.is_empty() => format!("{} {number}/{of}", rule(*by)),
         Reason::Slot { rule: by, number, of, period } => format!("{} {number}/{of}: {period}", rule(*by)),
+        Reason::Uncounted { rule: by, period } if period.is_empty() => format!("{}, 세지 않음", rule(*by)),
+        Reason::Uncounted { rule: by, period } => format!("{}, 세지 않음: {period}에 더 나은 지점이 없음", rule(*by)),
         Reason::Within { within } => format!("최신 지점에서 {} 이내", limit(*within)),
         Reason::Newest => "최신 지점".to_owned(),
+        Reason::NewestSound => "문제가 알려지지 않은 최신 지점".to_owned(),
         Reason::NewestProven => "검증된 최신 지점".to_owned(),
         Reason::Verified { number, of } => format!("복원된 지점 {number}/{of}"),
         Reason::Pinned { until, why } => format!("{}까지 고정: {why}", minute(*until)),
@@ -234,10 +237,14 @@ pub(super) fn reason(reason: &Reason, minute: &dyn Fn(Timestamp) -> String) -> S
         Reason::NeededBy { run } => format!("{run} 복원에 필요"),
         Reason::Unreadable => "매니페스트를 읽을 수 없음: 어떤 규칙에도 세지 않고, 삭제하지 않음".to_owned(),
         Reason::Doubted { doubt: Doubt::Receipts } => {
-            "검증 기록을 읽을 수 없음(더 새로운 runner의 것일 수 있음): 단계를 알 수 없어 삭제하지 않음".to_owned()
+            "검증 기록을 읽을 수 없음(더 새로운 runner의 것일 수 있음): 수준을 알 수 없어 삭제하지 않음".to_owned()
         }
         Reason::Doubted { doubt: Doubt::Objects } => {
             "매니페스트에 이 이름의 저장소가 없음(저장소 이름이 바뀌었는지 확인하십시오): 삭제하지 않음".to_owned()
+        }
+        Reason::Damaged { damage: Damage::Here } => "검증에서 내용이 잘못된 것으로 확인되어 다른 지점을 대신하지 않음".to_owned(),
+        Reason::Damaged { damage: Damage::Elsewhere } => {
+            "다른 저장소의 사본이 검증에서 잘못된 것으로 확인되어 다른 지점을 대신하지 않음".to_owned()
         }
         Reason::Future { taken } => format!("미래({})에 만들어짐: 호스트의 시계를 확인하십시오", minute(*taken)),
         Reason::Unwanted => "보존 규칙에 해당하지 않음".to_owned(),

@@ -32,17 +32,19 @@ fn lease() -> LeaseFacts {
 const fn place(concern: &Concern) -> usize {
     match concern {
         Concern::Failed { .. } => 0,
-        Concern::Unusable { why: Some(_), .. } => 1,
-        Concern::Unusable { why: None, .. } => 2,
-        Concern::Complaint { why: Complaint::Manifest(_), .. } => 3,
-        Concern::Complaint { why: Complaint::Verification(_), .. } => 4,
-        Concern::Leaving { .. } => 5,
-        Concern::Ahead { .. } => 6,
-        Concern::Unlike { .. } => 7,
-        Concern::Unmeasured { .. } => 8,
-        Concern::Stuck { .. } => 9,
-        Concern::Long { .. } => 10,
-        Concern::Trouble { .. } => 11,
+        Concern::EndedBadly { .. } => 1,
+        Concern::Unusable { why: Some(_), .. } => 2,
+        Concern::Unusable { why: None, .. } => 3,
+        Concern::Complaint { why: Complaint::Manifest(_), .. } => 4,
+        Concern::Complaint { why: Complaint::Content(_), .. } => 5,
+        Concern::Complaint { why: Complaint::Verification(_), .. } => 6,
+        Concern::Leaving { .. } => 7,
+        Concern::Ahead { .. } => 8,
+        Concern::Unlike { .. } => 9,
+        Concern::Unmeasured { .. } => 10,
+        Concern::Stuck { .. } => 11,
+        Concern::Long { .. } => 12,
+        Concern::Trouble { .. } => 13,
     }
 }
 
@@ -53,9 +55,14 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
     let long = "1d 3h".parse().unwrap();
     vec![
         (
-            Concern::Failed { times: 2, last },
+            Concern::Failed { times: 2, last: last.clone() },
             "2 runs failed since the newest restore point; the last, 20261127T000000Z-0cafe0 on db1: it was stopped: SIGTERM",
             "최신 복원 지점 이후 2번 실패했습니다. 마지막은 20261127T000000Z-0cafe0(db1): 중단되었습니다. SIGTERM",
+        ),
+        (
+            Concern::EndedBadly { last },
+            "the run of the newest restore point, 20261127T000000Z-0cafe0 on db1, failed: it was stopped: SIGTERM",
+            "최신 복원 지점을 만든 실행 20261127T000000Z-0cafe0(db1): 실패했습니다. 중단되었습니다. SIGTERM",
         ),
         (
             Concern::Unusable { run: run(), why: Some(edited()) },
@@ -71,6 +78,11 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
             Concern::Complaint { run: run(), why: edited() },
             "the newest restore point, 20261127T000000Z-0cafe0: its manifest can not be used: it was edited",
             "최신 복원 지점 20261127T000000Z-0cafe0: 매니페스트를 쓸 수 없습니다. it was edited",
+        ),
+        (
+            Concern::Complaint { run: run(), why: Complaint::Content("rows differ".to_owned()) },
+            "the newest restore point, 20261127T000000Z-0cafe0: a verification found its content wrong: rows differ",
+            "최신 복원 지점 20261127T000000Z-0cafe0: 검증에서 내용이 잘못된 것으로 확인되었습니다. rows differ",
         ),
         (
             Concern::Complaint { run: run(), why: Complaint::Verification("ERROR: 23505".to_owned()) },
@@ -121,7 +133,7 @@ fn concerns() -> Vec<(Concern, &'static str, &'static str)> {
 fn every_concern_is_told_in_every_language() {
     let told = concerns();
     let places: Vec<usize> = told.iter().map(|(concern, ..)| place(concern)).collect();
-    assert_eq!(places, (0..12).collect::<Vec<_>>());
+    assert_eq!(places, (0..14).collect::<Vec<_>>());
     for (concern, english, korean) in &told {
         assert_eq!((Language::English.concern(concern).as_str(), concern.to_string().as_str()), (*english, *english));
         assert_eq!(Language::Korean.concern(concern), *korean);

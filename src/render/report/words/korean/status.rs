@@ -3,7 +3,7 @@
 use super::{length, limit};
 use crate::ids::PipelineName;
 use crate::quantity::{Duration, bytes};
-use crate::status::{Cause, Complaint, Concern, Miss};
+use crate::status::{Attempt, Cause, Complaint, Concern, Miss};
 
 pub(in super::super) fn miss(miss: &Miss) -> String {
     let brief = |age: &Duration| length(age.std());
@@ -34,10 +34,13 @@ pub(in super::super) fn miss(miss: &Miss) -> String {
 
 pub(in super::super) fn concern(concern: &Concern) -> String {
     let whose = |of: &Option<PipelineName>| of.as_ref().map(|of| format!("{of}의 ")).unwrap_or_default();
+    let on = |last: &Attempt| last.host.as_ref().map(|host| format!("({host})")).unwrap_or_default();
     match concern {
         Concern::Failed { times, last } => {
-            let host = last.host.as_ref().map(|host| format!("({host})")).unwrap_or_default();
-            format!("최신 복원 지점 이후 {times}번 실패했습니다. 마지막은 {}{host}: {}", last.run, cause(&last.cause))
+            format!("최신 복원 지점 이후 {times}번 실패했습니다. 마지막은 {}{}: {}", last.run, on(last), cause(&last.cause))
+        }
+        Concern::EndedBadly { last } => {
+            format!("최신 복원 지점을 만든 실행 {}{}: 실패했습니다. {}", last.run, on(last), cause(&last.cause))
         }
         Concern::Unusable { run, why: Some(why) } => format!("복원 지점 {run}: {}", complaint(why)),
         Concern::Unusable { run, why: None } => format!("복원 지점 {run}: 쓸 수 없습니다. 이유는 알 수 없습니다"),
@@ -70,6 +73,7 @@ pub(in super::super) fn concern(concern: &Concern) -> String {
 fn complaint(complaint: &Complaint) -> String {
     match complaint {
         Complaint::Manifest(why) => format!("매니페스트를 쓸 수 없습니다. {why}"),
+        Complaint::Content(why) => format!("검증에서 내용이 잘못된 것으로 확인되었습니다. {why}"),
         Complaint::Verification(why) => format!("최근 검증이 실패했습니다. {why}"),
     }
 }
