@@ -187,11 +187,11 @@ pub struct Completeness {
 /// Objects of one kind that a dump lacks for one reason. Parts of a table that a filter excludes are not listed with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// The kind, as an archive's inventory has it: `TABLE`, `TABLE DATA`, `SUBSCRIPTION`.
+    /// The kind, as an archive's inventory has it: `TABLE`, `TABLE DATA`, `SUBSCRIPTION`; `OWNER` for who owns what.
     pub kind: String,
     /// Why.
     pub why: Why,
-    /// How many.
+    /// How many; 1 for all that nobody counts.
     pub count: u64,
     /// Their names with their schemas, sorted; only the first where they are very many.
     pub names: Vec<String>,
@@ -213,6 +213,10 @@ pub enum Why {
     NoSuperuser,
     /// A standby does not have it.
     Standby,
+    /// It says who may do what, and `no_privileges` leaves that out.
+    NoPrivileges,
+    /// It says who owns what, and `no_owner` leaves that out of a plain dump.
+    NoOwner,
 }
 
 /// The commit of a run.
