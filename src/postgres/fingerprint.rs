@@ -77,7 +77,9 @@ pub fn see(live: &Live<'_>, dumped: &Fingerprint) -> Result<Seen, PgError> {
         (inventory.join().map_err(|_| lost()).flatten(), tables)
     });
     // The rows' error first: a transaction that failed takes its snapshot from pg_dump.
-    let (tables, found) = (tables?, inventory?);
+    let (tables, mut found) = (tables?, inventory?);
+    // pg_dump without data tells of no filling.
+    found.inventory.extend(catalog::fillings(&lead, dumped)?);
     let sequences = catalog::sequences(&lead, dumped)?;
     lead.close()?;
     let rows = tables::whole(&there, &tables);

@@ -9,7 +9,7 @@ use super::load::Load;
 use super::scratch::{database_id, locale};
 use super::verify_restore::Prove;
 use super::{Cx, StepError};
-use crate::archive::{Comparison, Difference, Fingerprint, compare, of_database};
+use crate::archive::{Comparison, Difference, Fingerprint, Gap, Incomparable, compare, given_up, of_database};
 use crate::diagnostic::Class;
 use crate::ids::StepId;
 use crate::postgres::fingerprint::{Live, SLICE, Seen, see};
@@ -23,14 +23,12 @@ const NAMED: usize = 20;
 /// That there is nothing to compare with.
 pub(super) const UNKNOWN: &str = "the dump was not fingerprinted, so there is nothing to compare with";
 
-/// Of large objects only the sum is known, so where more are there than were dumped nothing is known of the contents of those.
-const UNTOLD: &str = "which of them were dumped can not be told, so none is compared";
-
-/// Why a comparison that found nothing does not show that all that was dumped is there; `None` if it does.
-pub(super) fn short_of_all(dumped: &Fingerprint, proof: &Proof) -> Option<String> {
-    let untold = || proof.incomparable.iter().any(|left| left.ends_with(UNTOLD)).then(|| format!("of the large objects, {UNTOLD}"));
-    let unread = || "rows that are not in the form of COPY were not compared".to_owned();
-    dumped.has_unread_rows().then(unread).or_else(untold)
+/// What came of a comparison.
+pub(super) struct Judged {
+    /// What was found.
+    pub(super) proof: Proof,
+    /// Why a comparison that found nothing does not show that all that was dumped is there; `None` if it does.
+    pub(super) short: Option<String>,
 }
 
 /// What may differ between a dump and what was restored of it, because that was asked for.
@@ -75,10 +73,13 @@ pub(super) fn look(how: Prove, dumped: Option<&Fingerprint>, place: &Place<'_>, 
     Ok(Looked { tables, found: seen.map(|seen| seen.fingerprint) })
 }
 
-fn whole(dumped: &Fingerprint, place: &Place<'_>, cx: &Cx<'_>) -> Result<Seen, StepError> {
+fn live<'a>(place: &Place<'a>, cx: &Cx<'a>) -> Result<Live<'a>, StepError> {
     let tools = Installed::here().for_server(place.major).map_err(PgError::from)?;
-    let live = Live { info: place.info, handle: cx.runtime.handle(), tools, jobs: place.jobs, slice: SLICE, cancel: cx.cancel };
-    Ok(see(&live, dumped)?)
+    Ok(Live { info: place.info, handle: cx.runtime.handle(), tools, jobs: place.jobs, slice: SLICE, cancel: cx.cancel })
+}
+
+fn whole(dumped: &Fingerprint, place: &Place<'_>, cx: &Cx<'_>) -> Result<Seen, StepError> {
+    Ok(see(&live(place, cx)?, dumped)?)
 }
 
 /// How what was dumped is defined once more, in an empty database beside the restored one.
@@ -117,7 +118,7 @@ impl Again<'_> {
 }
 
 /// Compares what was found with what was dumped. What may differ does not count, and is told.
-pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway, again: &Again<'_>, cx: &Cx<'_>) -> Result<Proof, StepError> {
+pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway, again: &Again<'_>, cx: &Cx<'_>) -> Result<Judged, StepError> {
     let Some(found) = &looked.found else { return Ok(counts(dumped, &looked.tables)) };
     let mut comparison = compare(dumped, found);
     if comparison.reworded()
@@ -125,31 +126,42 @@ pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway, again
     {
         comparison.accept(&again, found);
     }
+    comparison.incomparable.extend(given_up(dumped, Some(found)));
     Ok(judged(dumped, comparison, leeway))
 }
 
 /// The same for a database that was not restored of the dump but dumped itself, so that both are in the same words.
-pub(super) fn still(dumped: &Fingerprint, looked: &Looked) -> Proof {
+pub(super) fn still(dumped: &Fingerprint, looked: &Looked) -> Judged {
     let Some(found) = &looked.found else { return counts(dumped, &looked.tables) };
     judged(dumped, compare(dumped, found), Leeway::default())
 }
 
-fn judged(dumped: &Fingerprint, comparison: Comparison, leeway: Leeway) -> Proof {
+fn judged(dumped: &Fingerprint, comparison: Comparison, leeway: Leeway) -> Judged {
     let Comparison { differences, incomparable } = comparison;
     let differences = differences.iter().filter(|difference| !leeway.covers(difference));
     let (stays, differences): (Vec<_>, Vec<_>) = differences.partition(|difference| leeway.more && is_more(difference));
     // What is restored over itself keeps its own.
     let of_database = of_database(dumped).filter(|_| !leeway.more);
-    let incomparable = incomparable.into_iter().chain(of_database).map(|left| format!("{}: {}", left.what, left.why));
-    let stays = stays.iter().map(|more| match more {
-        Difference::LargeObjects { .. } => format!("{more}; {UNTOLD}"),
-        _ => format!("{more}; it stays"),
-    });
-    Proof {
-        whole: true,
-        differences: differences.iter().map(ToString::to_string).collect(),
-        incomparable: incomparable.chain(leeway.words()).chain(stays).collect(),
-        compared: dumped.summary(),
+    let left = incomparable.into_iter().chain(of_database).chain(leeway.left()).chain(stays.into_iter().map(staying));
+    told(dumped, true, differences.iter().map(ToString::to_string).collect(), &left.collect::<Vec<_>>())
+}
+
+/// What is found and what is left, as it is kept and told.
+fn told(dumped: &Fingerprint, whole: bool, differences: Vec<String>, left: &[Incomparable]) -> Judged {
+    let short = left.iter().find_map(|left| left.gap().short()).map(str::to_owned);
+    let incomparable = left.iter().map(ToString::to_string).collect();
+    Judged { proof: Proof { whole, differences, incomparable, compared: dumped.summary() }, short }
+}
+
+/// Something more that is there. Of large objects only the sum is known, so where more are there than were dumped nothing is known of
+/// the contents of those.
+fn staying(more: &Difference) -> Incomparable {
+    match more {
+        Difference::LargeObjects { .. } => {
+            let why = "which of them were dumped can not be told, so none is compared";
+            Incomparable::new(more.to_string(), why).leaving(Gap::MixedObjects)
+        }
+        _ => Incomparable::new(more.to_string(), "it stays"),
     }
 }
 
@@ -169,10 +181,10 @@ impl Leeway {
     }
 
     /// What is therefore not compared.
-    fn words(self) -> impl Iterator<Item = String> {
-        let rights = if self.privileges { "privileges, left out on purpose" } else { "privileges, which depend on owners" };
-        let owners = self.owners.then(|| "owners, left out on purpose".to_owned());
-        owners.into_iter().chain((self.owners || self.privileges).then(|| rights.to_owned()))
+    fn left(self) -> impl Iterator<Item = Incomparable> {
+        let rights = if self.privileges { "left out on purpose" } else { "they depend on owners" };
+        let owners = self.owners.then(|| Incomparable::new("owners", "left out on purpose"));
+        owners.into_iter().chain((self.owners || self.privileges).then(|| Incomparable::new("privileges", rights)))
     }
 }
 
@@ -186,7 +198,7 @@ fn is_more(difference: &Difference) -> bool {
 }
 
 /// Only the number of rows of each table. What partitions took over from their root can not be told apart so.
-fn counts(dumped: &Fingerprint, restored: &[TableCount]) -> Proof {
+fn counts(dumped: &Fingerprint, restored: &[TableCount]) -> Judged {
     let count =
         |schema: &str, name: &str| restored.iter().find(|table| table.schema == schema && table.table == name).map(|table| table.rows);
     let (routed, own): (Vec<_>, Vec<_>) = dumped.tables.iter().partition(|table| table.with_partitions);
@@ -195,16 +207,12 @@ fn counts(dumped: &Fingerprint, restored: &[TableCount]) -> Proof {
         Some(rows) => Some(format!("table {}.{}: {} rows were dumped, {rows} are there", table.schema, table.name, table.rows)),
         None => Some(format!("table {}.{} is absent", table.schema, table.name)),
     });
-    let rest = "contents, definitions and sequences: only rows were counted".to_owned();
-    let routed = routed
-        .into_iter()
-        .map(|table| format!("table {}.{}: its rows are loaded through the root of its partitions", table.schema, table.name));
-    Proof {
-        whole: false,
-        differences: differences.collect(),
-        incomparable: std::iter::once(rest).chain(routed).collect(),
-        compared: dumped.summary(),
-    }
+    let rest = Incomparable::new("contents, definitions and sequences", "only rows were counted");
+    let routed = routed.into_iter().map(|table| {
+        Incomparable::new(format!("table {}.{}", table.schema, table.name), "its rows are loaded through the root of its partitions")
+    });
+    let left: Vec<Incomparable> = std::iter::once(rest).chain(given_up(dumped, None)).chain(routed).collect();
+    told(dumped, false, differences.collect(), &left)
 }
 
 /// What is wrong, by name; `None` when everything compared is equal.

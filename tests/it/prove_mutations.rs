@@ -38,8 +38,12 @@ fn apply_proves_what_is_untouched_and_names_each_thing_that_is_not() {
     server.psql("shop", "create table codes (code varchar(9), constraint few check (code in ('가', 'b'))); insert into codes values ('b')");
     server.psql("shop", "create table raw (bytes bytea); insert into raw values ('\\x00ff5c')");
     server.psql("shop", "alter database shop set bytea_output = 'escape'");
+    server.psql("shop", "select lo_from_bytea(40001, '한'); comment on large object 40001 is '그림'; create role 손님");
     let table = [
         ("select 1", 0, ""),
+        ("alter large object 40001 owner to 손님", 11, "large object 40001 belongs to 손님 instead of postgres"),
+        ("grant select on large object 40001 to public", 11, "rights of large object 40001"),
+        ("comment on large object 40001 is null", 11, "comment of large object 40001 is absent"),
         ("update \"주문\" set 이름 = '다른 고객' where id = 7", 11, "table public.주문: "),
         ("delete from lines where id = 50", 11, "table public.lines: "),
         ("update \"주문\" a set payload = b.payload from \"주문\" b where (a.id, b.id) in ((1, 2), (2, 1))", 11, "table public.주문: "),
