@@ -5,6 +5,7 @@
 //! at once, large tables in slices, because sums of digests add up. This module does not restore or judge.
 
 mod catalog;
+mod counts;
 mod session;
 mod tables;
 mod wire;
@@ -13,6 +14,7 @@ use std::num::NonZeroUsize;
 
 use tokio::runtime::Handle;
 
+pub use self::counts::{Counts, counts_of};
 use self::session::Session;
 pub(in crate::postgres) use self::session::settings;
 use super::conninfo::ConnInfo;

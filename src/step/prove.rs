@@ -12,7 +12,7 @@ use super::{Cx, StepError};
 use crate::archive::{Comparison, Difference, Fingerprint, Gap, Incomparable, compare, given_up, of_database};
 use crate::diagnostic::Class;
 use crate::ids::StepId;
-use crate::postgres::fingerprint::{Live, SLICE, Seen, see};
+use crate::postgres::fingerprint::{Counts, Live, SLICE, Seen, counts_of, see};
 use crate::postgres::restored::{TableRows, row_counts_beyond};
 use crate::postgres::{ConnInfo, Installed, PgError, TempDatabase};
 use crate::store::manifest::{Proof, TableCount};
@@ -56,6 +56,8 @@ pub(super) struct Looked {
     pub(super) tables: Vec<TableCount>,
     /// Everything that the dump has, if that was asked for.
     found: Option<Fingerprint>,
+    /// The rows of the dump's tables under the names that it has, if only these were asked for.
+    counted: Counts,
 }
 
 /// Reads a restored database once, and as much of it as will be compared: what the full proof reads is not counted again.
@@ -66,11 +68,15 @@ pub(super) fn look(how: Prove, dumped: Option<&Fingerprint>, place: &Place<'_>, 
     };
     let known = seen.as_ref().map(|seen| seen.rows.as_slice()).unwrap_or_default();
     let counted = row_counts_beyond(known, place.info, cx.runtime.handle(), place.jobs)?;
+    let by_name = match dumped.filter(|_| how == Prove::Counts) {
+        Some(dumped) => counts_of(&live(place, cx)?, dumped, &counted)?,
+        None => Counts::new(),
+    };
     let tables = counted
         .into_iter()
         .map(|TableRows { schema, table, rows, materialized }| TableCount { schema, table, rows, materialized })
         .collect();
-    Ok(Looked { tables, found: seen.map(|seen| seen.fingerprint) })
+    Ok(Looked { tables, found: seen.map(|seen| seen.fingerprint), counted: by_name })
 }
 
 fn live<'a>(place: &Place<'a>, cx: &Cx<'a>) -> Result<Live<'a>, StepError> {
@@ -119,7 +125,7 @@ impl Again<'_> {
 
 /// Compares what was found with what was dumped. What may differ does not count, and is told.
 pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway, again: &Again<'_>, cx: &Cx<'_>) -> Result<Judged, StepError> {
-    let Some(found) = &looked.found else { return Ok(counts(dumped, &looked.tables)) };
+    let Some(found) = &looked.found else { return Ok(counts(dumped, &looked.counted)) };
     let mut comparison = compare(dumped, found);
     if comparison.reworded()
         && let Some(again) = again.define(dumped, cx)?
@@ -132,7 +138,7 @@ pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway, again
 
 /// The same for a database that was not restored of the dump but dumped itself, so that both are in the same words.
 pub(super) fn still(dumped: &Fingerprint, looked: &Looked) -> Judged {
-    let Some(found) = &looked.found else { return counts(dumped, &looked.tables) };
+    let Some(found) = &looked.found else { return counts(dumped, &looked.counted) };
     judged(dumped, compare(dumped, found), Leeway::default())
 }
 
@@ -198,12 +204,10 @@ fn is_more(difference: &Difference) -> bool {
 }
 
 /// Only the number of rows of each table. What partitions took over from their root can not be told apart so.
-fn counts(dumped: &Fingerprint, restored: &[TableCount]) -> Judged {
-    let count =
-        |schema: &str, name: &str| restored.iter().find(|table| table.schema == schema && table.table == name).map(|table| table.rows);
+fn counts(dumped: &Fingerprint, counted: &Counts) -> Judged {
     let (routed, own): (Vec<_>, Vec<_>) = dumped.tables.iter().partition(|table| table.with_partitions);
-    let differences = own.into_iter().filter_map(|table| match count(&table.schema, &table.name) {
-        Some(rows) if rows == table.rows => None,
+    let differences = own.into_iter().filter_map(|table| match counted.get(&(table.schema.clone(), table.name.clone())) {
+        Some(rows) if *rows == table.rows => None,
         Some(rows) => Some(format!("table {}.{}: {} rows were dumped, {rows} are there", table.schema, table.name, table.rows)),
         None => Some(format!("table {}.{} is absent", table.schema, table.name)),
     });

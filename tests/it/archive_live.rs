@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 
 use runner::archive::{Fingerprint, Form, compare, given_up};
 use runner::postgres::conninfo::Host;
-use runner::postgres::fingerprint::{ENVIRONMENT, Live, SLICE, fingerprint};
+use runner::postgres::fingerprint::{ENVIRONMENT, Live, SLICE, counts_of, fingerprint};
+use runner::postgres::restored::row_counts;
 use runner::postgres::{ConnInfo, PgError};
 use runner::stream::bytes::{collect, stream_of};
 use runner::stream::{Cancel, StreamError};
@@ -32,6 +33,15 @@ fn live(info: &ConnInfo, major: u16, slice: u64, dumped: &Fingerprint) -> Result
 
 fn words(server: &TestServer, major: u16, database: &str, dumped: &Fingerprint) -> String {
     differences(&compare(dumped, &live(&server.conninfo(database), major, SLICE, dumped).unwrap()))
+}
+
+/// The rows that are only counted, of the dump's tables in their order.
+fn counts(server: &TestServer, major: u16, database: &str, dumped: &Fingerprint) -> Vec<u64> {
+    let (runtime, cancel, info, tools) = (runtime(), Cancel::new(), server.conninfo(database), tools(major));
+    let live = Live { info: &info, handle: runtime.handle(), tools: &tools, jobs: NonZeroUsize::MIN, slice: SLICE, cancel: &cancel };
+    let all = row_counts(&info, runtime.handle(), NonZeroUsize::MIN).unwrap();
+    let found = counts_of(&live, dumped, &all).unwrap();
+    dumped.tables.iter().map(|table| found[&(table.schema.clone(), table.name.clone())]).collect()
 }
 
 /// What the mutation test of a proof asks for, and what must be said of each.
@@ -239,6 +249,7 @@ fn a_database_in_another_encoding_is_compared_in_it() {
     let dumped = dumped_and_restored(&server, 17, "source", "restored");
     assert_eq!((dumped.facts.encoding.as_str(), dumped.tables.len()), ("EUC_KR", 2));
     assert_eq!(words(&server, 17, "restored", &dumped), "");
+    assert_eq!(counts(&server, 17, "restored", &dumped), [1, 20]);
     server.psql("restored", r#"update "주문" set a = '나'"#);
     let said = words(&server, 17, "restored", &dumped);
     assert!(said.starts_with(r"table public.\xC1\xD6") && said.ends_with("its row does not hold what was dumped"), "{said}");
@@ -303,6 +314,7 @@ fn of_an_extensions_tables_only_the_users_rows_count() {
     let dumped = dumped_and_restored(&server, 18, "source", "restored");
     assert_eq!(dumped.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [1]);
     assert_eq!(words(&server, 18, "restored", &dumped), "");
+    assert_eq!(counts(&server, 18, "restored", &dumped), [1]);
     server.psql("restored", "update settings set name = 'other' where own");
     assert_eq!(words(&server, 18, "restored", &dumped), "table public.settings: its row does not hold what was dumped");
 }

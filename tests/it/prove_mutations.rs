@@ -94,6 +94,20 @@ fn apply_compares_only_as_much_as_it_is_told_to() {
 }
 
 #[test]
+fn apply_counts_under_the_names_that_the_dump_has() {
+    let server = shop(1);
+    server.psql("postgres", "create database 옛것 encoding 'EUC_KR' locale 'C' template template0");
+    server.psql("옛것", "create table 주문 (번호 int); insert into 주문 select generate_series(1, 20)");
+    for (change, code) in [("select 1", 0), ("set client_encoding = 'UTF8'; delete from 주문 where 번호 = 7", 11)] {
+        let bench = with_change(change);
+        let steps = STEPS.replace("WITH", "prove: counts").replace("connection: shop }", "connection: shop, database: 옛것 }");
+        bench.pipeline(&server, &steps);
+        let ran = bench.apply();
+        assert_eq!((ran.code, bench.receipt().level), (code, Level::Restored), "{change}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn apply_without_a_fingerprint_stays_restored() {
     let server = shop(1);
     let bench = Bench::new();

@@ -68,6 +68,13 @@ pub(super) struct Table {
     pub(super) with_partitions: bool,
 }
 
+impl Table {
+    /// Schema and name as SQL has them.
+    pub(super) fn quoted(&self) -> String {
+        format!("{}.{}", self.schema.quoted(), self.name.quoted())
+    }
+}
+
 /// `[name, its bytes in the dump's encoding]`.
 fn name(column: &str, encoding: &str) -> String {
     let encoding = quote::literal(encoding);
