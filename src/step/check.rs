@@ -41,7 +41,7 @@ impl VerifyRestore {
         note(cx, cx.step, |verification| verification.short = self.prove.short().map(str::to_owned));
         let dumped = self.dumped(cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
-        let place = Place { info: &info, major: facts.major(), jobs: self.jobs() };
+        let place = Place { info: &info, major: facts.major(), jobs: self.jobs(), extensions: &facts.extensions };
         let looked = look(self.prove, known, &place, cx)?;
         self.judge(&info, &facts, &looked.tables, cx)?;
         // Only now: what could not be compared has been restored all the same.

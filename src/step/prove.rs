@@ -3,6 +3,7 @@
 //! The dump's fingerprint was taken from the stream as it flowed, and that stream is the snapshot, so nothing that has
 //! changed in the source since can excuse a difference. This file restores nothing; what can not be compared is told.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use super::load::Load;
@@ -48,6 +49,8 @@ pub(super) struct Place<'a> {
     pub(super) info: &'a ConnInfo,
     pub(super) major: u16,
     pub(super) jobs: NonZeroUsize,
+    /// Its extensions with their versions.
+    pub(super) extensions: &'a [String],
 }
 
 /// What was found in it.
@@ -125,20 +128,22 @@ impl Again<'_> {
 
 /// Compares what was found with what was dumped. What may differ does not count, and is told.
 pub(super) fn prove(dumped: &Fingerprint, looked: &Looked, leeway: Leeway, again: &Again<'_>, cx: &Cx<'_>) -> Result<Judged, StepError> {
-    let Some(found) = &looked.found else { return Ok(counts(dumped, &looked.counted)) };
+    let versions = versions(dumped, &super::way_back::origin(again.artifact, cx)?.extensions, again.place.extensions);
+    let Some(found) = &looked.found else { return Ok(counts(dumped, &looked.counted, versions)) };
     let mut comparison = compare(dumped, found);
     if comparison.reworded()
         && let Some(again) = again.define(dumped, cx)?
     {
         comparison.accept(&again, found);
     }
+    comparison.incomparable.extend(versions);
     comparison.incomparable.extend(given_up(dumped, Some(found)));
     Ok(judged(dumped, comparison, leeway))
 }
 
 /// The same for a database that was not restored of the dump but dumped itself, so that both are in the same words.
 pub(super) fn still(dumped: &Fingerprint, looked: &Looked) -> Judged {
-    let Some(found) = &looked.found else { return counts(dumped, &looked.counted) };
+    let Some(found) = &looked.found else { return counts(dumped, &looked.counted, Vec::new()) };
     judged(dumped, compare(dumped, found), Leeway::default())
 }
 
@@ -204,7 +209,7 @@ fn is_more(difference: &Difference) -> bool {
 }
 
 /// Only the number of rows of each table. What partitions took over from their root can not be told apart so.
-fn counts(dumped: &Fingerprint, counted: &Counts) -> Judged {
+fn counts(dumped: &Fingerprint, counted: &Counts, versions: Vec<Incomparable>) -> Judged {
     let (routed, own): (Vec<_>, Vec<_>) = dumped.tables.iter().partition(|table| table.with_partitions);
     let differences = own.into_iter().filter_map(|table| match counted.get(&(table.schema.clone(), table.name.clone())) {
         Some(rows) if *rows == table.rows => None,
@@ -215,8 +220,23 @@ fn counts(dumped: &Fingerprint, counted: &Counts) -> Judged {
     let routed = routed.into_iter().map(|table| {
         Incomparable::new(format!("table {}.{}", table.schema, table.name), "its rows are loaded through the root of its partitions")
     });
-    let left: Vec<Incomparable> = std::iter::once(rest).chain(given_up(dumped, None)).chain(routed).collect();
+    let left: Vec<Incomparable> = std::iter::once(rest).chain(given_up(dumped, None)).chain(versions).chain(routed).collect();
     told(dumped, false, differences.collect(), &left)
+}
+
+/// Extensions of another version than was dumped: an archive only asks for them by name, and gets what the server has.
+fn versions(dumped: &Fingerprint, were: &[String], are: &[String]) -> Vec<Incomparable> {
+    let needed: Vec<&str> = dumped.inventory.iter().filter(|entry| entry.kind == "EXTENSION").map(|entry| entry.name.as_str()).collect();
+    if were.is_empty() && !needed.is_empty() {
+        let why = "the dump, or the version of runner that made it, does not tell them";
+        return vec![Incomparable::new(format!("the versions of extensions ({})", needed.join(", ")), why)];
+    }
+    let are: BTreeMap<&str, &str> = are.iter().filter_map(|extension| extension.rsplit_once(' ')).collect();
+    let other = |(name, was): (&str, &str)| {
+        let is = are.get(name).filter(|is| **is != was)?;
+        Some(Incomparable::new(format!("extension {name}"), format!("{was} was dumped, {is} is here")))
+    };
+    were.iter().filter_map(|extension| extension.rsplit_once(' ')).filter_map(other).collect()
 }
 
 /// What is wrong, by name; `None` when everything compared is equal.
@@ -226,5 +246,29 @@ pub(super) fn differences_in_words(proof: &Proof) -> Option<String> {
         0 => None,
         many if many > NAMED => Some(format!("the restored data is not what was dumped: {named}; and {} more", many - NAMED)),
         _ => Some(format!("the restored data is not what was dumped: {named}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_of_another_version_are_told() {
+        let entry = r#"{"kind":"EXTENSION","name":"postgis","definition":"00000000000000000000000000000000"}"#;
+        let facts =
+            r#"{"form":"custom","version":"1.16","created":"","database":"","server_version":"","dump_version":"","encoding":"UTF8"}"#;
+        let large = r#"{"count":0,"bytes":0,"digest":"00000000000000000000000000000000"}"#;
+        let json =
+            format!(r#"{{"facts":{facts},"inventory":[{entry}],"tables":[],"sequences":[],"large_objects":{large},"incomparable":[]}}"#);
+        let dumped: Fingerprint = serde_json::from_str(&json).unwrap();
+        let said = |were: &[&str], are: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            versions(&dumped, &owned(were), &owned(are)).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let here = ["plpgsql 1.0", "postgis 3.4"];
+        assert_eq!(said(&["plpgsql 1.0", "postgis 3.1"], &here), ["extension postgis: 3.1 was dumped, 3.4 is here"]);
+        assert!(said(&here, &here).is_empty());
+        assert!(said(&[], &here)[0].starts_with("the versions of extensions (postgis): "), "{:?}", said(&[], &here));
     }
 }

@@ -108,6 +108,9 @@ pub struct Origin {
     /// The names of the cluster's tablespaces, which a plain dump asks for where its tables lie in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tablespaces: Vec<String>,
+    /// The database's extensions with their versions (`pg_trgm 1.6`); empty for globals, and where nobody looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
     /// The schemas of chosen tables, where the dump holds these but not the schemas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemas: Vec<String>,

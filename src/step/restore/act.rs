@@ -98,7 +98,7 @@ impl RestoreWork {
         let depth = self.with.depth();
         let dumped = self.dumped(depth.how, cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
-        let place = Place { info: &info, major: facts.major(), jobs };
+        let place = Place { info: &info, major: facts.major(), jobs, extensions: &facts.extensions };
         let looked = look(depth.how, known, &place, cx)?;
         cx.reports.note(counted(&looked.tables));
         note(cx, &self.artifact, |verification| {

@@ -39,7 +39,7 @@ impl RestoreWork {
         };
         let info = target.conninfo().with_database(kept);
         let jobs = NonZeroUsize::new(self.with.jobs.unwrap_or_else(one_a_core).into()).unwrap_or(NonZeroUsize::MIN);
-        let place = Place { info: &info, major: Facts::read(&info, cx.runtime.handle())?.major(), jobs };
+        let place = Place { info: &info, major: Facts::read(&info, cx.runtime.handle())?.major(), jobs, extensions: &[] };
         let Judged { proof, .. } = still(&dumped, &look(Prove::Full, Some(&dumped), &place, cx)?);
         let told = |difference| format!("it was written to after its safety dump had begun ({difference})");
         Ok(differences_in_words(&proof).map(|words| told(words.replace("the restored data is not what was dumped: ", ""))))
