@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::compare::compare;
 use super::difference::{Difference, Object};
 use super::model::{Fingerprint, Incomparable, LargeObjects, SequenceValue, TableDigest};
+use super::places::relocated;
 
 /// All that changed between two dumps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +135,7 @@ pub fn changes(from: &Fingerprint, to: &Fingerprint) -> Changes {
         tables: tables(from, to, &was, &is),
         sequences: sequences(from, to),
         large_objects: (large_objects.from != large_objects.to).then_some(large_objects),
-        incomparable: compared.incomparable,
+        incomparable: compared.incomparable.into_iter().chain(relocated(from, to)).collect(),
     }
 }
 

@@ -4,14 +4,14 @@
 //! version of PostgreSQL can tell is listed as not compared, never passed over. This module does not judge whether a
 //! difference matters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Form;
-use super::difference::{Difference, Object};
+use super::difference::{Difference, FILLING, Object};
 use super::digest::ContentDigest;
 use super::model::{Entry, Fingerprint, Incomparable, SequenceValue, TableDigest};
+use super::{Form, holders};
 
 /// What a comparison found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,20 +40,18 @@ impl Comparison {
     /// what comes of the same statements is the same.
     pub fn accept(&mut self, again: &Fingerprint, restored: &Fingerprint) {
         let (again, restored) = (definitions(again), definitions(restored));
-        let texts = |side: &Side<'_>, object: &Object| -> Option<Vec<ContentDigest>> {
-            side.get(object).map(|entries| entries.iter().map(|entry| entry.definition).collect())
-        };
-        let same = |object: &Object| texts(&restored, object).is_some_and(|is| Some(is) == texts(&again, object));
+        let made = |side: &Side<'_>, object: &Object| side.get(object).map(|entries| made(entries, Same { words: true, methods: true }));
+        let same = |object: &Object| made(&restored, object).is_some_and(|is| Some(is) == made(&again, object));
         let (accepted, differences) = std::mem::take(&mut self.differences)
             .into_iter()
             .partition(|difference| matches!(difference, Difference::Definition { object } if same(object)));
         self.differences = differences;
         let accepted: Vec<Difference> = accepted;
         self.incomparable.extend(accepted.iter().filter_map(|difference| match difference {
-            Difference::Definition { object } => Some(Incomparable {
-                what: format!("the dump's words for {object}"),
-                why: "PostgreSQL words it anew; it is equal to what these words make in an empty database".to_owned(),
-            }),
+            Difference::Definition { object } => Some(Incomparable::new(
+                format!("the dump's words for {object}"),
+                "PostgreSQL words it anew; it is equal to what these words make in an empty database",
+            )),
             _ => None,
         }));
         self.incomparable.sort();
@@ -61,19 +59,24 @@ impl Comparison {
 }
 
 /// Entries that are data or settings of the archive.
-const NOT_DEFINITIONS: &[&str] =
-    &["TABLE DATA", "SEQUENCE SET", "MATERIALIZED VIEW DATA", "BLOB", "BLOB METADATA", "BLOBS", "STATISTICS DATA"];
+const NOT_DEFINITIONS: &[&str] = &["TABLE DATA", "SEQUENCE SET", FILLING, "BLOB", "BLOB METADATA", "BLOBS", "STATISTICS DATA"];
 
 /// Compares what was dumped with what is there now.
 pub fn compare(dumped: &Fingerprint, restored: &Fingerprint) -> Comparison {
     let mut found = Comparison::default();
-    let definitions = same_words(dumped, restored, &mut found.incomparable);
-    objects(dumped, restored, definitions, &mut found.differences);
+    let same = Same {
+        words: same_words(dumped, restored, &mut found.incomparable),
+        methods: same_methods(dumped, restored, &mut found.incomparable),
+    };
+    objects(dumped, restored, same, &mut found.differences);
+    fillings(dumped, restored, &mut found.differences);
     tables(dumped, restored, &mut found.differences);
     sequences(dumped, restored, &mut found.differences);
     if dumped.large_objects != restored.large_objects {
         found.differences.push(Difference::LargeObjects { dumped: dumped.large_objects, restored: restored.large_objects });
     }
+    holders::compare(dumped, restored, same.words, &mut found.differences);
+    found.incomparable.extend(holders::untold(dumped, restored));
     found.incomparable.extend(dumped.incomparable.iter().chain(&restored.incomparable).cloned());
     found.incomparable.sort();
     found.incomparable.dedup();
@@ -90,12 +93,29 @@ fn same_words(dumped: &Fingerprint, restored: &Fingerprint, incomparable: &mut V
     } else {
         return true;
     };
-    incomparable.push(Incomparable { what: "the texts of definitions".to_owned(), why: why.to_owned() });
+    incomparable.push(Incomparable::new("the texts of definitions", why));
     false
+}
+
+/// Whether both sides tell by which access method rows are stored; of partitioned tables a script has it in their texts.
+fn same_methods(dumped: &Fingerprint, restored: &Fingerprint, incomparable: &mut Vec<Incomparable>) -> bool {
+    if dumped.revision.min(restored.revision) == 0 {
+        let why = "an older version of runner read the dump, and did not keep them";
+        incomparable.push(Incomparable::new("tablespaces and access methods", why));
+        return false;
+    }
+    (dumped.facts.form == Form::Plain) == (restored.facts.form == Form::Plain)
 }
 
 fn major(version: &str) -> &str {
     version.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default()
+}
+
+/// What both sides say in the same words.
+#[derive(Debug, Clone, Copy)]
+struct Same {
+    words: bool,
+    methods: bool,
 }
 
 type Side<'a> = BTreeMap<Object, Vec<&'a Entry>>;
@@ -111,13 +131,23 @@ fn definitions(side: &Fingerprint) -> Side<'_> {
     found
 }
 
+/// How objects of one name are made, as far as both sides say it in the same words.
+fn made(entries: &[&Entry], same: Same) -> Vec<(Option<ContentDigest>, Option<String>)> {
+    let of = |entry: &&Entry| (same.words.then_some(entry.definition), entry.access_method.clone().filter(|_| same.methods));
+    entries.iter().map(of).collect()
+}
+
 fn is_definition(entry: &Entry) -> bool {
-    let of_large_object = matches!(entry.kind.as_str(), "ACL" | "COMMENT" | "SECURITY LABEL") && entry.name.starts_with("LARGE OBJECT");
+    // Rights come in groups that are no objects.
+    let of_large_object = entry.kind == "ACL" && entry.name.starts_with("LARGE OBJECT");
     !NOT_DEFINITIONS.contains(&entry.kind.as_str()) && !entry.is_of_database() && !of_large_object
 }
 
-/// What a dump holds of its database itself, which no restore into another one takes over, for the reader; `None` if it holds nothing.
+/// What of the database itself no restore into another one takes over, for the reader; `None` if an archive says that there is nothing.
 pub fn of_database(dumped: &Fingerprint) -> Option<Incomparable> {
+    if dumped.facts.form == Form::Plain {
+        return Some(Incomparable::new("settings, rights and comment of the database itself", "a plain dump holds none of them"));
+    }
     let word = |entry: &Entry| match entry.kind.as_str() {
         "DATABASE PROPERTIES" => Some("settings"),
         "ACL" => Some("rights"),
@@ -131,22 +161,21 @@ pub fn of_database(dumped: &Fingerprint) -> Option<Incomparable> {
     let (last, others) = words.split_last()?;
     let words = if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
     let why = "they are of the database itself, and a restore into another name leaves them out";
-    Some(Incomparable { what: format!("{words} of database {}", dumped.facts.database), why: why.to_owned() })
+    Some(Incomparable::new(format!("{words} of database {}", dumped.facts.database), why))
 }
 
-fn objects(dumped: &Fingerprint, restored: &Fingerprint, same_words: bool, found: &mut Vec<Difference>) {
+fn objects(dumped: &Fingerprint, restored: &Fingerprint, same: Same, found: &mut Vec<Difference>) {
     let (dumped, restored) = (definitions(dumped), definitions(restored));
     for (object, was) in &dumped {
         let Some(is) = restored.get(object) else {
             found.push(Difference::Absent { object: object.clone() });
             continue;
         };
-        let texts = |side: &[&Entry]| side.iter().map(|entry| entry.definition).collect::<Vec<_>>();
         if was.len() > is.len() {
             found.push(Difference::Absent { object: object.clone() });
         } else if was.len() < is.len() {
             found.push(Difference::Additional { object: object.clone() });
-        } else if same_words && texts(was) != texts(is) {
+        } else if made(was, same) != made(is, same) {
             found.push(Difference::Definition { object: object.clone() });
         } else if let Some((was, is)) = was.iter().zip(is).find(|(was, is)| was.owner.is_some() && was.owner != is.owner)
             && !object.is_about_another()
@@ -159,6 +188,16 @@ fn objects(dumped: &Fingerprint, restored: &Fingerprint, same_words: bool, found
     // A dump of chosen tables holds these and not the schemas that they are in.
     let additional = restored.keys().filter(|object| !dumped.contains_key(object) && !presumed(object));
     found.extend(additional.map(|object| Difference::Additional { object: object.clone() }));
+}
+
+/// Whether the same materialized views are filled.
+fn fillings(dumped: &Fingerprint, restored: &Fingerprint, found: &mut Vec<Difference>) {
+    let filled = |side: &Fingerprint| -> BTreeSet<Object> {
+        side.inventory.iter().filter(|entry| entry.kind == FILLING).map(Object::from).collect()
+    };
+    let (dumped, restored) = (filled(dumped), filled(restored));
+    found.extend(dumped.difference(&restored).map(|object| Difference::Absent { object: object.clone() }));
+    found.extend(restored.difference(&dumped).map(|object| Difference::Additional { object: object.clone() }));
 }
 
 fn tables(dumped: &Fingerprint, restored: &Fingerprint, found: &mut Vec<Difference>) {
@@ -214,7 +253,7 @@ fn sequences(dumped: &Fingerprint, restored: &Fingerprint, found: &mut Vec<Diffe
 #[cfg(test)]
 mod tests {
     use super::super::digest::ContentDigest;
-    use super::super::model::{Facts, LargeObjects};
+    use super::super::model::{Facts, LargeObjects, REVISION};
     use super::*;
 
     fn side(version: &str, form: Form, definition: &[u8]) -> Fingerprint {
@@ -229,13 +268,23 @@ mod tests {
             encoding: text(),
         };
         let definition = ContentDigest::of(definition);
-        let entry = |kind: &str, name: &str| Entry { kind: kind.into(), schema: None, name: name.into(), owner: None, definition };
+        let entry = |kind: &str, name: &str| Entry {
+            kind: kind.into(),
+            schema: None,
+            name: name.into(),
+            owner: None,
+            definition,
+            tablespace: None,
+            access_method: None,
+        };
         Fingerprint {
+            revision: REVISION,
             facts,
             inventory: vec![entry("VIEW", "v"), entry("DATABASE", version), entry("COMMENT", &format!("DATABASE {version}"))],
             tables: Vec::new(),
             sequences: Vec::new(),
             large_objects: LargeObjects::default(),
+            holders: Vec::new(),
             incomparable: Vec::new(),
         }
     }
@@ -254,6 +303,35 @@ mod tests {
     }
 
     #[test]
+    fn a_script_is_never_silent_about_the_database_itself() {
+        let told = |form| of_database(&side("16.4", form, b"")).map(|left| left.to_string());
+        assert_eq!(
+            told(Form::Custom).unwrap(),
+            "comment of database : they are of the database itself, and a restore into another name leaves them out"
+        );
+        assert_eq!(told(Form::Plain).unwrap(), "settings, rights and comment of the database itself: a plain dump holds none of them");
+        let bare = Fingerprint { inventory: Vec::new(), ..side("16.4", Form::Custom, b"") };
+        assert_eq!(of_database(&bare), None);
+    }
+
+    #[test]
+    fn how_rows_are_stored_counts_only_where_both_sides_tell() {
+        let stored = |method: Option<&str>| {
+            let mut side = side("16.4", Form::Custom, b"");
+            side.inventory.iter_mut().for_each(|entry| entry.access_method = method.map(str::to_owned));
+            side
+        };
+        let (columns, heap) = (stored(Some("축적")), stored(None));
+        let mut found = compare(&columns, &heap);
+        assert_eq!(found.differences.iter().map(ToString::to_string).collect::<Vec<_>>(), ["view v is defined differently"]);
+        found.accept(&columns, &heap);
+        assert!(!found.equal(), "the same words that are stored otherwise are not the same");
+        let older = Fingerprint { revision: 0, ..heap };
+        let found = compare(&older, &columns);
+        assert!(found.equal() && found.incomparable[0].what == "tablespaces and access methods", "{found:?}");
+    }
+
+    #[test]
     fn an_object_that_is_gone_is_said_once() {
         let mut dumped = side("16.4", Form::Custom, b"");
         let sequence = |last_value| SequenceValue { schema: "public".into(), name: "s".into(), last_value, is_called: true };
@@ -263,6 +341,8 @@ mod tests {
             name: name.into(),
             owner: None,
             definition: ContentDigest::default(),
+            tablespace: None,
+            access_method: None,
         };
         dumped.inventory.extend([entry("SEQUENCE", "s"), entry("TABLE", "t")]);
         dumped.sequences = vec![sequence(5)];

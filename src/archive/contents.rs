@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::cursor::Place;
 use super::damaged;
 use super::digest::ContentDigest;
-use super::model::{Entry, Facts, Fingerprint, Incomparable, NOT_COPY, SequenceValue, TableDigest};
+use super::holders::Holders;
+use super::model::{Entry, Facts, Fingerprint, Gap, Incomparable, NOT_COPY, REVISION, SequenceValue, TableDigest};
 use super::objects::Objects;
 use super::rows::Counted;
 use super::sql::{assigned, copied, setval};
@@ -47,6 +48,7 @@ pub(super) struct Contents {
     tables: BTreeMap<Name, TableDigest>,
     sequences: Vec<SequenceValue>,
     pub(super) objects: Objects,
+    holders: Holders,
     /// Whether it makes large objects, and whether it fills some.
     makes_and_fills: (bool, bool),
     /// Tables that should have rows of their own.
@@ -64,6 +66,7 @@ impl Contents {
             tables: BTreeMap::new(),
             sequences: Vec::new(),
             objects: Objects::default(),
+            holders: Holders::default(),
             makes_and_fills: (false, false),
             owed: BTreeSet::new(),
             incomparable: Vec::new(),
@@ -87,6 +90,7 @@ impl Contents {
             "STDSTRINGS" | "SEARCHPATH" => return Ok(()),
             "SEQUENCE SET" => self.sequence(&item)?,
             "BLOB" | "BLOB METADATA" => self.objects(&item)?,
+            "ACL" if item.entry.name.starts_with("LARGE OBJECT") => self.holders.rights(&item),
             _ => self.rowless(&item),
         }
         self.inventory.push(item.entry.clone());
@@ -124,7 +128,8 @@ impl Contents {
         let oids = listed.split_whitespace().map(str::parse).collect::<Result<Vec<u32>, _>>();
         let oids = oids.map_err(|_| damaged(format_args!("its list of large objects {:?} has something else in it", item.entry.name)))?;
         self.makes_and_fills.0 = true;
-        self.objects.declare(oids.into_iter());
+        self.objects.declare(oids.iter().copied());
+        self.holders.made(item, oids);
         Ok(())
     }
 
@@ -142,7 +147,7 @@ impl Contents {
             _ => return,
         };
         let kind = item.entry.kind.to_lowercase();
-        self.incomparable.push(Incomparable { what: format!("the rows of {kind} {schema}.{name}"), why: why.to_owned() });
+        self.incomparable.push(Incomparable::new(format!("the rows of {kind} {schema}.{name}"), why));
     }
 
     /// Data begins at this position of the archive for the entry of this number: what kind it is.
@@ -210,7 +215,7 @@ impl Contents {
         let Some(promise) = self.promises.get(&id) else { return };
         self.owed.remove(&named(&promise.entry));
         let what = format!("the data of {}", described(&promise.entry));
-        self.incomparable.push(Incomparable { what, why: NOT_COPY.to_owned() });
+        self.incomparable.push(Incomparable::new(what, NOT_COPY).leaving(Gap::UnreadRows));
     }
 
     /// What an entry is called in messages.
@@ -226,17 +231,16 @@ impl Contents {
         let large_objects = self.objects.finish(self.makes_and_fills == (true, true))?;
         self.sequences.sort();
         if self.promises.is_empty() && !self.owed.is_empty() {
-            self.incomparable.push(Incomparable { what: "all rows".into(), why: "the dump holds definitions only".into() });
+            self.incomparable.push(Incomparable::new("all rows", "the dump holds definitions only"));
             self.owed.clear();
         }
-        self.incomparable.extend(self.owed.iter().map(|(schema, name)| Incomparable {
-            what: format!("the rows of table {schema}.{name}"),
-            why: "the dump holds no data for it".to_owned(),
-        }));
+        let rows = |(schema, name): &Name| Incomparable::new(format!("the rows of table {schema}.{name}"), "the dump holds no data for it");
+        self.incomparable.extend(self.owed.iter().map(rows));
         self.incomparable.sort();
+        let holders = self.holders.finish();
         let tables = self.tables.into_values().collect();
         let (facts, inventory, sequences, incomparable) = (self.facts, self.inventory, self.sequences, self.incomparable);
-        Ok(Fingerprint { facts, inventory, tables, sequences, large_objects, incomparable })
+        Ok(Fingerprint { revision: REVISION, facts, inventory, tables, sequences, large_objects, holders, incomparable })
     }
 }
 

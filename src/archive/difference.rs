@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Entry, LargeObjects};
 
+/// The kind of what fills a materialized view.
+pub(super) const FILLING: &str = "MATERIALIZED VIEW DATA";
+
 /// An object by its kind and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Object {
@@ -40,6 +43,7 @@ impl fmt::Display for Object {
             "COMMENT" => "comment",
             "SECURITY LABEL" => "security label",
             "DEFAULT ACL" => return self.defaults(f),
+            FILLING => return named(f, "filling of materialized view", self.schema.as_deref(), &self.name),
             kind => return named(f, &kind.to_lowercase(), self.schema.as_deref(), &self.name),
         };
         // The name begins with the kind of what it is about.
@@ -202,7 +206,8 @@ fn owner(name: Option<&str>) -> &str {
     name.unwrap_or("nobody")
 }
 
-fn counted(number: u64, of: &str) -> String {
+/// `1 row`, `2 rows`.
+pub(super) fn counted(number: u64, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -2,14 +2,23 @@
 //!
 //! Everything here is plain data that goes into a manifest and comes back. This module does not read archives or compare.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Form;
+use super::difference::FILLING;
 use super::digest::ContentDigest;
+
+/// How much the fingerprints of this version tell: 0 told neither tablespaces nor access methods.
+pub const REVISION: u32 = 1;
 
 /// All that an archive, or a live database, holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
+    /// How much it tells: [`REVISION`], or less in those that older versions kept.
+    #[serde(default)]
+    pub revision: u32,
     /// Who wrote the archive, of which database.
     pub facts: Facts,
     /// Every object the archive defines, in the order of its table of contents.
@@ -20,6 +29,9 @@ pub struct Fingerprint {
     pub sequences: Vec<SequenceValue>,
     /// The large objects.
     pub large_objects: LargeObjects,
+    /// Whose they are, and who may do what with them; empty where that is not told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<Holding>,
     /// What this fingerprint says nothing about.
     pub incomparable: Vec<Incomparable>,
 }
@@ -61,9 +73,21 @@ pub struct Entry {
     pub owner: Option<String>,
     /// The digest of the statement that makes it.
     pub definition: ContentDigest,
+    /// The tablespace that it lies in, if that is not the database's default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tablespace: Option<String>,
+    /// The access method that stores its rows, if that is not `heap`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_method: Option<String>,
 }
 
 impl Entry {
+    /// The filling of a materialized view, as a dump has it where the view is filled.
+    pub fn filling(schema: String, name: String) -> Self {
+        let (kind, definition) = (FILLING.to_owned(), ContentDigest::default());
+        Self { kind, schema: Some(schema), name, owner: None, definition, tablespace: None, access_method: None }
+    }
+
     /// Whether it is of the database as a whole and not of its content: a restore into another one leaves it.
     pub fn is_of_database(&self) -> bool {
         // Comments, rights and labels are of the database if their name begins so.
@@ -116,6 +140,19 @@ pub struct LargeObjects {
     pub digest: ContentDigest,
 }
 
+/// Large objects that belong to the same role, and that the same rights were given on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// Their OIDs in ascending order: `40001-40003 40010`.
+    pub oids: String,
+    /// The owner, if the dump tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The digest of the statements that give the rights on one of them, without its OID; `None` if they have the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<ContentDigest>,
+}
+
 /// Something a fingerprint can not speak of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Incomparable {
@@ -123,6 +160,62 @@ pub struct Incomparable {
     pub what: String,
     /// Why: `the dump holds no data for it`.
     pub why: String,
+    /// What it means for a proof.
+    #[serde(default, skip_serializing_if = "Gap::is_known")]
+    pub gap: Gap,
+}
+
+/// What something that can not be compared means for a proof.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gap {
+    /// That it is listed is enough.
+    #[default]
+    Known,
+    /// The dump holds rows that were not read: nobody can say whether they came back.
+    UnreadRows,
+    /// More large objects are there than were dumped, and which are which can not be told.
+    MixedObjects,
+}
+
+impl Gap {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    const fn is_known(&self) -> bool {
+        matches!(self, Self::Known)
+    }
+
+    /// Why a comparison that found nothing does not show that all is there; `None` where it can.
+    pub const fn short(self) -> Option<&'static str> {
+        match self {
+            Self::Known => None,
+            Self::UnreadRows => Some("rows that are not in the form of COPY were not compared"),
+            Self::MixedObjects => Some("of the large objects, which of them were dumped can not be told, so none is compared"),
+        }
+    }
+}
+
+impl Incomparable {
+    /// Something whose listing is enough.
+    pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { what: what.into(), why: why.into(), gap: Gap::Known }
+    }
+
+    /// The same, with what it means for a proof.
+    #[must_use]
+    pub fn leaving(self, gap: Gap) -> Self {
+        Self { gap, ..self }
+    }
+
+    /// What it means for a proof, also where a version that kept no such word wrote it.
+    pub fn gap(&self) -> Gap {
+        if self.why == NOT_COPY { Gap::UnreadRows } else { self.gap }
+    }
+}
+
+impl std::fmt::Display for Incomparable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
 }
 
 /// The few numbers of a fingerprint that fit into a manifest.
@@ -142,6 +235,9 @@ pub struct Summary {
     pub large_objects: u64,
     /// How many things the fingerprint says nothing about.
     pub incomparable: u64,
+    /// How many objects lie in each tablespace that is not the database's default one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tablespaces: BTreeMap<String, u64>,
     /// The digest of everything but the facts and what names the database itself: equal fingerprints of the same form have it in
     /// common, also where one is of a restored copy under another name.
     pub digest: ContentDigest,
@@ -151,11 +247,6 @@ pub struct Summary {
 pub(super) const NOT_COPY: &str = "it is not in the form of COPY (`--inserts`?)";
 
 impl Fingerprint {
-    /// Whether there are rows in it that were not read, so that nobody can say whether they came back.
-    pub fn has_unread_rows(&self) -> bool {
-        self.incomparable.iter().any(|left| left.why == NOT_COPY)
-    }
-
     /// Its summary.
     pub fn summary(&self) -> Summary {
         Summary {
@@ -166,8 +257,18 @@ impl Fingerprint {
             sequences: self.sequences.len() as u64,
             large_objects: self.large_objects.count,
             incomparable: self.incomparable.len() as u64,
+            tablespaces: self.tablespaces(),
             digest: self.digest(),
         }
+    }
+
+    /// How many objects lie in each tablespace that is not the database's default one.
+    pub(super) fn tablespaces(&self) -> BTreeMap<String, u64> {
+        let mut found = BTreeMap::new();
+        for tablespace in self.inventory.iter().filter_map(|entry| entry.tablespace.clone()) {
+            *found.entry(tablespace).or_default() += 1;
+        }
+        found
     }
 
     /// The sum over each part's text, so that the order of the parts does not matter. It is stored: its text must stay as it is.
@@ -179,6 +280,9 @@ impl Fingerprint {
             let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
             let (schema, owner, definition) = (or_none(&entry.schema), or_none(&entry.owner), entry.definition.to_string());
             take(&["entry", &entry.kind, &schema, &entry.name, &owner, &definition]);
+            if let Some(method) = &entry.access_method {
+                take(&["access method", &entry.kind, &schema, &entry.name, method]);
+            }
         }
         for table in &self.tables {
             let (columns, rows, digest) = (table.columns.join("\0"), table.rows.to_string(), table.digest.to_string());
@@ -191,5 +295,22 @@ impl Fingerprint {
         let objects = self.large_objects;
         take(&["large objects", &objects.count.to_string(), &objects.bytes.to_string(), &objects.digest.to_string()]);
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_older_versions_kept_reads_and_means_the_same() {
+        let read = |json: &str| serde_json::from_str::<Incomparable>(json).unwrap();
+        let unread = read(r#"{"what":"the data of table 판매.주문","why":"it is not in the form of COPY (`--inserts`?)"}"#);
+        assert_eq!((unread.gap, unread.gap()), (Gap::Known, Gap::UnreadRows));
+        let listed = read(r#"{"what":"the rows of foreign table a.b","why":"they are in another server and not in the dump"}"#);
+        assert_eq!((listed.gap().short(), serde_json::to_string(&listed).unwrap().contains("gap")), (None, false));
+        let entry = r#"{"kind":"TABLE","name":"주문","definition":"00000000000000000000000000000000"}"#;
+        let read = serde_json::from_str::<Entry>(entry).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), entry);
     }
 }

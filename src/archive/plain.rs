@@ -17,7 +17,8 @@ use super::contents::Contents;
 use super::cursor::words;
 use super::model::{Facts, Fingerprint};
 use super::rows::Rows;
-use super::sql::copied;
+use super::sql::{copied, identifier};
+use super::toc::HEAP;
 use super::{Form, Reader, damaged};
 use crate::stream::StreamError;
 
@@ -38,6 +39,8 @@ pub(super) struct Plain {
     /// Whether the line before was `--` alone.
     ruled: bool,
     section: Option<Section>,
+    /// The access method that the script has set last, if it is not the usual one.
+    method: Option<String>,
     /// How many sections there were, which numbers them.
     sections: i64,
     rows: Option<Rows>,
@@ -75,6 +78,7 @@ impl Default for Plain {
             aside: None,
             ruled: false,
             section: None,
+            method: None,
             sections: 0,
             rows: None,
             restricted: None,
@@ -186,10 +190,14 @@ impl Plain {
             self.stage = Stage::Complete;
             return self.section_end();
         }
-        if ruled && let Some(next) = heading(line) {
+        if ruled && let Some(mut next) = heading(line) {
             self.section_end()?;
+            next.stored_by(self.method.as_ref());
             self.section = Some(next);
             return Ok(());
+        }
+        if let Some(method) = line.strip_prefix(b"SET default_table_access_method = ") {
+            self.method = identifier(&words(method)).map(|(name, _)| name).filter(|name| name != HEAP);
         }
         if line.starts_with(b"COPY ") && self.section.as_ref().is_some_and(|section| section.is("TABLE DATA")) {
             return self.rows_begin(line);

@@ -35,7 +35,7 @@ fn list(mut rest: &str) -> Option<(Vec<String>, &str)> {
 }
 
 /// An identifier, quoted or not, and what follows it.
-fn identifier(text: &str) -> Option<(String, &str)> {
+pub(super) fn identifier(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([' ', '.', ',', ')', '(', ';', '"']).filter(|end| *end > 0)?;
         return Some((text[..end].to_owned(), &text[end..]));

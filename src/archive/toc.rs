@@ -13,6 +13,9 @@ use crate::stream::StreamError;
 /// Definitions up to this many bytes are kept for whoever needs their words; of longer ones only the digest is.
 pub(super) const KEPT: usize = 64 * 1024;
 
+/// How rows are stored unless something else is said.
+pub(super) const HEAP: &str = "heap";
+
 /// One entry.
 #[derive(Debug)]
 pub(super) struct Item {
@@ -27,6 +30,8 @@ pub(super) struct Item {
     pub(super) copy: String,
     /// `pg_class.relkind` from version 1.16 on, otherwise 0.
     pub(super) relkind: i64,
+    /// The entries that it depends on.
+    pub(super) depends: Vec<i64>,
     /// Where its data begins, as far as the archive knows.
     pub(super) place: Place,
 }
@@ -43,16 +48,22 @@ pub(super) fn item(cursor: &mut Cursor<'_>, header: &Header) -> Result<Item, Sto
     let _drop = cursor.text()?;
     let copy = cursor.text()?.map(words).unwrap_or_default();
     let schema = cursor.text()?.map(words).filter(|schema| !schema.is_empty());
-    let _tablespace_and_method = (cursor.text()?, cursor.text()?);
+    let (tablespace, method) = (other_than(cursor.text()?, ""), other_than(cursor.text()?, HEAP));
     let relkind = if header.minor >= 16 { cursor.int()? } else { 0 };
     let owner = cursor.text()?.map(words).filter(|owner| !owner.is_empty());
     let _with_oids = cursor.text()?;
-    dependencies(cursor)?;
+    let depends = dependencies(cursor)?;
     let place = if header.facts.form == Form::Custom { cursor.offset()? } else { file(cursor)? };
     check(id, data, &place)?;
-    let entry = Entry { kind, schema, name, owner, definition: ContentDigest::of(definition) };
+    let digest = ContentDigest::of(definition);
+    let entry = Entry { kind, schema, name, owner, definition: digest, tablespace, access_method: method };
     let definition = if definition.len() <= KEPT { words(definition) } else { String::new() };
-    Ok(Item { id, data, entry, definition, copy, relkind, place })
+    Ok(Item { id, data, entry, definition, copy, relkind, depends, place })
+}
+
+/// A name, unless there is none or it says what is usual.
+fn other_than(text: Option<&[u8]>, usual: &str) -> Option<String> {
+    text.map(words).filter(|name| !name.is_empty() && name != usual)
 }
 
 /// The name of a file, empty if there is none: `_WriteExtraToc` of the tar and the directory format.
@@ -82,13 +93,14 @@ fn section(value: i64, id: i64) -> Result<(), StreamError> {
 }
 
 /// A list of numbers as texts, ended by no text.
-fn dependencies(cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-    while let Some(number) = cursor.text()? {
-        if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
-            return Err(damaged(format_args!("an entry depends on {:?}, which is no number", words(number))).into());
-        }
+fn dependencies(cursor: &mut Cursor<'_>) -> Result<Vec<i64>, Stop> {
+    let mut found = Vec::new();
+    while let Some(text) = cursor.text()? {
+        let number = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = number.and_then(|text| text.parse().ok());
+        found.push(number.ok_or_else(|| damaged(format_args!("an entry depends on {:?}, which is no number", words(text))))?);
     }
-    Ok(())
+    Ok(found)
 }
 
 fn check(id: i64, data: bool, place: &Place) -> Result<(), StreamError> {

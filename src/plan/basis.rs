@@ -33,6 +33,17 @@ pub(super) fn not_whole(restore: &Restore, recalled: &Recalled) -> Option<Findin
     Some(finding(Severity::Error, format!("restore point {} {what}", recalled.run)).help(help))
 }
 
+/// A restore point with objects in tablespaces that no restore of it puts them into.
+pub(super) fn given_up(restore: &Restore, recalled: &Recalled) -> Option<Finding> {
+    let artifact = &recalled.artifact;
+    // A script names them itself; what comes by way of a scratch server goes where the tables are.
+    let contents = artifact.contents.as_ref().filter(|_| artifact.origin.format != "plain" && !restore.by_scratch())?;
+    let what = contents.in_tablespaces()?;
+    let message = format!("not restored: {what}; everything goes into the default tablespace of its database");
+    let help = "see that it has the room; `alter table … set tablespace` moves what must lie elsewhere, once it is restored";
+    Some(finding(Severity::Warning, message).help(help))
+}
+
 /// A safety dump in the clear of what is only kept encrypted: refused where it would lie beside the encrypted ones.
 pub(super) fn in_the_clear(pipeline: &Pipeline, fetch: &Fetch, restore: &Restore, recalled: &Recalled) -> Option<Finding> {
     let safety = restore.safety().filter(|safety| safety.encrypt.is_none())?;

@@ -222,6 +222,7 @@ fn target(restore: &Restore, facts: &TargetFacts, recalled: Option<&Recalled>) -
     let into_what_is_there = restore.by_scratch() || restore.in_place();
     let mut found = if into_what_is_there { changed(restore, facts, origin) } else { made(restore, facts, origin) };
     found.extend(recalled.and_then(|recalled| basis::not_whole(restore, recalled)));
+    found.extend(recalled.and_then(|recalled| basis::given_up(restore, recalled)));
     if restore.globals {
         found.extend(recalled.and_then(|recalled| without_globals(recalled, restore)));
         let message = format!("the role of {} is no superuser, and only such a one makes roles and tablespaces", restore.connection);

@@ -366,8 +366,9 @@ impl Parts<'_> {
             let what = if complete.is_some() { "this restore point" } else { "this dump" };
             return vec![format!("nobody knows whether {what} is whole; what it lacks, {database} has no more")];
         };
-        // What the dump does not hold stays where the rest is restored over it.
-        let goes = |left: &&LeftOut| !self.restore.in_place() || matches!(left.why, Why::Sections | Why::Standby);
+        // What the dump does not hold stays where the rest is restored over it; what belongs to an object goes with it.
+        let goes_with = |why: Why| matches!(why, Why::Sections | Why::Standby | Why::NoPrivileges | Why::NoOwner);
+        let goes = |left: &&LeftOut| !self.restore.in_place() || goes_with(left.why);
         let left_out = known.left_out.iter().filter(goes).cloned().collect();
         let lines = lacking_in_words(&Completeness { left_out, ..known.clone() });
         lines.into_iter().map(|lacks| format!("{database} has no more what the restore point lacks: {lacks}")).collect()

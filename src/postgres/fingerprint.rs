@@ -5,6 +5,7 @@
 //! at once, large tables in slices, because sums of digests add up. This module does not restore or judge.
 
 mod catalog;
+mod counts;
 mod early;
 mod session;
 mod tables;
@@ -14,6 +15,7 @@ use std::num::NonZeroUsize;
 
 use tokio::runtime::Handle;
 
+pub use self::counts::{Counts, counts_of};
 pub use self::early::Early;
 use self::session::Session;
 pub(in crate::postgres) use self::session::settings;
@@ -82,7 +84,9 @@ pub fn see(live: &Live<'_>, dumped: &Fingerprint) -> Result<Seen, PgError> {
         (inventory.join().map_err(|_| lost()).flatten(), tables)
     });
     // The rows' error first: a transaction that failed takes its snapshot from pg_dump.
-    let (tables, found) = (tables?, inventory?);
+    let (tables, mut found) = (tables?, inventory?);
+    // pg_dump without data tells of no filling.
+    found.inventory.extend(catalog::fillings(&lead, dumped)?);
     let sequences = catalog::sequences(&lead, dumped)?;
     lead.close()?;
     let rows = tables::whole(&there, &tables);

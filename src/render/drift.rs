@@ -44,7 +44,7 @@ pub fn human(told: &Told<'_>, paint: Paint) -> String {
         section(&mut out, "objects", changes.objects.iter().map(object), paint);
         section(&mut out, "sequences", changes.sequences.iter().map(sequence), paint);
         section(&mut out, "large objects", large_objects(changes).into_iter(), paint);
-        section(&mut out, "not compared", changes.incomparable.iter().map(|it| format!("{}: {}", it.what, it.why)), paint);
+        section(&mut out, "not compared", changes.incomparable.iter().map(ToString::to_string), paint);
     }
     out
 }

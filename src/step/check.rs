@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::{note, on_major};
-use super::prove::{Again, Leeway, Looked, Place, UNKNOWN, differences_in_words, look, prove, short_of_all};
+use super::prove::{Again, Judged, Leeway, Looked, Place, UNKNOWN, differences_in_words, look, prove};
 use super::scratch::place;
 use super::verify_restore::{Check, Expected, Prove, RowCount, VerifyRestore};
 use super::way_back::{Keys, fingerprint};
@@ -41,7 +41,7 @@ impl VerifyRestore {
         note(cx, cx.step, |verification| verification.short = self.prove.short().map(str::to_owned));
         let dumped = self.dumped(cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
-        let place = Place { info: &info, major: facts.major(), jobs: self.jobs() };
+        let place = Place { info: &info, major: facts.major(), jobs: self.jobs(), extensions: &facts.extensions };
         let looked = look(self.prove, known, &place, cx)?;
         self.judge(&info, &facts, &looked.tables, cx)?;
         // Only now: what could not be compared has been restored all the same.
@@ -103,10 +103,9 @@ fn artifact(cx: &Cx<'_>) -> Option<StepId> {
 
 /// Compares what was restored with what was dumped; equality earns the highest level, a difference fails.
 fn compare(dumped: &Fingerprint, looked: &Looked, again: &Again<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
-    let proof = prove(dumped, looked, Leeway::default(), again, cx)?;
+    let Judged { proof, short } = prove(dumped, looked, Leeway::default(), again, cx)?;
     let difference = differences_in_words(&proof);
     cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
-    let short = short_of_all(dumped, &proof);
     note(cx, cx.step, |verification| {
         if proof.whole && difference.is_none() && short.is_none() {
             verification.level = Level::Proven;

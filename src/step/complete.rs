@@ -68,7 +68,7 @@ impl Pull for Checked {
             let found = self.contents.get().ok_or_else(vanished)?;
             let answer = match &self.expected {
                 Ok(inventory) => judged(&self.dump, inventory, &found)?,
-                Err(why) => unchecked(why.clone()),
+                Err(why) => unchecked(&self.dump, why.clone()),
             };
             self.verdict.0.set(answer).map_err(|_| vanished())?;
         }
@@ -80,15 +80,26 @@ impl Pull for Checked {
     }
 }
 
-const fn unchecked(why: String) -> Completeness {
-    Completeness { unchecked: Some(why), objects: 0, left_out: Vec::new() }
+fn unchecked(dump: &Dump, why: String) -> Completeness {
+    Completeness { unchecked: Some(why), objects: 0, left_out: unwanted(dump).collect() }
+}
+
+/// What an option leaves out that is no object of its own, each as one thing: nobody counts them.
+fn unwanted(dump: &Dump) -> impl Iterator<Item = LeftOut> {
+    let kinds = [
+        (dump.no_privileges, "ACL", Why::NoPrivileges, "every GRANT and REVOKE"),
+        (dump.is_without_owners(), "OWNER", Why::NoOwner, "who owns what"),
+    ];
+    let left =
+        |(_, kind, why, name): (bool, &str, Why, &str)| LeftOut { kind: kind.to_owned(), why, count: 1, names: vec![name.to_owned()] };
+    kinds.into_iter().filter(|(on, ..)| *on).map(left)
 }
 
 /// What the archive lacks, if there is a reason for all of it.
 fn judged(dump: &Dump, expected: &Inventory, found: &Fingerprint) -> Result<Completeness, StreamError> {
     if found.facts.encoding != expected.encoding {
         let why = format!("the dump is in the encoding {} and the database in {}", found.facts.encoding, expected.encoding);
-        return Ok(unchecked(why));
+        return Ok(unchecked(dump, why));
     }
     let (mut missing, mut left_out) = (Vec::new(), BTreeMap::<(Why, String), Vec<String>>::new());
     for object in absent(expected, found) {
@@ -108,6 +119,7 @@ fn judged(dump: &Dump, expected: &Inventory, found: &Fingerprint) -> Result<Comp
     if let Some(why) = why.filter(|_| large_objects > 0) {
         groups.push(LeftOut { kind: "LARGE OBJECT".to_owned(), why, count: large_objects, names: Vec::new() });
     }
+    groups.extend(unwanted(dump));
     Ok(Completeness { unchecked: None, objects: expected.objects.len() as u64 + expected.large_objects, left_out: groups })
 }
 
@@ -224,13 +236,16 @@ fn bounded(groups: BTreeMap<(Why, String), Vec<String>>) -> Vec<LeftOut> {
 /// What was left out, one line a reason and one more for its tables: `2 tables excluded by filter: public.audit, public.tmp`.
 pub fn in_words(found: &Completeness) -> Vec<String> {
     let mut lines = Vec::new();
-    for why in [Why::Filter, Why::SchemaOnly, Why::DataOnly, Why::Sections, Why::NoSuperuser, Why::Standby] {
+    for why in [Why::Filter, Why::SchemaOnly, Why::DataOnly, Why::Sections, Why::NoSuperuser, Why::Standby, Why::NoPrivileges, Why::NoOwner]
+    {
         let groups: Vec<&LeftOut> = found.left_out.iter().filter(|group| group.why == why).collect();
         let (named, counted): (Vec<&LeftOut>, Vec<&LeftOut>) = groups
             .into_iter()
             .partition(|group| matches!(why, Why::NoSuperuser | Why::Standby) || why == Why::Filter && group.kind == "TABLE");
         lines.extend(named.iter().map(|group| line(&group.kind, group.count, &group.names, why)));
-        if !counted.is_empty() {
+        if matches!(why, Why::NoPrivileges | Why::NoOwner) {
+            lines.extend(counted.iter().map(|group| format!("{} {}", group.names.join(", "), because(why))));
+        } else if !counted.is_empty() {
             let things: Vec<String> = counted.iter().map(|group| things(&group.kind, group.count)).collect();
             let also = if named.is_empty() { "" } else { "also " };
             lines.push(format!("{also}{} {}", things.join(", "), because(why)));
@@ -259,6 +274,8 @@ const fn because(why: Why) -> &'static str {
         Why::Sections => "left out by sections",
         Why::NoSuperuser => "not dumped because the role is no superuser",
         Why::Standby => "not dumped because the server is a standby",
+        Why::NoPrivileges => "left out by no_privileges",
+        Why::NoOwner => "left out by no_owner",
     }
 }
 
@@ -283,6 +300,8 @@ fn things(kind: &str, number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::StepKind as _;
+    use super::super::dump::Format;
     use super::*;
 
     fn group(kind: &str, why: Why, names: &[&str]) -> LeftOut {
@@ -299,6 +318,8 @@ mod tests {
             group("INDEX", Why::DataOnly, &["a", "b"]),
             group("SUBSCRIPTION", Why::NoSuperuser, &["far"]),
         ];
+        let dump = Dump { no_privileges: true, no_owner: true, format: Format::Plain, ..Dump::whole(&"shop".parse().unwrap()) };
+        let left_out = left_out.into_iter().chain(unwanted(&dump)).collect();
         let found = Completeness { unchecked: None, objects: 9, left_out };
         assert_eq!(
             in_words(&found),
@@ -307,6 +328,8 @@ mod tests {
                 "also 2 policies, 1 schema excluded by filter",
                 "2 indexes left out by data_only",
                 "1 subscription not dumped because the role is no superuser: far",
+                "every GRANT and REVOKE left out by no_privileges",
+                "who owns what left out by no_owner",
             ]
         );
         let many: Vec<String> = (0..30).map(|n| format!("t{n}")).collect();
@@ -319,6 +342,20 @@ mod tests {
         let kept = bounded(BTreeMap::from([((Why::Filter, "INDEX".into()), names(5000)), ((Why::Filter, "TABLE".into()), names(400))]));
         let sizes: Vec<(&str, u64, usize)> = kept.iter().map(|g| (g.kind.as_str(), g.count, g.names.len())).collect();
         assert_eq!(sizes, [("TABLE", 400, 400), ("INDEX", 5000, 600)]);
+    }
+
+    #[test]
+    fn an_archive_has_its_owners_whatever_it_is_told() {
+        let left = |format| {
+            let dump = Dump { no_owner: true, format, ..Dump::whole(&"shop".parse().unwrap()) };
+            (unchecked(&dump, "주문".to_owned()).left_out, dump.words())
+        };
+        for format in [Format::Custom, Format::Tar, Format::Directory] {
+            let (left, words) = left(format);
+            assert!(left.is_empty() && !words.contains("owners"), "{words}");
+        }
+        let (left, words) = left(Format::Plain);
+        assert_eq!((left[0].why, words.as_str()), (Why::NoOwner, "pg_dump of shop, plain format, without owners"));
     }
 
     #[test]

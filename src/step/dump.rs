@@ -169,6 +169,8 @@ impl StepKind for Dump {
             (self.data_only, "data only"),
             (!(self.tables.is_empty() && self.schemas.is_empty()), "a selection"),
             (!(self.exclude_tables.is_empty() && self.exclude_schemas.is_empty()), "with exclusions"),
+            (self.is_without_owners(), "without owners"),
+            (self.no_privileges, "without privileges"),
         ];
         let parts = parts.iter().filter(|(on, _)| *on).map(|(_, words)| format!(", {words}")).collect::<Vec<_>>().concat();
         let database = self.database.as_ref().map(|name| format!(" database {name},")).unwrap_or_default();
@@ -215,6 +217,11 @@ impl Dump {
     pub fn is_selective(&self) -> bool {
         let lists = [&self.tables, &self.exclude_tables, &self.schemas, &self.exclude_schemas];
         self.schema_only || lists.iter().any(|list| !list.is_empty())
+    }
+
+    /// Whether it does not say who owns what; an archive always does, and leaves it to the restore.
+    pub(super) fn is_without_owners(&self) -> bool {
+        self.no_owner && self.format == Format::Plain
     }
 
     const fn origin_format(&self) -> &'static str {

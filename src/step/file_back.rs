@@ -219,6 +219,7 @@ fn origin(format: &str, written: Option<&Written>) -> Result<Origin, StepError> 
         locale: None,
         roles: Vec::new(),
         tablespaces: Vec::new(),
+        extensions: Vec::new(),
         schemas: Vec::new(),
         tool: written.map(|written| format!("pg_dump (PostgreSQL) {}", written.tool)).unwrap_or_default(),
         bytes: 0,

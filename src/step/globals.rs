@@ -85,7 +85,8 @@ impl OpenSource for Globals {
     fn open(&self, cx: &Cx<'_>) -> Result<Opened, StepError> {
         let connection = cx.runtime.connection_within(&self.connection, cx.cancel)?;
         let (origin, tools) = origin::of(&self.connection, connection.info(), cx, "pg_dumpall")?;
-        let origin = Origin { kind: "globals".to_owned(), format: "globals-sql".to_owned(), database: None, ..origin };
+        let origin =
+            Origin { kind: "globals".to_owned(), format: "globals-sql".to_owned(), database: None, extensions: Vec::new(), ..origin };
         let program = connection.program(&tools.tool("pg_dumpall")).args(self.arguments()).named("pg_dumpall");
         Ok(Opened { stream: expected(program.source(cx.cancel)?, FORM), origin, contents: None, complete: None })
     }

@@ -34,6 +34,7 @@ pub(super) fn of(name: &RefName, info: &ConnInfo, cx: &Cx<'_>, tool: &str) -> Re
         }),
         roles,
         tablespaces,
+        extensions: facts.extensions,
         schemas: Vec::new(),
         tool: format!("{tool} (PostgreSQL) {}", tools.version),
         bytes: 0,

@@ -108,6 +108,9 @@ pub struct Origin {
     /// The names of the cluster's tablespaces, which a plain dump asks for where its tables lie in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tablespaces: Vec<String>,
+    /// The database's extensions with their versions (`pg_trgm 1.6`); empty for globals, and where nobody looked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<String>,
     /// The schemas of chosen tables, where the dump holds these but not the schemas.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schemas: Vec<String>,
@@ -187,11 +190,11 @@ pub struct Completeness {
 /// Objects of one kind that a dump lacks for one reason. Parts of a table that a filter excludes are not listed with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// The kind, as an archive's inventory has it: `TABLE`, `TABLE DATA`, `SUBSCRIPTION`.
+    /// The kind, as an archive's inventory has it: `TABLE`, `TABLE DATA`, `SUBSCRIPTION`; `OWNER` for who owns what.
     pub kind: String,
     /// Why.
     pub why: Why,
-    /// How many.
+    /// How many; 1 for all that nobody counts.
     pub count: u64,
     /// Their names with their schemas, sorted; only the first where they are very many.
     pub names: Vec<String>,
@@ -213,6 +216,10 @@ pub enum Why {
     NoSuperuser,
     /// A standby does not have it.
     Standby,
+    /// It says who may do what, and `no_privileges` leaves that out.
+    NoPrivileges,
+    /// It says who owns what, and `no_owner` leaves that out of a plain dump.
+    NoOwner,
 }
 
 /// The commit of a run.

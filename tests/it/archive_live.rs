@@ -5,14 +5,15 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use runner::archive::{Fingerprint, Form, compare};
+use runner::archive::{Fingerprint, Form, compare, given_up};
 use runner::postgres::conninfo::Host;
-use runner::postgres::fingerprint::{ENVIRONMENT, Early, Live, SLICE, fingerprint};
+use runner::postgres::fingerprint::{ENVIRONMENT, Early, Live, SLICE, counts_of, fingerprint};
+use runner::postgres::restored::row_counts;
 use runner::postgres::{Client, ConnInfo, PgError};
 use runner::stream::bytes::{collect, stream_of};
 use runner::stream::{Cancel, StreamError};
 
-use crate::archive_seed::{DATABASE, client, differences, read, seeded};
+use crate::archive_seed::{DATABASE, client, differences, dump, read, seeded};
 use crate::servers::postgres::{Options, TestServer, runtime, tools};
 
 /// Dumps a database as `runner` must, and restores it into another of the same server.
@@ -33,6 +34,16 @@ fn live(info: &ConnInfo, major: u16, slice: u64, dumped: &Fingerprint) -> Result
 
 fn words(server: &TestServer, major: u16, database: &str, dumped: &Fingerprint) -> String {
     differences(&compare(dumped, &live(&server.conninfo(database), major, SLICE, dumped).unwrap()))
+}
+
+/// The rows that are only counted, of the dump's tables in their order.
+fn counts(server: &TestServer, major: u16, database: &str, dumped: &Fingerprint) -> Vec<u64> {
+    let (runtime, cancel, info, tools) = (runtime(), Cancel::new(), server.conninfo(database), tools(major));
+    let live =
+        Live { info: &info, handle: runtime.handle(), tools: &tools, jobs: NonZeroUsize::MIN, slice: SLICE, cancel: &cancel, early: None };
+    let all = row_counts(&info, runtime.handle(), NonZeroUsize::MIN).unwrap();
+    let found = counts_of(&live, dumped, &all).unwrap();
+    dumped.tables.iter().map(|table| found[&(table.schema.clone(), table.name.clone())]).collect()
 }
 
 /// What the mutation test of a proof asks for, and what must be said of each.
@@ -83,6 +94,46 @@ const CHANGES: &[(&str, &str, &str)] = &[
         "table public.gone has the columns (a, d) instead of (a, c)",
     ),
     ("drop table events_2026", "", "table public.events_2026 is missing with its 8 rows"),
+    (
+        "refresh materialized view filled with no data",
+        "refresh materialized view filled",
+        "filling of materialized view public.filled is absent",
+    ),
+    (
+        "refresh materialized view unfilled",
+        "refresh materialized view unfilled with no data",
+        "filling of materialized view public.unfilled is there and was not dumped",
+    ),
+    (
+        "alter large object 40002 owner to owner_of_some",
+        "alter large object 40002 owner to postgres",
+        "large object 40002 belongs to owner_of_some instead of postgres",
+    ),
+    (
+        "revoke select on large object 40001 from owner_of_some",
+        "grant select on large object 40001 to owner_of_some",
+        "rights of large object 40001 is absent",
+    ),
+    (
+        "grant select on large object 3000000000 to owner_of_some",
+        "revoke select on large object 3000000000 from owner_of_some",
+        "rights of large object 3000000000 is there and was not dumped",
+    ),
+    (
+        "grant update on large object 40001 to owner_of_some",
+        "revoke update on large object 40001 from owner_of_some",
+        "rights of large object 40001 is defined differently",
+    ),
+    (
+        "comment on large object 40001 is 'other'",
+        "comment on large object 40001 is 'a large one'",
+        "comment of large object 40001 is defined differently",
+    ),
+    (
+        "comment on large object 40002 is 'new'",
+        "comment on large object 40002 is null",
+        "comment of large object 40002 is there and was not dumped",
+    ),
     ("select lo_unlink(40002)", "", "2 large objects of 120001 bytes restored, 3 large objects of 120001 bytes dumped"),
 ];
 
@@ -123,6 +174,70 @@ fn a_restore_of_18_is_proven_and_every_change_of_it_named() {
 }
 
 #[test]
+fn how_and_where_rows_are_stored_is_told_by_archives_and_scripts() {
+    let server = TestServer::start(18);
+    server.psql("postgres", "alter role postgres set allow_in_place_tablespaces = on; create database restored");
+    server.psql("postgres", "create tablespace \"빠른 곳\" location ''");
+    server.psql(
+        "postgres",
+        "create access method 축적 type table handler heap_tableam_handler;
+         create table 쌓임 (n int) using 축적; create table 놓임 (n int primary key) tablespace \"빠른 곳\"; create index 색인 on 쌓임 (n);
+         create table 나뉨 (n int) partition by range (n) using 축적; create table 나뉨_1 partition of 나뉨 for values from (1) to (9) using heap;
+         create materialized view 모음 using 축적 as select 1 as n; create index 모음_n on 모음 (n) tablespace \"빠른 곳\"",
+    );
+    let dumped = dumped_and_restored(&server, 18, "postgres", "restored");
+    let told = |found: &Fingerprint| -> Vec<String> {
+        let of = |name: &Option<String>| name.clone().unwrap_or_default();
+        let entries = found.inventory.iter().filter(|entry| entry.tablespace.is_some() || entry.access_method.is_some());
+        let mut lines: Vec<String> = entries.map(|it| format!("{} {}{}", it.name, of(&it.tablespace), of(&it.access_method))).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(told(&dumped), ["나뉨 축적", "놓임 빠른 곳", "모음 축적", "모음_n 빠른 곳", "쌓임 축적"]);
+    let script = read(&dump(&server, 18, "postgres", &["-Fp"]), Form::Plain).unwrap();
+    // What a partitioned table says of its partitions is in its text there.
+    assert_eq!(told(&script), told(&dumped)[1..]);
+    assert_eq!(dumped.summary().tablespaces, [("빠른 곳".to_owned(), 2)].into());
+    assert_eq!(words(&server, 18, "restored", &dumped), "");
+    let lost = || {
+        let found = live(&server.conninfo("restored"), 18, SLICE, &dumped).unwrap();
+        given_up(&dumped, Some(&found)).map(|left| left.to_string())
+    };
+    assert_eq!(lost(), None);
+    server.psql("restored", "alter table 놓임 set tablespace pg_default");
+    assert_eq!(lost().unwrap(), "the tablespace of 1 object (빠른 곳): everything is restored into the default tablespace of its database");
+    server.psql("restored", "alter table 쌓임 set access method heap");
+    assert_eq!(words(&server, 18, "restored", &dumped), "table public.쌓임 is defined differently");
+}
+
+#[test]
+fn large_objects_in_groups_are_compared_one_by_one_also_with_another_major() {
+    let (old, new) = (TestServer::start(16), TestServer::start(18));
+    let seed = "create role 주인; create role 손님; select lo_create(40000 + n) from generate_series(1, 2500) n;
+        do $$ begin for n in 40001..42000 loop execute format('alter large object %s owner to 주인', n); end loop;
+        for n in 41500..42100 loop execute format('grant select on large object %s to 손님', n); end loop; end $$";
+    for server in [&old, &new] {
+        server.psql("postgres", seed);
+        server.psql("postgres", "create database restored");
+    }
+    let dumped = dumped_and_restored(&new, 18, "postgres", "restored");
+    let groups: Vec<&str> = dumped.holders.iter().map(|group| group.oids.as_str()).collect();
+    assert_eq!(groups, ["42101-42500", "42001-42100", "40001-41499", "41500-42000"], "{:?}", dumped.holders);
+    assert_eq!(words(&new, 18, "restored", &dumped), "");
+    let before = read(&dump(&old, 16, "postgres", &["-Fc", "-Z0"]), Form::Custom).unwrap();
+    assert_eq!((&before.holders, differences(&compare(&before, &dumped))), (&dumped.holders, String::new()));
+    let script = read(&dump(&new, 18, "postgres", &["-Fp"]), Form::Plain).unwrap();
+    assert_eq!(script.holders, dumped.holders);
+    new.psql("restored", "alter large object 41234 owner to 손님; revoke select on large object 41777 from 손님");
+    let expected = "large object 41234 belongs to 손님 instead of 주인\nrights of large object 41777 is absent";
+    assert_eq!(words(&new, 18, "restored", &dumped), expected);
+    // A script is compared so too, and what does not tell owners is listed.
+    let bare = read(&dump(&new, 18, "postgres", &["-Fc", "-Z0", "--data-only"]), Form::Custom).unwrap();
+    let listed = compare(&Fingerprint { holders: Vec::new(), ..(*bare).clone() }, &dumped).incomparable;
+    assert!(listed.iter().any(|left| left.what == "the owners and rights of large objects"), "{listed:?}");
+}
+
+#[test]
 fn a_database_in_another_encoding_is_compared_in_it() {
     let server = TestServer::start(17);
     let create = "encoding 'EUC_KR' locale 'C' template template0";
@@ -136,6 +251,7 @@ fn a_database_in_another_encoding_is_compared_in_it() {
     let dumped = dumped_and_restored(&server, 17, "source", "restored");
     assert_eq!((dumped.facts.encoding.as_str(), dumped.tables.len()), ("EUC_KR", 2));
     assert_eq!(words(&server, 17, "restored", &dumped), "");
+    assert_eq!(counts(&server, 17, "restored", &dumped), [1, 20]);
     server.psql("restored", r#"update "주문" set a = '나'"#);
     let said = words(&server, 17, "restored", &dumped);
     assert!(said.starts_with(r"table public.\xC1\xD6") && said.ends_with("its row does not hold what was dumped"), "{said}");
@@ -271,6 +387,7 @@ fn of_an_extensions_tables_only_the_users_rows_count() {
     let dumped = dumped_and_restored(&server, 18, "source", "restored");
     assert_eq!(dumped.tables.iter().map(|table| table.rows).collect::<Vec<_>>(), [1]);
     assert_eq!(words(&server, 18, "restored", &dumped), "");
+    assert_eq!(counts(&server, 18, "restored", &dumped), [1]);
     server.psql("restored", "update settings set name = 'other' where own");
     assert_eq!(words(&server, 18, "restored", &dumped), "table public.settings: its row does not hold what was dumped");
 }

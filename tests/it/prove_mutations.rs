@@ -38,8 +38,12 @@ fn apply_proves_what_is_untouched_and_names_each_thing_that_is_not() {
     server.psql("shop", "create table codes (code varchar(9), constraint few check (code in ('가', 'b'))); insert into codes values ('b')");
     server.psql("shop", "create table raw (bytes bytea); insert into raw values ('\\x00ff5c')");
     server.psql("shop", "alter database shop set bytea_output = 'escape'");
+    server.psql("shop", "select lo_from_bytea(40001, '한'); comment on large object 40001 is '그림'; create role 손님");
     let table = [
         ("select 1", 0, ""),
+        ("alter large object 40001 owner to 손님", 11, "large object 40001 belongs to 손님 instead of postgres"),
+        ("grant select on large object 40001 to public", 11, "rights of large object 40001"),
+        ("comment on large object 40001 is null", 11, "comment of large object 40001 is absent"),
         ("update \"주문\" set 이름 = '다른 고객' where id = 7", 11, "table public.주문: "),
         ("delete from lines where id = 50", 11, "table public.lines: "),
         ("update \"주문\" a set payload = b.payload from \"주문\" b where (a.id, b.id) in ((1, 2), (2, 1))", 11, "table public.주문: "),
@@ -86,6 +90,20 @@ fn apply_compares_only_as_much_as_it_is_told_to() {
         assert_eq!((ran.code, bench.receipt().level), (code, level), "{with}: {}", ran.stderr);
         assert_eq!(bench.receipt().proof.is_some(), with != "prove: off");
         assert!(code == 0 || ran.stderr.contains("table public.lines: 100 rows were dumped, 99 are there"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn apply_counts_under_the_names_that_the_dump_has() {
+    let server = shop(1);
+    server.psql("postgres", "create database 옛것 encoding 'EUC_KR' locale 'C' template template0");
+    server.psql("옛것", "create table 주문 (번호 int); insert into 주문 select generate_series(1, 20)");
+    for (change, code) in [("select 1", 0), ("set client_encoding = 'UTF8'; delete from 주문 where 번호 = 7", 11)] {
+        let bench = with_change(change);
+        let steps = STEPS.replace("WITH", "prove: counts").replace("connection: shop }", "connection: shop, database: 옛것 }");
+        bench.pipeline(&server, &steps);
+        let ran = bench.apply();
+        assert_eq!((ran.code, bench.receipt().level), (code, Level::Restored), "{change}: {}", ran.stderr);
     }
 }
 

@@ -45,7 +45,7 @@ fn restore_without_owners_compares_everything_else_and_says_why_it_proves_less()
     other.psql("postgres", "create role app login createdb");
     let to = format!("postgresql:///copy?host={}&port={}&user=app", other.socket_folder().display(), other.port);
     let ran = restore(&bench, &to, &["--no-owner", "--no-privileges"]);
-    let noted = ["not compared: owners, left out on purpose", "not compared: privileges, left out on purpose"];
+    let noted = ["not compared: owners: left out on purpose", "not compared: privileges: left out on purpose"];
     says(&ran, "compare everything but owners and privileges with", &noted, "restored: owners and privileges were left out, as asked");
     assert_eq!(other.psql("copy", "select tableowner from pg_tables where tablename = '주문'"), "app");
 
@@ -74,11 +74,11 @@ fn restore_of_a_part_says_in_plan_run_and_summary_what_it_does_not_compare() {
     says(
         &again(&["--no-owner"]),
         "everything but owners and what depends on them",
-        &["not compared: privileges, which depend on owners"],
+        &["not compared: privileges: they depend on owners"],
         owners,
     );
     let rights = "restored: privileges were left out, as asked";
-    says(&again(&["--no-privileges"]), "everything but privileges", &["not compared: privileges, left out on purpose"], rights);
+    says(&again(&["--no-privileges"]), "everything but privileges", &["not compared: privileges: left out on purpose"], rights);
     let definitions = "restored: definitions only, as asked, so nothing was compared with what was dumped";
     says(&again(&["--schema-only"]), "count rows; definitions only, so nothing can be compared", &[], definitions);
     let sections = "restored: only pre-data and data of the archive, as asked, so nothing was compared with what was dumped";

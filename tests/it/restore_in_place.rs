@@ -46,7 +46,7 @@ fn restore_in_place_drops_partitioned_tables_on_the_oldest_and_the_newest_major(
         let (server, bench) = backed_up(major, PARTITIONED);
         server.psql("shop", "update \"주문\" set code = 9; delete from lines; create table extra as select 1 as a");
         let ran = bench.run(&IN_PLACE);
-        ran.is(0, &["table public.extra is there and was not dumped; it stays"]);
+        ran.is(0, &["table public.extra is there and was not dumped: it stays"]);
         assert!(ran.stdout.contains("proven"), "{}", ran.stdout);
         assert_eq!(server.psql("shop", "select count(*), max(code) from \"주문\""), "149|6");
         assert_eq!(server.psql("shop", "select (select count(*) from lines), (select a from extra)"), "149|1");

@@ -66,6 +66,13 @@ fn restore_in_place_of_more_than_a_point_has_says_what_will_be_missing() {
     assert!(plan(&["--replace"]).contains(lost), "{}", plan(&["--replace"]));
     // Where the rest is restored over it, it stays.
     assert!(!plan(&["--replace", "--clean"]).contains("has no more"));
+    // What belongs to an object goes with it, however it is replaced.
+    bench.pipeline(&server, &steps(", no_privileges: true", ""));
+    bench.apply().is(0, &["every GRANT and REVOKE left out by no_privileges"]);
+    for mode in [&["--replace"][..], &["--replace", "--clean"]] {
+        let lost = "!     shop has no more what the restore point lacks: every GRANT and REVOKE left out by no_privileges";
+        assert!(plan(mode).contains(lost), "{}", plan(mode));
+    }
     bench.pipeline(&server, &steps(", fingerprint: false", ""));
     bench.apply().is(0, &[]);
     for mode in [&["--replace"][..], &["--replace", "--clean"]] {

@@ -307,7 +307,7 @@ fn restore_replaces_in_place_as_a_role_that_may_not_create_databases() {
     assert!(ran.stdout.contains("proven") && ran.stdout.contains("/shop"), "{}", ran.stdout);
     assert_eq!(server.psql("shop", ROWS), before);
     assert_eq!(server.psql("shop", "select count(*) from public.extra"), "1", "what the dump does not hold stays");
-    assert!(ran.stderr.contains("table public.extra is there and was not dumped; it stays"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("table public.extra is there and was not dumped: it stays"), "{}", ran.stderr);
     // The safety dump has what was there before.
     let safety = manifest(&bench, "orders.restore");
     bench.run(&["restore", safety.to_str().unwrap(), "--to", &url(&server, "undo", SUPERUSER), "--yes"]).is(0, &[]);

@@ -136,3 +136,34 @@ fn restore_by_a_role_that_lacks_a_right_is_refused_and_not_called_damage() {
     assert!(ran.stderr.contains("must be able to SET ROLE") || ran.stderr.contains("must be owner of"), "{}", ran.stderr);
     restore(&["--no-owner", "--no-privileges"]).is(0, &[]);
 }
+
+#[test]
+fn verify_and_restore_list_what_no_archive_brings_back() {
+    let server = shop(1);
+    server.psql("shop", "alter role postgres set allow_in_place_tablespaces = on");
+    server.psql("postgres", "create tablespace \"빠른 곳\" location ''");
+    server.psql("shop", "create extension pg_trgm version '1.3'; alter table \"주문\" set tablespace \"빠른 곳\"");
+    let lists = [
+        "the tablespace of 1 object (빠른 곳): everything is restored into the default tablespace",
+        "extension pg_trgm: 1.3 was dumped, 1.",
+    ];
+    let checked = |dump: &str, verify: &str| {
+        let bench = Bench::new();
+        bench.pipeline(&server, &verified(dump, verify));
+        bench.apply().is(0, &[]);
+        let proof = bench.receipt().proof.unwrap();
+        let listed = |words: &str| proof.incomparable.iter().any(|left| left.starts_with(words));
+        // A script puts its objects where they were.
+        assert_eq!(listed(lists[0]), dump == "format: custom", "{dump} {verify}: {:?}", proof.incomparable);
+        assert!(listed(lists[1]), "{dump} {verify}: {:?}", proof.incomparable);
+        assert_eq!(listed("settings, rights and comment of the database itself"), dump == "format: plain", "{:?}", proof.incomparable);
+        bench
+    };
+    checked("format: plain", "jobs: 1");
+    checked("format: custom", "prove: counts");
+    let bench = checked("format: custom", "jobs: 1");
+    let ran = bench.run(&["restore", "pipeline.yaml", "--to", "shop", "--database", "복원", "--yes"]);
+    ran.is(0, &["not restored: the tablespace of 1 object (빠른 곳)", "not compared: the tablespace of 1 object (빠른 곳)"]);
+    let shown = bench.run(&["show", "pipeline.yaml"]).stdout;
+    assert!(shown.contains("the tablespace of 1 object (빠른 곳): no restore of an archive takes them over"), "{shown}");
+}

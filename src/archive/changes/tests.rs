@@ -2,12 +2,13 @@
 
 use super::super::Form;
 use super::super::digest::ContentDigest;
-use super::super::model::{Entry, Facts};
+use super::super::model::{Entry, Facts, REVISION};
 use super::*;
 
 fn entry(kind: &str, name: &str, definition: &str) -> Entry {
     let definition = ContentDigest::of(definition.as_bytes());
-    Entry { kind: kind.into(), schema: Some("물류".into()), name: name.into(), owner: Some("주인".into()), definition }
+    let (schema, owner) = (Some("물류".into()), Some("주인".into()));
+    Entry { kind: kind.into(), schema, name: name.into(), owner, definition, tablespace: None, access_method: None }
 }
 
 fn table(name: &str, columns: &[&str], rows: u64, content: &str) -> TableDigest {
@@ -33,7 +34,8 @@ fn side(inventory: Vec<Entry>, tables: Vec<TableDigest>) -> Fingerprint {
         dump_version: "16.4".into(),
         encoding: text(),
     };
-    Fingerprint { facts, inventory, tables, sequences: Vec::new(), large_objects: LargeObjects::default(), incomparable: Vec::new() }
+    let (sequences, large_objects, holders, incomparable) = (Vec::new(), LargeObjects::default(), Vec::new(), Vec::new());
+    Fingerprint { revision: REVISION, facts, inventory, tables, sequences, large_objects, holders, incomparable }
 }
 
 #[test]

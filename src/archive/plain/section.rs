@@ -30,7 +30,7 @@ pub(super) fn heading(line: &[u8]) -> Option<Section> {
     let (name, rest) = rest.rsplit_once("; Type: ")?;
     let (kind, rest) = rest.split_once("; Schema: ")?;
     let (schema, owner) = rest.rsplit_once("; Owner: ")?;
-    let owner = owner.split_once("; Tablespace: ").map_or(owner, |(owner, _)| owner);
+    let (owner, tablespace) = owner.split_once("; Tablespace: ").map_or((owner, None), |(owner, tablespace)| (owner, Some(tablespace)));
     // `-` stands for none, as of everything with --no-owner.
     let told = |text: &str| (text != "-" && !text.is_empty()).then(|| text.to_owned());
     let entry = Entry {
@@ -39,6 +39,8 @@ pub(super) fn heading(line: &[u8]) -> Option<Section> {
         name: name.to_owned(),
         owner: told(owner),
         definition: ContentDigest::default(),
+        tablespace: tablespace.map(str::to_owned),
+        access_method: None,
     };
     Some(Section { entry, text: Vec::new(), digest: Pieces::begin(b""), held: Vec::new(), made: Vec::new() })
 }
@@ -46,6 +48,13 @@ pub(super) fn heading(line: &[u8]) -> Option<Section> {
 impl Section {
     pub(super) fn is(&self, kind: &str) -> bool {
         self.entry.kind == kind
+    }
+
+    /// Notes how rows are stored, which the script sets before whatever has some.
+    pub(super) fn stored_by(&mut self, method: Option<&String>) {
+        if self.is("TABLE") || self.is("MATERIALIZED VIEW") {
+            self.entry.access_method = method.cloned();
+        }
     }
 
     /// Takes in a line of its text.
@@ -79,8 +88,21 @@ impl Section {
         self.entry.definition = self.digest.digest();
         let made = self.is("BLOB METADATA").then(|| self.made.join(" "));
         let text = if self.text.len() <= KEPT { words(&self.text) } else { String::new() };
+        if text.contains("\nPARTITION BY ") {
+            // What it says of its partitions is in its text.
+            self.entry.access_method = None;
+        }
         let definition = made.unwrap_or(text);
-        Item { id, data, entry: self.entry, definition, copy: copy.unwrap_or_default(), relkind: 0, place: Place::Unknown }
+        Item {
+            id,
+            data,
+            entry: self.entry,
+            definition,
+            copy: copy.unwrap_or_default(),
+            relkind: 0,
+            depends: Vec::new(),
+            place: Place::Unknown,
+        }
     }
 }
 
@@ -92,6 +114,7 @@ mod tests {
     fn headings_tell_what_follows() {
         let read =
             |line: &str| heading(line.as_bytes()).map(|found| (found.entry.kind, found.entry.schema, found.entry.name, found.entry.owner));
+        let tablespace = |line: &str| heading(line.as_bytes()).and_then(|found| found.entry.tablespace);
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(
             read("-- Name: a; Type: b (c); Type: INDEX; Schema: 판매; Owner: me; Tablespace: fast"),
@@ -99,5 +122,7 @@ mod tests {
         );
         assert_eq!(read("-- Data for Name: BLOBS; Type: BLOBS; Schema: -; Owner: -"), Some(("BLOBS".into(), None, "BLOBS".into(), None)));
         assert_eq!(read("-- Name: a; Type: INDEX"), None);
+        assert_eq!(tablespace("-- Name: 주문; Type: TABLE; Schema: 판매; Owner: me; Tablespace: 빠른 곳"), some("빠른 곳"));
+        assert_eq!(tablespace("-- Name: 주문; Type: TABLE; Schema: 판매; Owner: me"), None);
     }
 }

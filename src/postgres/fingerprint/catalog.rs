@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::session::Session;
-use crate::archive::{Fingerprint, SequenceValue, words};
+use crate::archive::{Entry, Fingerprint, Form, SequenceValue, words};
 use crate::postgres::error::PgError;
 use crate::postgres::quote;
 
@@ -67,6 +67,13 @@ pub(super) struct Table {
     /// Whether the dump has the rows of all partitions under this name.
     #[serde(skip)]
     pub(super) with_partitions: bool,
+}
+
+impl Table {
+    /// Schema and name as SQL has them.
+    pub(super) fn quoted(&self) -> String {
+        format!("{}.{}", self.schema.quoted(), self.name.quoted())
+    }
 }
 
 /// `[name, its bytes in the dump's encoding]`.
@@ -152,6 +159,26 @@ pub(super) fn sequences(session: &Session, dumped: &Fingerprint) -> Result<Vec<S
     }
     values.sort();
     Ok(values)
+}
+
+/// The materialized views that are filled, as the dump has them; those of extensions come with these.
+pub(super) fn fillings(session: &Session, dumped: &Fingerprint) -> Result<Vec<Entry>, PgError> {
+    let encoding = &dumped.facts.encoding;
+    let rows = session.column(&format!(
+        "select pg_catalog.json_build_object('schema', {}, 'name', {}) from pg_catalog.pg_class c \
+         join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.relkind = 'm' and c.relispopulated \
+         and not exists (select 1 from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+         and d.objid = c.oid and d.deptype = 'e')",
+        name("n.nspname", encoding),
+        name("c.relname", encoding),
+    ))?;
+    // A script's headings are one line each.
+    let heading = |name: String| if dumped.facts.form == Form::Plain { name.replace(['\n', '\r'], " ") } else { name };
+    let filling = |row: &String| -> Result<Entry, PgError> {
+        let found: Named = parsed(session, row)?;
+        Ok(Entry::filling(heading(found.schema.dumped()), heading(found.name.dumped())))
+    };
+    rows.iter().map(filling).collect()
 }
 
 fn standing(session: &Session, some: &[Named]) -> Result<Vec<SequenceValue>, PgError> {

@@ -119,7 +119,7 @@ pub(super) fn whole(tables: &[Table], found: &[TableDigest]) -> Vec<TableRows> {
 
 /// How a table is read: by `COPY` as `pg_dump` does it, or a large one in slices of its blocks, which differ in nothing else.
 pub(super) fn sliced(at: usize, table: &Table, slice: u64) -> Vec<Slice> {
-    let name = format!("{}.{}", table.schema.quoted(), table.name.quoted());
+    let name = table.quoted();
     let columns = table.columns.iter().map(Name::quoted).collect::<Vec<_>>().join(", ");
     let whole = |sql: String| vec![Slice { table: at, sql, part: None, blocks: table.blocks }];
     if table.with_partitions {

@@ -49,11 +49,7 @@ pub fn markdown(told: &Told<'_>) -> String {
         section(&mut out, "Objects", &changes.objects.iter().map(object).map(listed).collect::<Vec<_>>());
         section(&mut out, "Sequences", &changes.sequences.iter().map(sequence).map(listed).collect::<Vec<_>>());
         section(&mut out, "Large objects", &large_objects(changes).into_iter().map(listed).collect::<Vec<_>>());
-        section(
-            &mut out,
-            "Not compared",
-            &changes.incomparable.iter().map(|it| listed(format!("{}: {}", it.what, it.why))).collect::<Vec<_>>(),
-        );
+        section(&mut out, "Not compared", &changes.incomparable.iter().map(|it| listed(it.to_string())).collect::<Vec<_>>());
     }
     out
 }

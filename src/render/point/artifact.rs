@@ -64,6 +64,7 @@ fn facts(artifact: &Artifact) -> Vec<(&'static str, String)> {
             let nothing = format!("{} that its fingerprint says nothing about: `--tables` names them", count(held.incomparable, "thing"));
             found.push(("", nothing));
         }
+        found.extend(held.in_tablespaces().map(|what| ("", format!("{what}: no restore of an archive takes them over"))));
         found.push(("content", held.digest.to_string()));
     }
     found.extend(artifact.completeness.iter().flat_map(completeness));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::check::counted;
 use super::super::load::{note, one_a_core};
-use super::super::prove::{Again, Looked, Place, UNKNOWN, differences_in_words, look, prove, short_of_all};
+use super::super::prove::{Again, Judged, Looked, Place, UNKNOWN, differences_in_words, look, prove};
 use super::super::scratch::locale;
 use super::super::way_back::{Keys, fingerprint};
 use super::super::work::{RestorePart, RestoreWork};
@@ -98,7 +98,7 @@ impl RestoreWork {
         let depth = self.with.depth();
         let dumped = self.dumped(depth.how, cx);
         let known = dumped.as_ref().ok().and_then(Option::as_deref);
-        let place = Place { info: &info, major: facts.major(), jobs };
+        let place = Place { info: &info, major: facts.major(), jobs, extensions: &facts.extensions };
         let looked = look(depth.how, known, &place, cx)?;
         cx.reports.note(counted(&looked.tables));
         note(cx, &self.artifact, |verification| {
@@ -129,10 +129,10 @@ impl RestoreWork {
 
     fn compare(&self, dumped: &Fingerprint, looked: &Looked, again: &Again<'_>, cx: &Cx<'_>) -> Result<(), StepError> {
         let depth = self.with.depth();
-        let proof = prove(dumped, looked, depth.leeway(), again, cx)?;
+        let Judged { proof, short } = prove(dumped, looked, depth.leeway(), again, cx)?;
         let difference = differences_in_words(&proof);
         cx.reports.note_all(proof.incomparable.iter().map(|left| format!("not compared: {left}")));
-        let short = depth.short.or_else(|| short_of_all(dumped, &proof));
+        let short = depth.short.or(short);
         note(cx, &self.artifact, |verification| {
             if proof.whole && difference.is_none() && short.is_none() {
                 verification.level = Level::Proven;

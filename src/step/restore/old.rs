@@ -6,7 +6,7 @@
 use std::num::NonZeroUsize;
 
 use super::super::load::one_a_core;
-use super::super::prove::{Place, differences_in_words, look, still};
+use super::super::prove::{Judged, Place, differences_in_words, look, still};
 use super::super::work::RestoreWork;
 use super::super::{Cx, Prove, StepError};
 use crate::postgres::Facts;
@@ -39,8 +39,8 @@ impl RestoreWork {
         };
         let info = target.conninfo().with_database(kept);
         let jobs = NonZeroUsize::new(self.with.jobs.unwrap_or_else(one_a_core).into()).unwrap_or(NonZeroUsize::MIN);
-        let place = Place { info: &info, major: Facts::read(&info, cx.runtime.handle())?.major(), jobs };
-        let proof = still(&dumped, &look(Prove::Full, Some(&dumped), &place, cx)?);
+        let place = Place { info: &info, major: Facts::read(&info, cx.runtime.handle())?.major(), jobs, extensions: &[] };
+        let Judged { proof, .. } = still(&dumped, &look(Prove::Full, Some(&dumped), &place, cx)?);
         let told = |difference| format!("it was written to after its safety dump had begun ({difference})");
         Ok(differences_in_words(&proof).map(|words| told(words.replace("the restored data is not what was dumped: ", ""))))
     }
