@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::over::over;
+use super::restore::{ONLY_WHOLE, refused_of_script};
 use super::{Cx, StepError, origin};
 use crate::archive::setting_aside;
 use crate::diagnostic::Class;
@@ -21,7 +22,11 @@ use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// What a server can lack that is no fault of the archive: words of its complaint, and what to do.
 const MISSING: [(&str, &str, &str); 3] = [
-    ("role \"", "does not exist", "restore `globals` first (--globals), or leave owners and privileges out: `no_owner`, `no_privileges`"),
+    (
+        "role \"",
+        "does not exist",
+        "restore `globals` first (--globals), or, of an archive, leave owners and privileges out: `no_owner`, `no_privileges`",
+    ),
     ("extension \"", "is not available", "install the extension's package on that server"),
     ("could not open extension control file", "", "install the extension's package on that server"),
 ];
@@ -31,8 +36,8 @@ const REFUSED: [&str; 5] =
     ["must be able to SET ROLE", "must be member of role", "must be superuser", "permission denied", "must be owner of"];
 
 /// What to do about that.
-const RIGHTS: &str = "the archive is whole, the role that restores lacks a right: connect as a superuser, or leave owners and privileges out: \
-                      `no_owner`, `no_privileges` (--no-owner, --no-privileges)";
+const RIGHTS: &str = "the archive is whole, the role that restores lacks a right: connect as a superuser, or, of an archive, leave owners and \
+                      privileges out: `no_owner`, `no_privileges` (--no-owner, --no-privileges)";
 
 /// What `pg_restore` says of its own workers, whose reason stands above it.
 const NOISE: [&str; 2] = ["a worker process died unexpectedly", "worker process failed: exit code"];
@@ -126,8 +131,12 @@ impl<'a> Load<'a> {
         Ok(Self { origin, place, jobs, options: vec!["--no-tablespaces".to_owned()], whole_first: false, tools, passfile, cx })
     }
 
-    /// With further options of `pg_restore`, and the tools of a server that may be newer than the dumped one.
+    /// With further options of `pg_restore`, and the tools of a server that may be newer than the dumped one. What is inside an encrypted
+    /// file shows only here.
     pub(super) fn with(mut self, options: Vec<String>, server: u16) -> Result<Self, StepError> {
+        if let Some(message) = refused_of_script(&options).filter(|_| self.origin.format == "plain") {
+            return Err(StepError::new(Class::Failed, message).hint(ONLY_WHOLE));
+        }
         self.options.extend(options);
         self.tools = Installed::here().for_server(server.max(major(self.origin))).map_err(PgError::from)?;
         Ok(self)
