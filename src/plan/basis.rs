@@ -3,7 +3,7 @@
 //! What it is restored into is judged elsewhere. Nothing is looked at here.
 
 use super::findings::refuse;
-use super::{Finding, Observed, Reach};
+use super::{Finding, Observed};
 use crate::diagnostic::{Class, Severity};
 use crate::pipeline::{Pipeline, Step};
 use crate::step::restore::{ONLY_WHOLE, refused_of_script};
@@ -61,14 +61,17 @@ impl<'a> Basis<'a> {
         in_place.into_iter().chain(parts).collect()
     }
 
-    /// A restore point without what belongs to the cluster.
+    /// A restore point without what belongs to the cluster, or with it where nobody can read it.
     fn globals(&self, restore: &Restore, recalled: &Recalled) -> Option<Finding> {
-        let message = || format!("restore point {} has no globals: its run dumped no roles and tablespaces", recalled.run);
-        let help = format!(
-            "leave out `globals` (--globals) and make the roles on {} yourself; a `globals` step keeps them from now on",
-            restore.connection
-        );
-        recalled.globals.is_none().then(|| refuse(Class::Failed, message()).help(help))
+        let without = format!("leave out `globals` (--globals) and make the roles on {} yourself", restore.connection);
+        let Some(globals) = &recalled.globals else {
+            let message = format!("restore point {} has no globals: its run dumped no roles and tablespaces", recalled.run);
+            return Some(refuse(Class::Failed, message).help(format!("{without}; a `globals` step keeps them from now on")));
+        };
+        let message =
+            || format!("the globals of restore point {} lie in the store `{}`, which is not declared here", recalled.run, globals.store);
+        let help = || format!("name the pipeline that declares it, or declare it in this one; or {without}");
+        (!self.pipeline.stores.contains_key(&globals.store)).then(|| refuse(Class::Failed, message()).help(help()))
     }
 
     /// A safety dump in the clear of what is only kept encrypted: refused where it would lie beside the encrypted ones.

@@ -116,6 +116,7 @@ fn stores(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
                 let message = format!("{message}; nothing will be copied to it");
                 found.push(Finding::new(Severity::Warning, *class, subject, message).help("the next run copies what this one could not"));
             }
+            Reach::Failed { .. } if only_for_other_globals(pipeline, observed, name) => {}
             Reach::Failed { message, class } => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
             Reach::Reached(facts) if facts.create_only == Some(false) => {
                 let message = "it overwrote an existing object although told to create only; two runs could clobber each other";
@@ -133,6 +134,15 @@ fn only_copied_to(pipeline: &Pipeline, name: &RefName) -> bool {
         |step: &Step| matches!(&step.params, Params::CopyTo(copy) if copy.to == *name && source_of(&pipeline.steps, copy) != Some(name));
     let mut using = pipeline.steps.iter().filter(|step| step.params.facts().references().stores.contains(&name));
     pipeline.steps.iter().any(copied) && using.all(|step| copied(step) || matches!(step.params, Params::Prune(_)))
+}
+
+/// Whether a store is only there for the globals of a restore point, and those that are wanted lie in another.
+fn only_for_other_globals(pipeline: &Pipeline, observed: &Observed, name: &RefName) -> bool {
+    let wanted = |step: &Step| matches!(&step.params, Params::Restore(restore) if restore.globals);
+    let used = |step: &Step| step.params.facts().references().stores.contains(&name);
+    let mut recalled = observed.points.values().filter_map(Reach::facts);
+    let kept_there = recalled.any(|point| point.globals.as_ref().is_some_and(|globals| globals.store == *name));
+    pipeline.steps.iter().any(wanted) && !pipeline.steps.iter().any(used) && !kept_there
 }
 
 /// Restore points that steps name and that are not there, can not be used, or did not verify.
