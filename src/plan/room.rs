@@ -2,6 +2,7 @@
 //!
 //! How large a dump becomes nobody knows before it is made, so only what can not fit at all is an error. Nothing is measured here.
 
+use super::basis::Basis;
 use super::{Finding, Observed};
 use crate::diagnostic::{Class, Severity};
 use crate::ids::RefName;
@@ -61,8 +62,40 @@ fn need(pipeline: &Pipeline, observed: &Observed, step: &Step) -> Option<Need> {
             let bytes = sources.iter().filter_map(|id| dumped(observed, pipeline.step(id)?)).max()?;
             Some(Need { bytes, more: bytes, surely: 0, what: "the restored database lies on scratch disk" })
         }
+        Params::VerifyRestore(verify) => {
+            let origin = &observed.points.get(&step.id)?.facts()?.artifact.origin;
+            recalled(pipeline, staged(&origin.format, origin.bytes), origin.bytes * u64::from(verify.server.is_none()))
+        }
+        Params::Restore(restore) => {
+            let basis = Basis::of(pipeline, step, observed);
+            let (format, bytes) = match (basis.origin(), basis.file) {
+                (Some(origin), _) => (origin.format.as_str(), origin.bytes),
+                // What is unpacked is at least as large.
+                (None, Some(file)) => (file.format.as_deref().unwrap_or("plain"), file.bytes?),
+                (None, None) => return None,
+            };
+            recalled(pipeline, staged(format, bytes), bytes * u64::from(restore.by_scratch()))
+        }
         _ => None,
     }
+}
+
+/// How much of a dump is staged before it is loaded: a script flows.
+fn staged(format: &str, bytes: u64) -> u64 {
+    if format == "plain" { 0 } else { bytes }
+}
+
+/// The need of a dump that is read back: what is staged, and what a scratch server beside it takes. A run that makes a backup too makes it
+/// all the same.
+fn recalled(pipeline: &Pipeline, staged: u64, beside: u64) -> Option<Need> {
+    let backs_up = pipeline.steps.iter().any(|step| matches!(step.params, Params::Upload(_)));
+    let what = match (staged, beside) {
+        (0, 0) => return None,
+        (0, _) => "the restored database lies on scratch disk",
+        (_, 0) => "the archive is staged on scratch disk",
+        _ => "the archive is staged on scratch disk, and restored beside it",
+    };
+    Some(Need { bytes: staged.saturating_add(beside), more: 0, surely: if backs_up { 0 } else { staged }, what })
 }
 
 /// Room in the stores.
