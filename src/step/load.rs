@@ -21,7 +21,7 @@ use crate::stream::child::Program;
 use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// What a server can lack that is no fault of the archive: words of its complaint, and what to do.
-const MISSING: [(&str, &str, &str); 3] = [
+const MISSING: [(&str, &str, &str); 5] = [
     (
         "role \"",
         "does not exist",
@@ -29,7 +29,13 @@ const MISSING: [(&str, &str, &str); 3] = [
     ),
     ("extension \"", "is not available", "install the extension's package on that server"),
     ("could not open extension control file", "", "install the extension's package on that server"),
+    ("tablespace \"", "does not exist", TABLESPACE),
+    ("invalid value for parameter \"default_tablespace\"", "", TABLESPACE),
 ];
+
+/// What to do about a tablespace that a script asks for.
+const TABLESPACE: &str =
+    "restore `globals` first (--globals), which makes tablespaces too, or make it on that server: create tablespace … location '…'";
 
 /// What a server says to a role that lacks a right, which is no fault of the archive either.
 const REFUSED: [&str; 5] =
@@ -298,6 +304,14 @@ mod tests {
         let damaged =
             said("psql:<stdin>:7: ERROR:  invalid input syntax for type integer: \"x\"\nCONTEXT:  COPY t, line 1: must be owner of");
         assert_eq!(damaged.class, Class::Verification);
+    }
+
+    #[test]
+    fn a_tablespace_that_is_missing_is_no_damage_and_comes_with_what_to_do() {
+        for words in ["tablespace \"빠른\" does not exist", "invalid value for parameter \"default_tablespace\": \"빠른\""] {
+            let missing = said(&format!("psql:<stdin>:7: ERROR:  {words}"));
+            assert!(missing.class == Class::Failed && missing.hint.as_deref() == Some(TABLESPACE), "{missing:?}");
+        }
     }
 
     #[test]
