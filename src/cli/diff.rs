@@ -112,7 +112,7 @@ impl Side {
 fn side(view: &View<'_>) -> Result<Side, Problem> {
     let store = view.store()?;
     let at = &view.point.at;
-    let point = recall(&*store, view.maker(), at, view.point.artifact.as_ref()).map_err(unfound)?;
+    let point = recall((&view.point.store, &*store), view.maker(), at, view.point.artifact.as_ref()).map_err(unfound)?;
     let dump = view.fingerprint(&point.artifact)?;
     Ok(Side { point, dump })
 }

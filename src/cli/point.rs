@@ -108,13 +108,17 @@ impl Meant {
         // Nor does it wait for another restore because the pipeline's runs wait for each other: only --wait says so.
         let concurrency = Concurrency { group: None, wait: None, ..self.pipeline.concurrency.clone() };
         let name = named(&format!("{name}.{what}"))?;
+        let of_globals = |source: &Step, _: &Step| matches!(source.params, Params::Globals(_));
+        let of_globals: Vec<RefName> = kept(&self.pipeline, of_globals).cloned().collect();
         let mut made = Pipeline { name, schedule: None, concurrency, steps, chains, ..self.pipeline };
+        // Where the globals of a restore point lie shows only when it is found.
+        let globals = made.steps.iter().any(|step| matches!(&step.params, Params::Restore(restore) if restore.globals));
         let used = |of: fn(&Step) -> Vec<RefName>| made.steps.iter().flat_map(of).collect::<Vec<_>>();
         let connections = used(|step| step.params.facts().references().connections.into_iter().cloned().collect());
         let stores = used(|step| step.params.facts().references().stores.into_iter().cloned().collect());
         let secrets = used(|step| step.params.facts().references().secrets.into_iter().map(|reference| reference.secret.clone()).collect());
         made.connections.retain(|name, _| connections.contains(name));
-        made.stores.retain(|name, _| stores.contains(name));
+        made.stores.retain(|name, _| stores.contains(name) || globals && of_globals.contains(name));
         let passwords: Vec<RefName> = made.connections.values().filter_map(|spec| Some(spec.password()?.secret.clone())).collect();
         made.secrets.retain(|name, _| secrets.contains(name) || passwords.contains(name));
         Ok(made)
@@ -139,16 +143,28 @@ fn pipeline_at(source: &Path) -> Result<Pipeline, Problem> {
     }
 }
 
+/// The stores that get what chains of these sources and sinks make, in the order of the pipeline.
+fn kept(pipeline: &Pipeline, wanted: impl Fn(&Step, &Step) -> bool) -> impl Iterator<Item = &RefName> {
+    let ends = pipeline.chains.iter().map(|chain| (&pipeline.steps[chain.source], &pipeline.steps[chain.sink]));
+    ends.filter(move |(source, sink)| wanted(source, sink)).filter_map(|(_, sink)| match &sink.params {
+        Params::Upload(upload) => Some(&upload.store),
+        _ => None,
+    })
+}
+
 fn by_pipeline(source: &Path, args: &PointArgs) -> Result<Meant, Problem> {
     let pipeline = pipeline_at(source)?;
-    let uploads =
-        pipeline.steps.iter().filter_map(|step| if let Params::Upload(upload) = &step.params { Some(&upload.store) } else { None });
     let store = match &args.store {
         Some(store) if pipeline.stores.contains_key(store) => store.clone(),
         Some(store) => return Err(Problem::new(Exit::Usage, format!("{} declares no store `{store}`", pipeline.name))),
         None => {
             let none = || Problem::new(Exit::Usage, format!("{} stores nothing, so there is nothing to restore", pipeline.name));
-            uploads.into_iter().next().cloned().ok_or_else(none)?
+            let meant = |source: &Step, sink: &Step| match &args.artifact {
+                Some(step) => sink.id == *step,
+                None => matches!(source.params, Params::Dump(_)),
+            };
+            let first = kept(&pipeline, meant).next().or_else(|| kept(&pipeline, |_, _| true).next()).cloned();
+            first.ok_or_else(none)?
         }
     };
     let point = PointRef { store, pipeline: Some(pipeline.name.clone()), at: args.at.clone(), artifact: args.artifact.clone() };

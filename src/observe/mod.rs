@@ -97,12 +97,7 @@ fn recalled(pipeline: &Pipeline, point: &PointRef, handle: &Handle) -> Result<Re
     let undeclared = || StepError::new(Class::Internal, format!("store `{}` is not declared", point.store));
     let store = store::open(pipeline.stores.get(&point.store).ok_or_else(undeclared)?, handle)?;
     let maker = point.pipeline.as_ref().unwrap_or(&pipeline.name);
-    let mut found = recall(&*store, maker, &point.at, point.artifact.as_ref())?;
-    // Whoever made it may have called the store by another name.
-    for artifact in std::iter::once(&mut found.artifact).chain(&mut found.globals) {
-        artifact.store = point.store.clone();
-    }
-    Ok(found)
+    Ok(recall((&point.store, &*store), maker, &point.at, point.artifact.as_ref())?)
 }
 
 /// What the stores keep of this pipeline, if a step deletes from one: all of each, or why not. Of every store, for each may know of a

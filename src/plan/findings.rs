@@ -3,17 +3,16 @@
 //! Every external fact in `Observed` that would make the run fail becomes an error here, before a byte is dumped. This
 //! file looks at nothing itself.
 
-use super::{Finding, Observed, Reach, basis, majors};
+use super::basis::Basis;
+use super::{Finding, Observed, Reach, majors, room};
 use crate::diagnostic::{Class, Severity};
 use crate::ids::RefName;
-use crate::pipeline::{OnFailure, Pipeline, Step, ancestors, source_of};
+use crate::pipeline::{OnFailure, Pipeline, Step, source_of};
 use crate::plan::{ConnectionFacts, ToolFacts};
 use crate::postgres::target::TargetFacts;
-use crate::quantity::bytes;
 use crate::secret::Presence;
-use crate::step::{Fetch, Format, Params, Restore, TablesAs};
+use crate::step::{Params, Restore, TablesAs};
 use crate::store::manifest::Origin;
-use crate::store::recall::Recalled;
 
 /// How many tables a message names.
 const NAMED: usize = 5;
@@ -32,7 +31,7 @@ pub(super) fn all(pipeline: &Pipeline, observed: &Observed) -> Vec<Finding> {
     patches(observed, &mut found);
     targets(pipeline, observed, &mut found);
     majors::findings(pipeline, observed, &mut found);
-    space(pipeline, observed, &mut found);
+    room::findings(pipeline, observed, &mut found);
     for trouble in &observed.troubles {
         let finding = Finding::new(Severity::Error, trouble.class, trouble.subject.clone(), trouble.message.clone());
         found.push(Finding { help: trouble.help.clone(), ..finding });
@@ -117,6 +116,7 @@ fn stores(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
                 let message = format!("{message}; nothing will be copied to it");
                 found.push(Finding::new(Severity::Warning, *class, subject, message).help("the next run copies what this one could not"));
             }
+            Reach::Failed { .. } if only_for_other_globals(pipeline, observed, name) => {}
             Reach::Failed { message, class } => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
             Reach::Reached(facts) if facts.create_only == Some(false) => {
                 let message = "it overwrote an existing object although told to create only; two runs could clobber each other";
@@ -134,6 +134,15 @@ fn only_copied_to(pipeline: &Pipeline, name: &RefName) -> bool {
         |step: &Step| matches!(&step.params, Params::CopyTo(copy) if copy.to == *name && source_of(&pipeline.steps, copy) != Some(name));
     let mut using = pipeline.steps.iter().filter(|step| step.params.facts().references().stores.contains(&name));
     pipeline.steps.iter().any(copied) && using.all(|step| copied(step) || matches!(step.params, Params::Prune(_)))
+}
+
+/// Whether a store is only there for the globals of a restore point, and those that are wanted lie in another.
+fn only_for_other_globals(pipeline: &Pipeline, observed: &Observed, name: &RefName) -> bool {
+    let wanted = |step: &Step| matches!(&step.params, Params::Restore(restore) if restore.globals);
+    let used = |step: &Step| step.params.facts().references().stores.contains(&name);
+    let mut recalled = observed.points.values().filter_map(Reach::facts);
+    let kept_there = recalled.any(|point| point.globals.as_ref().is_some_and(|globals| globals.store == *name));
+    pipeline.steps.iter().any(wanted) && !pipeline.steps.iter().any(used) && !kept_there
 }
 
 /// Restore points that steps name and that are not there, can not be used, or did not verify.
@@ -190,10 +199,8 @@ fn targets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
         match observed.targets.get(&step.id) {
             Some(Reach::Failed { message, class }) => found.push(Finding::new(Severity::Error, *class, subject, message.clone())),
             Some(Reach::Reached(facts)) => {
-                let recalled = recalled_by(pipeline, step, observed);
-                let clear = recalled.zip(fetch_of(pipeline, step));
-                let clear = clear.and_then(|(recalled, (_, fetch))| basis::in_the_clear(pipeline, fetch, restore, recalled));
-                let about = target(restore, facts, recalled).into_iter().chain(clear);
+                let basis = Basis::of(pipeline, step, observed);
+                let about = target(restore, facts, &basis).into_iter().chain(basis.findings(restore));
                 found.extend(about.map(|finding| Finding { subject: subject.clone(), ..finding }));
             }
             None => {}
@@ -201,30 +208,15 @@ fn targets(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
     }
 }
 
-/// The artifact that a restore takes.
-fn recalled_by<'a>(pipeline: &Pipeline, step: &Step, observed: &'a Observed) -> Option<&'a Recalled> {
-    let (fetch, _) = fetch_of(pipeline, step)?;
-    Some(observed.points.get(&fetch.id)?.facts()?)
-}
-
-/// What a restore reads.
-fn fetch_of<'a>(pipeline: &'a Pipeline, step: &Step) -> Option<(&'a Step, &'a Fetch)> {
-    let source = &pipeline.steps[pipeline.chain_into(&step.id)?.source];
-    if let Params::Fetch(fetch) = &source.params { Some((source, fetch)) } else { None }
-}
-
-fn refuse(class: Class, message: String) -> Finding {
+pub(super) fn refuse(class: Class, message: String) -> Finding {
     Finding::new(Severity::Error, class, String::new(), message)
 }
 
-fn target(restore: &Restore, facts: &TargetFacts, recalled: Option<&Recalled>) -> Vec<Finding> {
-    let origin = recalled.map(|recalled| &recalled.artifact.origin);
+fn target(restore: &Restore, facts: &TargetFacts, basis: &Basis<'_>) -> Vec<Finding> {
+    let origin = basis.origin();
     let into_what_is_there = restore.by_scratch() || restore.in_place();
     let mut found = if into_what_is_there { changed(restore, facts, origin) } else { made(restore, facts, origin) };
-    found.extend(recalled.and_then(|recalled| basis::not_whole(restore, recalled)));
-    found.extend(recalled.and_then(|recalled| basis::given_up(restore, recalled)));
     if restore.globals {
-        found.extend(recalled.and_then(|recalled| without_globals(recalled, restore)));
         let message = format!("the role of {} is no superuser, and only such a one makes roles and tablespaces", restore.connection);
         found.extend((!facts.superuser).then(|| Finding::new(Severity::Warning, Class::Denied, String::new(), message)));
     }
@@ -243,16 +235,6 @@ fn target(restore: &Restore, facts: &TargetFacts, recalled: Option<&Recalled>) -
     found
 }
 
-/// A restore point without what belongs to the cluster.
-fn without_globals(recalled: &Recalled, restore: &Restore) -> Option<Finding> {
-    let message = || format!("restore point {} has no globals: its run dumped no roles and tablespaces", recalled.run);
-    let help = format!(
-        "leave out `globals` (--globals) and make the roles on {} yourself; a `globals` step keeps them from now on",
-        restore.connection
-    );
-    recalled.globals.is_none().then(|| refuse(Class::Failed, message()).help(help))
-}
-
 /// What is wrong with a database that something is brought into.
 fn changed(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> Vec<Finding> {
     if facts.existing.is_none() {
@@ -260,10 +242,6 @@ fn changed(restore: &Restore, facts: &TargetFacts, origin: Option<&Origin>) -> V
         return vec![refuse(Class::Failed, message).help("restore the whole into a new database of that name")];
     }
     let mut found = Vec::new();
-    if restore.in_place() && origin.is_some_and(|origin| origin.format == "plain") {
-        let message = "a plain dump is a script that only fills an empty database, so it can not replace in place";
-        found.push(refuse(Class::Failed, message.to_owned()).help("replace by a swap, or restore into a new database"));
-    }
     found.extend(facts.refused.iter().map(|why| refuse(Class::Failed, why.clone()).help("it stands after `where` in SQL")));
     if restore.data_only {
         found.extend(filled(restore, facts, origin));
@@ -342,10 +320,11 @@ fn strangers(restore: &Restore, facts: &TargetFacts, origin: &Origin) -> Option<
     }
     let message = format!("the server lacks {} of the dumped one: {}", crate::words::count(missing.len(), "role"), missing.join(", "));
     let finding = Finding::new(Severity::Warning, Class::Failed, String::new(), message);
-    Some(
-        finding
-            .help("if they own anything in the dump, restore `globals` first (--globals), or leave owners and privileges out: `no_owner`, `no_privileges`"),
-    )
+    Some(finding.help(if origin.format == "plain" {
+        "if they own anything in the dump, restore `globals` first (--globals)"
+    } else {
+        "if they own anything in the dump, restore `globals` first (--globals), or leave owners and privileges out: `no_owner`, `no_privileges`"
+    }))
 }
 
 /// Roles of the dumped cluster that the restoring role can give nothing to: what they own ends the restore.
@@ -359,48 +338,10 @@ fn ungiven(restore: &Restore, facts: &TargetFacts, origin: &Origin) -> Option<Fi
         return None;
     }
     let message = format!("the role of {} is no superuser, and can give nothing to {}", restore.connection, others.join(", "));
-    let help = "if they own anything in the dump, connect as a superuser, or give all to the role that restores: `no_owner` (--no-owner)";
-    Some(Finding::new(Severity::Warning, Class::Denied, String::new(), message).help(help))
-}
-
-/// Room for what is staged on scratch disk (a directory dump, and what a verification fetches and restores) and for what is stored. How large
-/// a dump becomes nobody knows before it is made, so only what can not fit at all is an error.
-fn space(pipeline: &Pipeline, observed: &Observed, found: &mut Vec<Finding>) {
-    let size = |name: &RefName| observed.connections.get(name)?.facts()?.database_bytes;
-    let dump_of = |step: &Step| match &step.params {
-        Params::Dump(dump) => size(&dump.connection),
-        _ => None,
+    let help = if origin.format == "plain" {
+        "if they own anything in the dump, connect as a superuser"
+    } else {
+        "if they own anything in the dump, connect as a superuser, or give all to the role that restores: `no_owner` (--no-owner)"
     };
-    for step in observed.scratch_free.iter().flat_map(|_| &pipeline.steps) {
-        let (needed, what, certain) = match &step.params {
-            Params::Dump(dump) if dump.format == Format::Directory => {
-                (size(&dump.connection), "a directory dump is staged on scratch disk", true)
-            }
-            Params::VerifyRestore(verify) if verify.server.is_none() => {
-                let sources = ancestors(&pipeline.steps, step);
-                let largest = sources.iter().filter_map(|id| dump_of(pipeline.step(id)?)).max();
-                (largest, "the restored database lies on scratch disk", false)
-            }
-            _ => continue,
-        };
-        let (Some(needed), Some(free)) = (needed, observed.scratch_free) else { continue };
-        let message = format!("{what}: about {} of {} free", bytes(needed), bytes(free));
-        let severity = if needed > free && certain { Severity::Error } else { Severity::Warning };
-        if needed.saturating_mul(2) > free {
-            found.push(
-                Finding::new(severity, Class::Failed, format!("step {}", step.id), message).help("set TMPDIR to a larger file system"),
-            );
-        }
-    }
-    for chain in &pipeline.chains {
-        let (source, sink) = (&pipeline.steps[chain.source], &pipeline.steps[chain.sink]);
-        let Params::Upload(upload) = &sink.params else { continue };
-        let free = observed.stores.get(&upload.store).and_then(|reach| reach.facts()?.free_bytes);
-        let (Some(needed), Some(free)) = (dump_of(source), free) else { continue };
-        if needed > free {
-            let message = format!("{} has {} free, and up to {} are stored there", upload.store, bytes(free), bytes(needed));
-            let finding = Finding::new(Severity::Warning, Class::Failed, format!("step {}", sink.id), message);
-            found.push(finding.help("make room there; how much is needed shows when the dump is compressed"));
-        }
-    }
+    Some(Finding::new(Severity::Warning, Class::Denied, String::new(), message).help(help))
 }

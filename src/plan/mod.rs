@@ -17,6 +17,7 @@ mod readiness;
 mod restoration;
 mod resume;
 mod reviewed;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,6 +2,7 @@
 //!
 //! The command is made from what the manifest recorded. It is words for people; nothing here runs it.
 
+use crate::postgres::quote;
 use crate::store::StoreSpec;
 use crate::store::manifest::{Applied, Artifact, Origin};
 use crate::stream::codec::Codec;
@@ -12,7 +13,7 @@ use crate::stream::crypt::Scheme;
 /// `KEY_FILE` stands for the private key. Roles must be there first: that is what the line of a `globals` artifact is for.
 pub fn command(artifact: &Artifact, store: &StoreSpec) -> String {
     let bytes: Vec<String> = std::iter::once(read(artifact, store)).chain(artifact.stages.iter().rev().filter_map(undo)).collect();
-    let (bytes, new) = (bytes.join(" | "), new_database(&artifact.origin));
+    let (bytes, new) = (bytes.join(" | "), format!("{}{}", new_database(&artifact.origin), schemas(&artifact.origin)));
     // Where a database was placed on its own server says nothing about this one.
     let pg_restore = "pg_restore --exit-on-error --no-tablespaces -d restored";
     match artifact.origin.format.as_str() {
@@ -40,6 +41,13 @@ fn new_database(origin: &Origin) -> String {
         format!(" -E {encoding} --lc-collate={collate} --lc-ctype={ctype}{provider}")
     });
     format!("createdb -T template0{} restored", like.unwrap_or_default())
+}
+
+/// The making of the schemas that chosen tables lie in, which their dump does not make.
+fn schemas(origin: &Origin) -> String {
+    let create = |schema: &String| format!("create schema if not exists {}", quote::identifier(schema));
+    let create: Vec<String> = origin.schemas.iter().map(create).collect();
+    if create.is_empty() { String::new() } else { format!(" && psql -X -q -d restored -c {}", quoted(&create.join("; "))) }
 }
 
 fn read(artifact: &Artifact, store: &StoreSpec) -> String {

@@ -125,7 +125,9 @@ impl From<RecallError> for StepError {
         let class = match error {
             RecallError::Store(error) => return error.into(),
             RecallError::Manifest { .. } => Class::Verification,
-            RecallError::Empty { .. } | RecallError::Absent { .. } | RecallError::Unclear { .. } => Class::Failed,
+            RecallError::Empty { .. } | RecallError::Absent { .. } | RecallError::Unclear { .. } | RecallError::Elsewhere { .. } => {
+                Class::Failed
+            }
         };
         Self::new(class, error.to_string()).hint("`runner list` shows the restore points there are")
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::over::over;
+use super::restore::{ONLY_WHOLE, refused_of_script};
 use super::{Cx, StepError, origin};
 use crate::archive::{placing, setting_aside};
 use crate::diagnostic::Class;
@@ -20,19 +21,29 @@ use crate::stream::child::Program;
 use crate::stream::{Stream, StreamError, archive_tar, file};
 
 /// What a server can lack that is no fault of the archive: words of its complaint, and what to do.
-const MISSING: [(&str, &str, &str); 3] = [
-    ("role \"", "does not exist", "restore `globals` first (--globals), or leave owners and privileges out: `no_owner`, `no_privileges`"),
+const MISSING: [(&str, &str, &str); 5] = [
+    (
+        "role \"",
+        "does not exist",
+        "restore `globals` first (--globals), or, of an archive, leave owners and privileges out: `no_owner`, `no_privileges`",
+    ),
     ("extension \"", "is not available", "install the extension's package on that server"),
     ("could not open extension control file", "", "install the extension's package on that server"),
+    ("tablespace \"", "does not exist", TABLESPACE),
+    ("invalid value for parameter \"default_tablespace\"", "", TABLESPACE),
 ];
+
+/// What to do about a tablespace that a script asks for.
+const TABLESPACE: &str =
+    "restore `globals` first (--globals), which makes tablespaces too, or make it on that server: create tablespace … location '…'";
 
 /// What a server says to a role that lacks a right, which is no fault of the archive either.
 const REFUSED: [&str; 5] =
     ["must be able to SET ROLE", "must be member of role", "must be superuser", "permission denied", "must be owner of"];
 
 /// What to do about that.
-const RIGHTS: &str = "the archive is whole, the role that restores lacks a right: connect as a superuser, or leave owners and privileges out: \
-                      `no_owner`, `no_privileges` (--no-owner, --no-privileges)";
+const RIGHTS: &str = "the archive is whole, the role that restores lacks a right: connect as a superuser, or, of an archive, leave owners and \
+                      privileges out: `no_owner`, `no_privileges` (--no-owner, --no-privileges)";
 
 /// What `pg_restore` says of its own workers, whose reason stands above it.
 const NOISE: [&str; 2] = ["a worker process died unexpectedly", "worker process failed: exit code"];
@@ -133,8 +144,12 @@ impl<'a> Load<'a> {
         Ok(Self { origin, place, jobs, options: vec!["--no-tablespaces".to_owned()], whole_first: false, tools, passfile, cx })
     }
 
-    /// With further options of `pg_restore`, and the tools of a server that may be newer than the dumped one.
+    /// With further options of `pg_restore`, and the tools of a server that may be newer than the dumped one. What is inside an encrypted
+    /// file shows only here.
     pub(super) fn with(mut self, options: Vec<String>, server: u16) -> Result<Self, StepError> {
+        if let Some(message) = refused_of_script(&options).filter(|_| self.origin.format == "plain") {
+            return Err(StepError::new(Class::Failed, message).hint(ONLY_WHOLE));
+        }
         self.options.extend(options);
         self.tools = Installed::here().for_server(server.max(major(self.origin))).map_err(PgError::from)?;
         Ok(self)
@@ -296,6 +311,14 @@ mod tests {
         let damaged =
             said("psql:<stdin>:7: ERROR:  invalid input syntax for type integer: \"x\"\nCONTEXT:  COPY t, line 1: must be owner of");
         assert_eq!(damaged.class, Class::Verification);
+    }
+
+    #[test]
+    fn a_tablespace_that_is_missing_is_no_damage_and_comes_with_what_to_do() {
+        for words in ["tablespace \"빠른\" does not exist", "invalid value for parameter \"default_tablespace\": \"빠른\""] {
+            let missing = said(&format!("psql:<stdin>:7: ERROR:  {words}"));
+            assert!(missing.class == Class::Failed && missing.hint.as_deref() == Some(TABLESPACE), "{missing:?}");
+        }
     }
 
     #[test]

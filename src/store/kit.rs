@@ -12,7 +12,7 @@ use crate::ids::{PipelineName, RefName, RunId};
 use crate::stream::crypt::Scheme;
 
 /// The version of the kit's files, which is part of their keys. Whoever changes a byte of `restore.sh` or `RESTORE.md` raises it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The form of recipes, their first line. Kits refuse forms that they do not know.
 pub const RECIPE_FORM: u32 = 1;
@@ -123,14 +123,21 @@ fn about(artifact: &Artifact, lines: &mut Vec<String>) {
     lines.extend(origin.locale.as_ref().and_then(like));
     lines.extend(artifact.stages.iter().rev().flat_map(undo));
     // A role whose name can not stand in a line is not asked for; the restore itself will.
-    lines.extend(origin.roles.iter().filter(|role| !role.contains(char::is_control)).map(|role| line(&["role", role])));
+    lines.extend(origin.roles.iter().filter(|role| can_stand(role)).map(|role| line(&["role", role])));
+    // Kits before the third pass over these lines; one that can not stand here fails the load, which names it.
+    lines.extend(origin.schemas.iter().filter(|schema| can_stand(schema)).map(|schema| line(&["schema", schema])));
+}
+
+/// Whether a text is one word of a line as it is.
+fn can_stand(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_control)
 }
 
 /// `None` where a word could not stand in a line: the restore then takes the server's own locale.
 fn like(locale: &Locale) -> Option<String> {
     let provider = locale.provider.to_string();
     let words = ["locale", &locale.encoding, &locale.collate, &locale.ctype, &provider, locale.locale.as_deref().unwrap_or("-")];
-    words.iter().all(|word| !word.is_empty() && !word.contains(char::is_control)).then(|| line(&words))
+    words.iter().all(|word| can_stand(word)).then(|| line(&words))
 }
 
 fn undo(stage: &Applied) -> Vec<String> {
@@ -171,7 +178,7 @@ mod tests {
             "origin": {
                 "kind": "dump", "format": "plain", "connection": "db", "database": "a\tb\nc", "server_version": 170_011, "system_identifier": null,
                 "locale": { "encoding": "UTF8", "collate": "", "ctype": "C", "provider": "c" },
-                "roles": ["주인 'q'", "x\ty"], "tool": "pg_dump", "bytes": 9,
+                "roles": ["주인 'q'", "x\ty"], "schemas": ["판매 \"Q\"", "x\ny"], "tool": "pg_dump", "bytes": 9,
             },
             "stages": [
                 { "stage": "compress", "codec": "zstd", "bytes": 7 },
@@ -203,6 +210,7 @@ mod tests {
             "undo\tage\tpassphrase",
             "undo\tzstd",
             "role\t주인 'q'",
+            "schema\t판매 \"Q\"",
             "elsewhere\tcopy\tfar\ty",
             "end\n",
         ];

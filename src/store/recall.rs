@@ -16,7 +16,7 @@ use super::catalog;
 use super::commit::{self, MANIFEST_LIMIT, ManifestError, PointSummary};
 use super::manifest::{Artifact, Level, Manifest, manifest_key};
 use super::{ObjectStore, StoreError};
-use crate::ids::{PipelineName, RunId, StepId};
+use crate::ids::{PipelineName, RefName, RunId, StepId};
 
 /// Which restore point is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -185,6 +185,18 @@ pub enum RecallError {
         /// What is wrong with it.
         why: ManifestError,
     },
+    /// What is meant lies in another store.
+    #[error("what `{step}` stored of restore point {run} lies in the store `{store}`, not in {read}: read it from there (--store {store})")]
+    Elsewhere {
+        /// The restore point.
+        run: RunId,
+        /// The step that stored it.
+        step: StepId,
+        /// The store that has it, as the run called it.
+        store: RefName,
+        /// The words of the store that was read.
+        read: String,
+    },
     /// The restore point has several dumps, or none.
     #[error("restore point {run} has {found}")]
     Unclear {
@@ -273,42 +285,72 @@ fn near(points: &[PointSummary], at: &At) -> String {
     named.join(" and ")
 }
 
-/// The dump of the restore point that is meant: the only one, or that of the step named.
+/// The dump of the restore point that is meant: the only one, or that of the step named. What lies in the store that is read gets its
+/// name, for whoever made it may have called it by another; globals may lie elsewhere and then keep the name of their store.
 ///
 /// # Errors
-/// As [`manifest`], and [`RecallError::Unclear`].
-pub fn recall(store: &dyn ObjectStore, pipeline: &PipelineName, at: &At, step: Option<&StepId>) -> Result<Recalled, RecallError> {
+/// As [`manifest`], [`RecallError::Unclear`], and [`RecallError::Elsewhere`] when the dump lies in another store.
+pub fn recall(
+    (name, store): (&RefName, &dyn ObjectStore),
+    pipeline: &PipelineName,
+    at: &At,
+    step: Option<&StepId>,
+) -> Result<Recalled, RecallError> {
     let (manifest, passed_over) = choose(store, pipeline, at)?;
     let receipts = commit::receipts(store, &manifest.pipeline, &manifest.run)?;
     let level = commit::level(&manifest, &receipts.read);
     let (_, marks) = catalog::look_again(store, &manifest.pipeline, &manifest.run)?;
     let leaving = marks.tombstoned.map(|tombstone| tombstone.since);
     let complaint = commit::last_failure(&receipts.read).and_then(|receipt| receipt.failure.clone());
-    Ok(Recalled { leaving, complaint, passed_over, ..of(manifest, level, step)? })
+    let dump = meant(&manifest, step)?;
+    let artifact = here(dump, &manifest, (name, store))?.ok_or_else(|| RecallError::Elsewhere {
+        run: manifest.run.clone(),
+        step: dump.step.clone(),
+        store: dump.store.clone(),
+        read: store.describe(),
+    })?;
+    let globals = globals(&manifest, (name, store))?;
+    let Manifest { pipeline, run, committed, .. } = manifest;
+    Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving, complaint, passed_over })
 }
 
 /// The dump of a manifest: the only one, or that of the step named.
-///
-/// # Errors
-/// [`RecallError::Unclear`].
-pub fn of(manifest: Manifest, level: Level, step: Option<&StepId>) -> Result<Recalled, RecallError> {
-    let Manifest { pipeline, run, committed, artifacts, .. } = manifest;
-    let globals = artifacts.iter().find(|artifact| artifact.origin.kind == "globals").cloned();
-    let wanted = |artifact: &Artifact| step.map_or(artifact.origin.kind == "dump", |step| artifact.step == *step);
-    let mut found: Vec<Artifact> = artifacts.into_iter().filter(wanted).collect();
-    match (found.len(), found.pop()) {
-        (1, Some(artifact)) => {
-            let (leaving, complaint, passed_over) = (None, None, None);
-            Ok(Recalled { pipeline, run, committed, level, artifact, globals, leaving, complaint, passed_over })
-        }
-        (_, None) => {
-            Err(RecallError::Unclear { run, found: step.map_or("no dump".to_owned(), |step| format!("no artifact of step `{step}`")) })
-        }
-        (_, Some(last)) => {
-            let names: Vec<String> = found.iter().chain([&last]).map(|artifact| format!("`{}`", artifact.step)).collect();
-            Err(RecallError::Unclear { run, found: format!("several dumps, of the steps {}; say which", names.join(", ")) })
+fn meant<'a>(manifest: &'a Manifest, step: Option<&StepId>) -> Result<&'a Artifact, RecallError> {
+    let wanted = |artifact: &&Artifact| step.map_or(artifact.origin.kind == "dump", |step| artifact.step == *step);
+    let found: Vec<&Artifact> = manifest.artifacts.iter().filter(wanted).collect();
+    let unclear = |found: String| Err(RecallError::Unclear { run: manifest.run.clone(), found });
+    match found.as_slice() {
+        [artifact] => Ok(artifact),
+        [] => unclear(step.map_or("no dump".to_owned(), |step| format!("no artifact of step `{step}`"))),
+        several => {
+            let names: Vec<String> = several.iter().map(|artifact| format!("`{}`", artifact.step)).collect();
+            unclear(format!("several dumps, of the steps {}; say which", names.join(", ")))
         }
     }
+}
+
+/// The globals of a restore point, those in the store that is read first.
+fn globals(manifest: &Manifest, read: (&RefName, &dyn ObjectStore)) -> Result<Option<Artifact>, StoreError> {
+    let all = || manifest.artifacts.iter().filter(|artifact| artifact.origin.kind == "globals");
+    for artifact in all() {
+        if let Some(artifact) = here(artifact, manifest, read)? {
+            return Ok(Some(artifact));
+        }
+    }
+    Ok(all().next().cloned())
+}
+
+/// An artifact under the name of the store that is read, if it lies there. Where the manifest has several stores and none of this name,
+/// the store is asked.
+fn here(artifact: &Artifact, manifest: &Manifest, (name, store): (&RefName, &dyn ObjectStore)) -> Result<Option<Artifact>, StoreError> {
+    let known = manifest.artifacts.iter().any(|other| other.store == *name);
+    let one = manifest.artifacts.iter().all(|other| other.store == artifact.store);
+    let lies = match () {
+        () if one || artifact.store == *name => true,
+        () if known => false,
+        () => store.head(&artifact.object.key)?.is_some_and(|found| found.bytes == artifact.object.bytes),
+    };
+    Ok(lies.then(|| Artifact { store: name.clone(), ..artifact.clone() }))
 }
 
 #[cfg(test)]

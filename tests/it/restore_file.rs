@@ -170,6 +170,42 @@ fn restore_of_a_file_that_is_no_dump_or_a_broken_one_says_which_layer_noticed() 
 }
 
 #[test]
+fn restore_of_a_script_with_something_left_out_is_refused_and_not_done_whole() {
+    let (server, bench) = (shop(1), Bench::new());
+    let age = runner_age_key(&bench);
+    make(&bench, &server, &format!("pg_dump shop > 주문.sql; gzip -c 주문.sql > 주문.sql.gz; age -r {age} < 주문.sql > 주문.age"));
+    bench.pipeline(
+        &server,
+        "steps:
+  - { id: dump, uses: dump, with: { connection: shop, format: plain } }
+  - { id: upload, uses: upload, with: { store: vault } }
+",
+    );
+    bench.apply().is(0, &[]);
+    let (copy, refused) = (url(&server, "copy"), "a plain dump is a script that runs whole, and nothing can be left out of it: ");
+    for (asked, option) in [
+        (&["--schema-only"][..], "--schema-only"),
+        (&["--section", "pre-data"], "--section=pre-data"),
+        (&["--no-owner", "--no-privileges"], "--no-owner, --no-privileges"),
+    ] {
+        let words = [&format!("{refused}{option}"), "help: leave that out", "It can not be applied"];
+        restore(&bench, &server, &dumps(&bench, "주문.sql"), asked).is(10, &words);
+        restore(&bench, &server, &dumps(&bench, "주문.sql.gz"), asked).is(10, &words);
+        bench.run(&[&["restore", "pipeline.yaml", "--to", &copy, "--yes"], asked].concat()).is(10, &words);
+    }
+    // What is inside shows only when it is opened, and the half-made database goes again.
+    let key = bench.path("keys/key").display().to_string();
+    let sealed = restore(&bench, &server, &dumps(&bench, "주문.age"), &["--schema-only", "--identity", &key]);
+    sealed.is(10, &[&format!("{refused}--schema-only"), "dropped copy_restoring"]);
+    assert_eq!(databases(&server), "shop");
+    // What the plan sees it refuses before the safety dump.
+    let safety = format!("{}/", bench.path("safety").display());
+    make(&bench, &server, "createdb copy");
+    let over = restore(&bench, &server, &dumps(&bench, "주문.sql"), &["--replace", "--clean", "--safety", &safety]);
+    over.is(10, &["a plain dump is a script that only fills an empty database", "It can not be applied"]);
+}
+
+#[test]
 fn restore_of_a_file_replaces_only_behind_a_safety_dump() {
     let (server, bench) = (shop(1), Bench::new());
     make(&bench, &server, "pg_dump -Fc shop > shop.dump; createdb -T shop copy");

@@ -13,7 +13,7 @@ use crate::matrix_source::{DATABASE, create, rows, server};
 use crate::restore_kit_rig::{Backup, MAJOR, Machine, NAME, with_keyring};
 use crate::servers::postgres::{TestServer, tools_folder};
 use crate::servers::seaweed::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY, spec};
-use crate::tools_open_artifacts::text;
+use crate::tools_open_artifacts::{shell, text};
 
 /// One dump of a restore point: its name, format, codec, digest, how it is encrypted, and how many connections restore it.
 type Branch = (&'static str, &'static str, &'static str, &'static str, Lock, &'static str);
@@ -51,13 +51,20 @@ fn restore_kit_brings_back_every_form_where_there_is_no_runner() {
     let mut keys: Vec<Keys> = BRANCHES[1..].iter().map(|(.., lock, _)| Keys::new(*lock)).collect();
     keys.insert(0, Keys::new(Lock::AgeKeys));
     let (source, rig) = (server(MAJOR), Rig::new().env("PHRASE", PASSPHRASE));
-    source.psql("postgres", "alter role postgres password 'of the source'; alter role reader password 'of the source'");
+    source.psql(
+        "postgres",
+        "alter role postgres password 'of the source'; alter role reader password 'of the source'; comment on role reader is E'it''s \"new\";\ntwo';
+         alter role \"App Owner\" connection limit 3 password 'of the source'; comment on role \"App Owner\" is E'it''s \"old\";\ntwo';
+         alter role \"App Owner\" set work_mem = '9MB'; grant reader to \"App Owner\"; create role 새로; grant 새로 to \"App Owner\"",
+    );
     rig.apply(&rig.pipeline(&declared(&source, &keys))).ended(0);
     let (expected, expected_rows) = (text(&source, DATABASE), rows(&source, DATABASE));
-    let (fresh, script) = (TestServer::start(MAJOR), rig.path("store/.runner/kit/kit-2/restore.sh"));
+    let (fresh, script) = (TestServer::start(MAJOR), rig.path("store/.runner/kit/kit-3/restore.sh"));
     let several = Machine::new(&fresh).run(&script, &["restore", "--to", "x"]).ended(64);
     assert!(several.stderr.contains("\n  custom-keep\n") && several.stderr.contains("choose one with --step"), "{}", several.stderr);
 
+    // A role that is there stays as it is, with all that is its own.
+    fresh.psql("postgres", "create role \"App Owner\" connection limit 7");
     // The globals are encrypted to another key than the dump: age tries all that the file holds.
     let identity = |at: usize| keys[at].path("key").display().to_string();
     let both = rig.path("both.key");
@@ -67,9 +74,14 @@ fn restore_kit_brings_back_every_form_where_there_is_no_runner() {
     let ran = machine.run(&script, &arguments).ended(0);
     assert!(ran.stdout.starts_with("restored 2"), "{}", ran.stdout);
     assert_eq!(fresh.psql("postgres", "select count(*) from pg_roles where rolname in ('소유자', 'App Owner', 'reader', 'backup')"), "4");
-    // Who restores is not locked out by the password of another day.
-    let passwords = "select string_agg(rolname, ',') from pg_authid where rolpassword is not null and rolname in ('postgres', 'reader')";
+    // Who restores, or works there, is not locked out by the password of another day.
+    let passwords =
+        "select string_agg(rolname, ',') from pg_authid where rolpassword is not null and rolname in ('postgres', 'reader', 'App Owner')";
     assert_eq!(fresh.psql("postgres", passwords), "reader");
+    let about = "select rolconnlimit, shobj_description(oid, 'pg_authid'), rolconfig from pg_roles where rolname in ('App Owner', 'reader') order by 1";
+    assert_eq!(fresh.psql("postgres", about), "-1|it's \"new\";\ntwo|\n7||");
+    let member = "select pg_has_role('App Owner', '새로', 'member')";
+    assert_eq!(fresh.psql("postgres", member), "t");
     for ((name, .., lock, jobs), (at, keys)) in BRANCHES[1..5].iter().zip(keys.iter().enumerate().skip(1)) {
         let machine = with_keyring(Machine::new(&fresh), keys, *lock);
         let (key, step) = (identity(at), format!("{name}-keep"));
@@ -89,6 +101,35 @@ fn restore_kit_brings_back_every_form_where_there_is_no_runner() {
     let arguments = [&place[..], &["--jobs", "2", "--identity", both.to_str().unwrap()]].concat();
     Machine::new(&fresh).env("RCLONE_CONFIG", "/dev/null").run(&script, &arguments).ended(0);
     assert_eq!(rows(&fresh, odd), expected_rows);
+}
+
+#[test]
+fn restore_kit_makes_the_schemas_of_chosen_tables() {
+    let (source, name) = (TestServer::start(MAJOR), r#"판매 It's "A" $1"#);
+    create(&source, "shop", "");
+    source.psql(
+        "shop",
+        r#"create schema "판매 It's ""A"" $1"; create schema "Sales"; create table "Sales"."주문" as select 7 as n;
+           create table "판매 It's ""A"" $1".고객 as select '홍길동' as 이름; create table 나머지 ()"#,
+    );
+    let tables = json!([r#""판매 It's ""A"" $1".고객"#, r#""Sales".*"#]);
+    let content = r#"select 이름, n from "판매 It's ""A"" $1".고객, "Sales"."주문""#;
+    for format in ["custom", "plain"] {
+        let rig = Rig::new();
+        let with = json!({ "connection": "db", "format": format, "tables": tables });
+        let steps = [step("dump", "dump", &with), step("keep", "upload", &json!({ "store": "vault" }))];
+        let ran = rig.apply(&rig.pipeline(&pipeline("chosen", &by_socket(&source, "shop"), &steps))).ended(0);
+        let recipe = rig.path("store").join(ran.json()["runs"][0]["manifest"].as_str().unwrap().replace("manifest.json", "recipe.txt"));
+        let recipe = std::fs::read_to_string(recipe).unwrap();
+        assert!(recipe.contains(&format!("\nschema\t{name}\n")) && recipe.contains("\nschema\tSales\n"), "{recipe}");
+        restored(&rig, &source, "chosen", format);
+        assert_eq!(source.psql(format, content), "홍길동|7");
+        // And by the one line that is printed.
+        let line = ran.json()["runs"][0]["restore_without_runner"][0]["command"].as_str().unwrap().to_owned();
+        shell(&line, &source, &Keys::new(Lock::Open), rig.path(".").as_path());
+        assert_eq!(source.psql("restored", content), "홍길동|7");
+        source.psql("postgres", "drop database restored");
+    }
 }
 
 #[test]
@@ -144,7 +185,7 @@ fn restore_kit_lets_age_ask_for_a_passphrase_on_the_terminal() {
     rig.apply(&rig.pipeline(&declared)).ended(0);
     let machine = Machine::new(&source).env("PHRASE", PASSPHRASE).with("script").with("sleep");
     // As somebody does it who went to the folder first.
-    let folder = rig.path("store/.runner/asked/kit-2");
+    let folder = rig.path("store/.runner/asked/kit-3");
     let typed = "cd \"$0\"; (sleep 1; printf '%s\\n' \"$PHRASE\"; while [ ! -e \"$1\" ]; do sleep 0.1; done) | SHELL=sh script -qec \"sh restore.sh restore --to back; code=\\$?; : >'$1'; exit \\$code\" /dev/null";
     let done = machine.path("done");
     machine.run(Path::new("-c"), &[typed, folder.to_str().unwrap(), done.to_str().unwrap()]).ended(0);
@@ -174,7 +215,7 @@ fn restore_kit_works_from_a_bucket_and_from_its_copy() {
     let remote = format!(":s3:{BUCKET}/팀/백업");
     let copied = machine.run(Path::new("-c"), &["rclone copy \"$0\" copy", &remote]).ended(0);
     assert!(copied.stdout.is_empty());
-    let (key, copy) = (backup.identity(), machine.path(&format!("copy/.runner/{NAME}/kit-2/restore.sh")));
+    let (key, copy) = (backup.identity(), machine.path(&format!("copy/.runner/{NAME}/kit-3/restore.sh")));
     machine.run(&copy, &["restore", "--to", "from_copy", "--identity", &key]).ended(0);
     assert_eq!(backup.names("from_copy"), "홍길동,tab\there");
     // The script alone, and the bucket where it is.
@@ -232,7 +273,7 @@ fn restore_kit_keeps_encoding_and_locale() {
 
 /// Restores the newest point into a database; answers what was said.
 fn restored(rig: &Rig, server: &TestServer, pipeline: &str, to: &str) -> String {
-    let script = rig.path(&format!("store/.runner/{pipeline}/kit-2/restore.sh"));
+    let script = rig.path(&format!("store/.runner/{pipeline}/kit-3/restore.sh"));
     Machine::new(server).run(&script, &["restore", "--to", to]).ended(0).stderr
 }
 
@@ -245,8 +286,8 @@ fn like(server: &TestServer, name: &str) -> String {
 #[test]
 fn restore_kit_says_the_same_for_the_same_pipeline_and_another_version_when_it_changes() {
     let [words, script] = kit::files(&NAME.parse().unwrap());
-    assert_eq!([&words.key, &script.key], [&format!(".runner/{NAME}/kit-2/RESTORE.md"), &format!(".runner/{NAME}/kit-2/restore.sh")]);
-    assert!(script.text.contains(&format!("pipeline='{NAME}'")) && words.text.contains(&format!("`.runner/{NAME}/kit-2/`")));
+    assert_eq!([&words.key, &script.key], [&format!(".runner/{NAME}/kit-3/RESTORE.md"), &format!(".runner/{NAME}/kit-3/restore.sh")]);
+    assert!(script.text.contains(&format!("pipeline='{NAME}'")) && words.text.contains(&format!("`.runner/{NAME}/kit-3/`")));
     for blank in ["@PIPELINE@", "@VERSION@", "@FOLDER@"] {
         assert!(!words.text.contains(blank) && !script.text.contains(blank), "{blank} is not filled in");
     }

@@ -131,12 +131,12 @@ fn restore_kit_that_somebody_changed_is_told_and_left_alone() {
     std::fs::write(backup.script(), "#!/bin/sh\nrm -rf /\n").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1100));
     let (_, ran) = backup.apply();
-    assert!(ran.stderr.contains("kit-2/restore.sh is not what runner wrote"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("kit-3/restore.sh is not what runner wrote"), "{}", ran.stderr);
     assert!(std::fs::read_to_string(backup.script()).unwrap().contains("rm -rf"), "nothing there is ever overwritten");
     // A kit that can not be written takes nothing from the restore point.
     let blocked = Backup::prepared();
     std::fs::create_dir_all(blocked.beside("")).unwrap();
-    std::fs::write(blocked.beside("kit-2"), "in the way").unwrap();
+    std::fs::write(blocked.beside("kit-3"), "in the way").unwrap();
     let (_, ran) = blocked.apply();
     assert!(ran.stderr.contains("the recovery kit could not be written"), "{}", ran.stderr);
 }

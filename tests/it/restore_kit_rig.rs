@@ -195,7 +195,7 @@ impl Backup {
     }
 
     pub(crate) fn script(&self) -> PathBuf {
-        self.beside("kit-2/restore.sh")
+        self.beside("kit-3/restore.sh")
     }
 
     pub(crate) fn identity(&self) -> String {

@@ -258,6 +258,55 @@ fn restore_says_before_it_begins_that_a_point_has_no_globals() {
     ran.is(10, &["has no globals", "leave out `globals` (--globals)"]);
 }
 
+/// Globals go to a store of their own, which comes first.
+const APART: &str = "  roles: { local: { path: @/ROLES } }
+steps:
+  - { id: globals, uses: globals, needs: [], with: { connection: shop } }
+  - { id: upload-globals, uses: upload, with: { store: roles, key: \"{{ run.id }}.globals.sql\" } }
+  - { id: dump, uses: dump, needs: [], with: { connection: shop } }
+  - { id: upload, uses: upload, with: { store: vault, key: \"{{ run.id }}.dump\" } }
+";
+
+#[test]
+fn restore_takes_dump_and_globals_each_from_the_store_that_has_it() {
+    let (server, bench) = (TestServer::start(MAJOR), Bench::new());
+    server.psql("postgres", "create database shop");
+    server.psql("shop", &format!("{SHOP} create role \"소유자\"; alter table shop.orders owner to \"소유자\""));
+    bench.pipeline(&server, &APART.replace("ROLES", "roles"));
+    bench.apply().is(0, &[]);
+    let ran = bench.run(&["verify", "pipeline.yaml"]);
+    ran.is(0, &[]);
+    assert!(ran.stdout.contains("proven"), "{}", ran.stdout);
+    // Nothing is told as damaged, or recorded so, because it lies elsewhere.
+    let elsewhere = "lies in the store `vault`";
+    bench.run(&["verify", "pipeline.yaml", "--store", "roles"]).is(10, &[elsewhere, "--store vault"]);
+    restore(&bench, &["--store", "roles", "--database", "copy", "--yes"]).is(10, &[elsewhere, "--store vault"]);
+    let listed = bench.run(&["list", "pipeline.yaml"]).stdout;
+    assert!(listed.contains("proven") && !listed.contains("failed"), "{listed}");
+
+    let second = TestServer::start(MAJOR);
+    let to = url(&second, "shop", SUPERUSER);
+    bench.run(&["restore", "pipeline.yaml", "--to", &to, "--globals", "--yes"]).is(0, &["! restore:globals"]);
+    assert_eq!(second.psql("shop", "select pg_get_userbyid(relowner) from pg_class where oid = 'shop.orders'::regclass"), "소유자");
+    // A manifest alone names stores that nobody declares: what lies beside it is found, and what does not is told.
+    let (manifest, to) = (manifest(&bench, "orders"), url(&server, "copy", SUPERUSER));
+    let by_manifest = |more: &[&str]| bench.run(&[&["restore", manifest.to_str().unwrap(), "--to", &to, "--yes"], more].concat());
+    by_manifest(&["--globals"]).is(10, &["lie in the store `roles`, which is not declared here"]);
+    by_manifest(&[]).is(0, &[]);
+    assert_eq!(server.psql("copy", ROWS), server.psql("shop", ROWS));
+}
+
+#[test]
+fn restore_does_not_ask_for_a_store_that_has_none_of_the_globals_it_wants() {
+    let (server, bench) = backed_up(GLOBALS);
+    // By now they would go where nothing answers.
+    bench.file("ROLES", "no folder");
+    bench.pipeline(&server, &APART.replace("@/ROLES", "@/ROLES/x"));
+    let ran = bench.run(&["plan", "pipeline.yaml"]);
+    assert!(ran.code == 69 && ran.stdout.contains("error: store roles"), "{}", ran.stdout);
+    restore(&bench, &["--database", "copy", "--globals", "--yes"]).is(0, &[]);
+}
+
 /// A role that owns the database and may not make another.
 fn owned(server: &TestServer) {
     server.psql("postgres", "create role app login; grant create on database shop to app");

@@ -109,7 +109,9 @@ fn what_is_on_the_way_out_is_restored_only_by_its_id() {
 #[test]
 fn the_latest_is_not_one_from_a_clock_far_ahead_while_there_is_another() {
     let (_folder, store, points) = shelf(&[-48, 2, 3]);
-    let found = |at: &At| recall::recall(&store, &pipeline(), at, None).map(|found| (found.run, found.passed_over));
+    let found = |at: &At| {
+        recall::recall((&RefName::new("vault").unwrap(), &store), &pipeline(), at, None).map(|found| (found.run, found.passed_over))
+    };
     assert_eq!(found(&At::Latest).unwrap(), (points[1].run.clone(), Some(points[0].run.clone())));
     assert_eq!(found(&At::Run(points[0].run.clone())).unwrap(), (points[0].run.clone(), None));
     for point in &points[1..] {

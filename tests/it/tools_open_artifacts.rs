@@ -50,7 +50,7 @@ fn declared(source: &TestServer, keys: &[Keys]) -> Value {
 }
 
 /// A shell as an operator has it: PostgreSQL's programs, the server, a gpg that needs no terminal.
-fn shell(command: &str, server: &TestServer, keys: &Keys, folder: &Path) {
+pub(crate) fn shell(command: &str, server: &TestServer, keys: &Keys, folder: &Path) {
     let gpg = keys.path("gpg");
     std::fs::create_dir_all(&gpg).unwrap();
     crate::matrix_rig::open_to(&gpg, 0o700);

@@ -6,6 +6,9 @@ use super::super::Prove;
 use super::super::prove::Leeway;
 use super::Restore;
 
+/// What a comparison may make, and drop again, on the server that is restored to.
+const AGAIN: &str = "; definitions that the server words differently are made once more in a temporary database beside it";
+
 /// What of a restore is compared with what was dumped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Depth {
@@ -52,8 +55,8 @@ impl Depth {
     pub fn words(&self, restore: &Restore) -> String {
         match (self.how, restore.part_only(), left_out(self.leeway)) {
             (_, Some(part), _) => format!("count rows; {part}, so nothing can be compared with what was dumped"),
-            (Prove::Full, None, Some(left)) => format!("compare everything but {left} with what was dumped"),
-            (Prove::Full, None, None) => "compare everything with what was dumped".to_owned(),
+            (Prove::Full, None, Some(left)) => format!("compare everything but {left} with what was dumped{AGAIN}"),
+            (Prove::Full, None, None) => format!("compare everything with what was dumped{AGAIN}"),
             (Prove::Counts, None, _) => "compare the rows of each table with what was dumped".to_owned(),
             (Prove::Off, None, _) => "count rows".to_owned(),
         }

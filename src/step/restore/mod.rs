@@ -8,6 +8,7 @@ mod act;
 mod bring;
 mod depth;
 mod globals;
+mod leaving;
 mod load;
 mod old;
 mod part;
@@ -23,6 +24,7 @@ use crate::ids::RefName;
 
 pub use bring::schema_of;
 pub use depth::Depth;
+pub use leaving::{ONLY_WHOLE, refused_of_script};
 pub use part::{Rows, RowsOf, Safety, Tables, TablesAs};
 
 /// Restores what a `fetch` reads into a new database; an existing one is refused unless `replace` says what becomes of it. With
@@ -52,16 +54,16 @@ pub struct Restore {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub jobs: Option<u16>,
-    /// Give everything to the role that restores.
+    /// Give everything to the role that restores. Refused of a plain dump, which runs whole.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_owner: bool,
-    /// Leave out who may do what (GRANT and REVOKE).
+    /// Leave out who may do what (GRANT and REVOKE). Refused of a plain dump.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_privileges: bool,
-    /// Only these sections of the archive; all unless given.
+    /// Only these sections of the archive; all unless given. Refused of a plain dump.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<Section>,
-    /// Definitions without data.
+    /// Definitions without data. Refused of a plain dump.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub schema_only: bool,
     /// Data without definitions: all rows, sequence values and large objects, into the tables that are there, as migrations made them. By
@@ -212,12 +214,5 @@ impl Restore {
             (!self.sections.is_empty(), "some sections"),
         ];
         parts.iter().filter(|(on, _)| *on).map(|(_, words)| format!(", {words}")).collect::<Vec<_>>().concat()
-    }
-
-    /// The options of `pg_restore` for what is left out.
-    fn options(&self) -> Vec<String> {
-        let flags = [(self.no_owner, "--no-owner"), (self.no_privileges, "--no-privileges"), (self.schema_only, "--schema-only")];
-        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned());
-        flags.chain(self.sections.iter().map(|section| format!("--section={}", section.word()))).collect()
     }
 }

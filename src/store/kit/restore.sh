@@ -188,6 +188,7 @@ open_artifact() {
   : >"$work/stages"
   : >"$work/recipients"
   : >"$work/roles"
+  : >"$work/schemas"
   while IFS=$tab read -r word a b c d e f g h; do
     case $here$word in
       artifact | yesartifact)
@@ -200,6 +201,7 @@ open_artifact() {
       yesundo) printf '%s\t%s\n' "$a" "${b:--}" >>"$work/stages" ;;
       yesrecipient) printf '%s\n' "$a" >>"$work/recipients" ;;
       yesrole) printf '%s\n' "$a" >>"$work/roles" ;;
+      yesschema) printf '%s\n' "$a" >>"$work/schemas" ;;
       yeselsewhere) here='' ;;
     esac
   done <"$work/recipe"
@@ -357,14 +359,17 @@ conninfo() {
 }
 
 # ask SQL [NAME=VALUE]…: one answer a line, from the database postgres.
-ask() {
-  sql=$1
-  shift
+ask() { ask_in postgres "$@"; }
+
+# ask_in CONNINFO SQL [NAME=VALUE]…: the same from another database.
+ask_in() {
+  where=$1 sql=$2
+  shift 2
   for value in "$@"; do
     shift
     set -- "$@" -v "$value"
   done
-  printf '%s\n' "$sql" | PGCLIENTENCODING=UTF8 psql -X -q -A -t -v ON_ERROR_STOP=1 "$@" -d postgres -f -
+  printf '%s\n' "$sql" | PGCLIENTENCODING=UTF8 psql -X -q -A -t -v ON_ERROR_STOP=1 "$@" -d "$where" -f -
 }
 
 reach() {
@@ -432,7 +437,96 @@ refused_database() {
   die "the database $to could not be created"
 }
 
+# The dump of chosen tables does not make the schemas that they lie in.
+create_schemas() {
+  while IFS= read -r schema <&3; do
+    ask_in "$(conninfo "$to")" 'create schema if not exists :"schema"' "schema=$schema" || die "the schema $schema could not be created"
+  done 3<"$work/schemas"
+}
+
 # --- restoring
+
+# new_globals ROLES TABLESPACES SCRIPT: what a dump of globals says of roles and tablespaces that are not there yet; the two files name those
+# that are. A membership is new where one of its two roles is. Roles are made all or none, so that whoever runs this again finds none
+# half made; a tablespace can not be made in a transaction.
+new_globals() {
+  awk '
+    # Takes a pattern off the beginning of `text`, if it is there.
+    function takes(pattern) {
+      if (!match(text, "^" pattern)) return 0
+      text = substr(text, RLENGTH + 1)
+      return 1
+    }
+    # Takes off a name, and answers it without its quotes.
+    function name(   found, end) {
+      found = text
+      if (takes("[^ \"]+")) return substr(found, 1, RLENGTH)
+      found = ""
+      text = substr(text, 2)
+      while ((end = index(text, "\"")) > 0) {
+        found = found substr(text, 1, end - 1)
+        text = substr(text, end + 1)
+        if (!takes("\"")) return found
+        found = found "\""
+      }
+      return found
+    }
+    function of_role() { return name() in role ? "" : "role" }
+    function of_place() { return name() in place ? "" : "place" }
+    # What a statement is about: role, place, the session; nothing where it is about what is there.
+    function about(statement,   of) {
+      text = statement
+      if (takes("(CREATE|ALTER|COMMENT ON) ROLE ")) return of_role()
+      if (takes("(CREATE|ALTER|COMMENT ON) TABLESPACE ")) return of_place()
+      if (takes("SECURITY LABEL FOR ")) {
+        name()
+        return takes(" ON ROLE ") ? of_role() : takes(" ON TABLESPACE ") ? of_place() : ""
+      }
+      if (!takes("(GRANT|REVOKE) ")) return "session"
+      if (takes("[A-Z, ]+ ON TABLESPACE ")) return of_place()
+      if (takes("[A-Z, ]+ ON PARAMETER ")) {
+        name()
+        return takes(" (TO|FROM) PUBLIC$") || !takes(" (TO|FROM) ") ? "" : of_role()
+      }
+      of = of_role()
+      takes(" TO ")
+      return of == "" ? of_role() : of
+    }
+    function tell(statement,   what) {
+      sub(/^[ \n]+/, "", statement)
+      what = about(statement)
+      if (what == "role" && !begun) { print "begin;"; begun = 1 }
+      if (what == "place" && begun) { print "commit;"; begun = 0 }
+      if (what != "") print statement ";"
+    }
+    FNR == 1 { file++ }
+    file == 1 { role[$0]; next }
+    file == 2 { place[$0]; next }
+    # A line that is for psql itself.
+    quote == "" && held ~ /^[ \n]*$/ && /^\\/ { print; next }
+    {
+      rest = $0
+      while (match(rest, quote == "" ? "[\"\047;]|--" : quote)) {
+        found = substr(rest, RSTART, RLENGTH)
+        if (found == "--") {
+          rest = substr(rest, 1, RSTART - 1)
+          break
+        }
+        held = held substr(rest, 1, RSTART - (found == ";"))
+        rest = substr(rest, RSTART + 1)
+        if (found == ";") {
+          tell(held)
+          held = ""
+        } else quote = quote == "" ? found : ""
+      }
+      held = held rest "\n"
+    }
+    END {
+      if (begun) print "commit;"
+      if (quote != "" || held !~ /^[ \n]*$/) exit 1
+    }
+  ' "$1" "$2" "$3"
+}
 
 restore_globals() {
   step=$(steps globals | sed -n 1p)
@@ -442,16 +536,13 @@ restore_globals() {
   fetch
   say "restoring roles and tablespaces"
   into scratch_file "$work/globals.sql"
-  me=$(ask 'select quote_ident(current_user)') || die "the server does not answer" 69
-  # Beginnings of lines that would fail, or would change the account that is at work here.
-  {
-    ask "select 'CREATE ROLE ' || quote_ident(rolname) || ';' from pg_roles union all select 'CREATE ROLE \"' || replace(rolname, '\"', '\"\"') || '\";' from pg_roles" &&
-      ask "select 'CREATE TABLESPACE ' || quote_ident(spcname) || ' ' from pg_tablespace" &&
-      printf 'ALTER ROLE %s WITH \nALTER ROLE "%s" WITH \n' "$me" "$me"
-  } >"$work/skip" || die "the roles can not be read" 69
-  awk 'NR == FNR { skip[$0]; next } { for (s in skip) if (index($0, s) == 1) next; print }' "$work/skip" "$work/globals.sql" >"$work/new.sql"
-  say "left as they are: roles and tablespaces that exist are not made again, and $me, who is connected, keeps password and rights"
-  psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d postgres -f "$work/new.sql" || die "roles and tablespaces could not be restored; mend what psql complains of and run this again"
+  # A name with a line break can not be told from two; the server refuses to make it again.
+  { ask "select rolname from pg_roles where rolname !~ E'\\n'" >"$work/there" &&
+    ask "select spcname from pg_tablespace where spcname !~ E'\\n'" >"$work/places"; } || die "the roles can not be read" 69
+  new_globals "$work/there" "$work/places" "$work/globals.sql" >"$work/new.sql" || die "$key is no whole script" 11
+  say "left as they are: roles and tablespaces that exist, with their passwords, settings and rights"
+  psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d postgres -f "$work/new.sql" ||
+    die "roles and tablespaces could not be restored; mend what psql complains of and run this again"
 }
 
 load() {
@@ -510,6 +601,7 @@ command_restore() {
   fi
   tell_missing_roles
   create_database
+  create_schemas
   say "loading it; this takes as long as it takes"
   load
   created=''
