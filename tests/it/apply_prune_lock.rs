@@ -81,7 +81,9 @@ fn prune_asks_for_locks_again_before_it_deletes() {
     client.runtime.block_on(raw.create_bucket().bucket(BUCKET).object_lock_enabled_for_bucket(true).send()).unwrap();
     let direct = client.store(&bucket(&server, None));
     let points = [1, 25, 49].map(point);
-    points.iter().for_each(|point| point.put(&direct));
+    for point in &points {
+        point.put(&direct);
+    }
     let store = serde_json::to_string(&bucket(&server, None)).unwrap();
     // A slow step gives others time between the plan and the deletion.
     let wait = "  - { id: wait, uses: command, with: { argv: [sh, -c, 'touch @/started; while ! test -e @/go; do sleep 0.1; done'] } }\n";

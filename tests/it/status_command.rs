@@ -115,7 +115,9 @@ fn nothing_was_proven_for_longer_than_it_may_be() {
 fn a_newest_point_that_is_known_to_be_damaged_does_not_meet_the_rpo() {
     let (bench, store) = bench("rpo: 26h", &[], Level::Proven);
     let (new, old) = (point(1), Point { level: Some(Level::Proven), ..point(27) });
-    [&new, &old].into_iter().for_each(|point| point.put(&store));
+    for point in [&new, &old] {
+        point.put(&store);
+    }
     assert_eq!(missed(&bench), (0, vec![]));
     new.condemn(&store);
     assert_eq!(missed(&bench), only("rpo"));

@@ -221,7 +221,9 @@ fn words_of_failed_runs_and_runs_that_were_ruled_out_are_read_since_the_newest_p
 fn a_run_that_failed_after_its_commit_is_told_beside_its_point_until_it_ended_well() {
     let (folder, store) = shelf();
     let (new, vault) = (point(1), "vault".parse().unwrap());
-    [&new, &point(25)].into_iter().for_each(|point| point.put(&store));
+    for point in [&new, &point(25)] {
+        point.put(&store);
+    }
     let failed = || CatalogFacts::of(&catalog::read(&store, &pipeline()).unwrap(), &vault, Timestamp::now()).last_run_failed;
     let told = || read(&store).points[0].failed.clone();
     let at = |minutes: i64| ago(0) - SignedDuration::from_mins(minutes);
@@ -246,7 +248,9 @@ fn a_run_that_failed_after_its_commit_is_told_beside_its_point_until_it_ended_we
     // They go with the point. One that comes too late is an orphan until it is forgotten.
     let (beside, _) = catalog::look_again(&store, &pipeline(), &new.run).unwrap();
     assert_eq!(beside.iter().filter(|key| key.contains(".ended-")).count(), 3);
-    beside.iter().for_each(|key| store.delete(key).unwrap());
+    for key in &beside {
+        store.delete(key).unwrap();
+    }
     leave(Some("late"), at(0));
     let late = ended_key(&pipeline(), &new.run, at(0));
     let checked = runner::store::check::check(&store, &vault, &pipeline(), false).unwrap();
