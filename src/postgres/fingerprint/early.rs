@@ -138,6 +138,8 @@ fn give_way(wire: &mut Wire) -> Result<(), PgError> {
     let pid = answer(|each| wire.copy("copy (select pg_catalog.pg_backend_pid()) to stdout", each))?;
     if let Some(pid) = number(&pid).and_then(Pid::from_raw) {
         let _refused = setpriority_process(Some(pid), LAST);
+        // Each backend is a session of its own, and where sessions share the processor fairly (sched(7), "The autogroup feature") only this counts.
+        let _refused = std::fs::write(format!("/proc/{}/autogroup", pid.as_raw_nonzero()), LAST.to_string());
     }
     Ok(())
 }
