@@ -150,10 +150,11 @@ impl RunFile {
 
     /// How a run stands that goes by the name of another host.
     fn elsewhere(&self) -> Standing {
+        // Where locks do not tell all, one that is held says as little as one that is not: whoever would go on with the run holds it too.
         match () {
+            () if !place::is_of_one_machine(&self.path) => Standing::Elsewhere,
             () if is_written(&self.path) => Standing::Alive,
-            () if place::is_of_one_machine(&self.path) => Standing::Gone,
-            () => Standing::Elsewhere,
+            () => Standing::Gone,
         }
     }
 }
