@@ -1,8 +1,8 @@
 //! Temp folders that say whose they are, so that what a killed run left is found and removed by the next one.
 //!
-//! The name holds the owner's process id and the time that process started, so that a folder is recognisable from its first
-//! moment and a reused id is no owner; a lock held by the owner protects it from sweepers that see other processes (another
-//! container over the same temp folder). This module does not know what is in the folders, and stops nobody who works there.
+//! The name holds the owner's process id, the time that process started and the namespace that both are of, so that a folder is
+//! recognisable from its first moment and a reused id is no owner; a lock held by the owner protects it from sweepers that see other
+//! processes (another container over the same temp folder). This module does not know what is in the folders, and stops nobody who works there.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -21,7 +21,7 @@ const KINDS: [&str; 3] = ["pass", "stage", "gpg"];
 /// The file that the owner keeps locked.
 const LOCK: &str = "owner.lock";
 
-/// How long a folder without a lock is left alone: its owner may just be making it.
+/// How long a folder without a lock is left alone whose owner lives where its processes are not seen: it may just be making it.
 const GRACE: Duration = Duration::from_mins(1);
 
 /// A folder of ours with mode 0700, removed when dropped.
@@ -33,14 +33,14 @@ pub struct OwnedFolder {
 }
 
 impl OwnedFolder {
-    /// Makes `runner-<kind>-<pid>-<start time>-<random>` in a folder.
+    /// Makes `runner-<kind>-<pid>-<start time>-<namespace>-<random>` in a folder.
     ///
     /// # Errors
     /// When it can not be made or locked.
     pub fn create(kind: &str, parent: &Path) -> io::Result<Self> {
         let pid = std::process::id();
         let start = start_time(pid).unwrap_or(0);
-        let name = format!("{}{pid}-{start}-", prefix(kind));
+        let name = format!("{}{pid}-{start}-{}-", prefix(kind), namespace());
         // Said here, for unless it is asked for another mode, tempfile leaves that to the umask.
         let temp = tempfile::Builder::new().prefix(&name).permissions(Permissions::from_mode(0o700)).tempdir_in(parent)?;
         let lock = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(temp.path().join(LOCK))?;
@@ -78,7 +78,7 @@ pub fn is_stale(path: &Path, kind: &str, is_ours: impl Fn(u32) -> bool) -> bool 
 pub fn abandoned(path: &Path) -> Option<Abandoned> {
     match File::open(path.join(LOCK)) {
         Ok(file) => file.try_lock().is_ok().then_some(Abandoned { _lock: Some(file) }),
-        Err(_) => (age(path) >= GRACE).then_some(Abandoned { _lock: None }),
+        Err(_) => (is_of_here(path) || age(path) >= GRACE).then_some(Abandoned { _lock: None }),
     }
 }
 
@@ -90,6 +90,18 @@ fn prefix(kind: &str) -> String {
 fn owner(name: &str, kind: &str) -> Option<(u32, u64)> {
     let mut parts = name.strip_prefix(&prefix(kind))?.splitn(3, '-');
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Whether the owner of a folder is a process that would be seen here if it lived: one that is dead is not making it any more.
+fn is_of_here(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let told = name.split('-').nth(4).and_then(|told| told.parse().ok());
+    told.is_some_and(|told: u64| told == namespace() && told != 0)
+}
+
+/// Which processes are seen here: the inode of the process namespace (namespaces(7)); 0 where that is not known.
+fn namespace() -> u64 {
+    std::fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino())
 }
 
 /// When a living process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat` (proc(5)), counted behind the
@@ -131,13 +143,15 @@ mod tests {
         };
         let me = std::process::id();
         let (dead, young, locked) = (make("pass-1-1-dead"), make("stage-1-1-young"), make("gpg-1-1-locked"));
+        // Killed between the making of its folder and that of its lock.
+        let unfinished = make(&format!("stage-1-1-{}-unfinished", namespace()));
         let unlocked = make(&format!("stage-{me}-{}-unlocked", start_time(me).unwrap()));
         let (reused, other) = (make(&format!("gpg-{me}-1-reused")), make("pg-1-1-other"));
         let locks = [&dead, &locked, &unlocked, &reused, &other].map(|folder| File::create(folder.join(LOCK)).unwrap());
         locks[1].try_lock().unwrap();
         let mut swept = sweep_stale(parent.path());
         swept.sort();
-        let mut expected = [dead, reused];
+        let mut expected = [dead, reused, unfinished];
         expected.sort();
         assert_eq!(swept, expected);
         assert!([ours.path(), &young, &locked, &unlocked, &other].iter().all(|kept| kept.exists()));
