@@ -347,14 +347,18 @@ fn put_copy(point: &Point, far: &LocalStore) {
 }
 
 fn remove(store: &LocalStore, point: &Point) {
-    shelf::of(store, &point.run).iter().for_each(|key| store.delete(key).unwrap());
+    for key in &shelf::of(store, &point.run) {
+        store.delete(key).unwrap();
+    }
 }
 
 #[test]
 fn log_sync_writes_what_each_store_keeps_and_takes_back_what_is_gone() {
     let (server, bench, vault, far) = shelves();
     let points = [point(1), Point { level: Some(Level::Proven), ..point(25) }, point(49)];
-    points.iter().for_each(|point| point.put(&vault));
+    for point in &points {
+        point.put(&vault);
+    }
     points[..2].iter().for_each(|point| put_copy(point, &far));
     let first = sync(&bench, &[]);
     first.is(0, &[]);

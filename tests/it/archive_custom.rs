@@ -284,7 +284,7 @@ fn an_archive_that_can_not_be_read_passes_and_gets_no_positions() {
         let (stream, places) = placing(cut(&bytes[..length], &[64]));
         assert!(collect(stream, usize::MAX).unwrap() == bytes[..length]);
         for (at, right) in places.corrections() {
-            assert!(*at as usize + right.len() <= length, "cut after {length}");
+            assert!(usize::try_from(*at).unwrap() + right.len() <= length, "cut after {length}");
         }
     }
     let (stream, places) = placing(cut(b"-- a script, which is no archive", &[5]));

@@ -119,7 +119,7 @@ fn moved(journal: &Path) {
     for event in lines.iter_mut().filter(|event| event["event"] == "run-started" || event["event"] == "run-resumed") {
         (event["host"], event["pid"]) = ("pod-1".into(), 7.into());
     }
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines.iter().map(Value::to_string).chain([String::new()]).collect::<Vec<_>>().join("\n");
     std::fs::File::create(journal).unwrap().write_all(text.as_bytes()).unwrap();
 }
 

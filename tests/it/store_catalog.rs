@@ -148,7 +148,9 @@ impl ObjectStore for Forgetful<'_> {
     fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, StoreError> {
         let listed = self.0.list(prefix)?;
         if let Some(pruned) = self.2.lock().unwrap().pop() {
-            of(self.0, &pruned.run).iter().for_each(|key| self.0.delete(key).unwrap());
+            for key in &of(self.0, &pruned.run) {
+                self.0.delete(key).unwrap();
+            }
         }
         Ok(listed.into_iter().filter(|object| !object.key.contains(self.1)).collect())
     }

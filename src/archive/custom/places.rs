@@ -19,13 +19,16 @@ use crate::stream::{Chunk, Pull, Stopper, Stream, StreamError, fused};
 /// The state of an offset that is set: `K_OFFSET_POS_SET`.
 const SET: u8 = 2;
 
+/// Bytes that belong at a position of the archive.
+pub type Correction = (u64, Vec<u8>);
+
 /// The bytes that are to be written over others, each at its place, once the stream has reached its verified end.
 #[derive(Debug, Clone, Default)]
-pub struct Places(Arc<OnceLock<Vec<(u64, Vec<u8>)>>>);
+pub struct Places(Arc<OnceLock<Vec<Correction>>>);
 
 impl Places {
     /// Position in the archive and what belongs there; nothing before the end, or if the archive has its positions or none can be told.
-    pub fn corrections(&self) -> &[(u64, Vec<u8>)] {
+    pub fn corrections(&self) -> &[Correction] {
         self.0.get().map_or(&[], Vec::as_slice)
     }
 }
@@ -163,7 +166,7 @@ impl Walk {
     }
 
     /// What is to be written over the table of contents; nothing if the archive ends inside a block.
-    fn corrections(self) -> Vec<(u64, Vec<u8>)> {
+    fn corrections(self) -> Vec<Correction> {
         let whole = matches!(self.stage, Stage::Blocks(_, Next::Block)) && self.kept.is_empty();
         let placed = |(entry, (at, width)): (&i64, &(u64, usize))| {
             let position = self.found.get(entry)?.to_le_bytes();
