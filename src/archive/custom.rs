@@ -5,7 +5,7 @@
 //! behind the blocks where the file was opened to append (`pg_dump > FILE` of 16 and later). This module does not seek.
 
 mod blocks;
-pub(super) mod places;
+pub(super) mod positions;
 
 use self::blocks::Blocks;
 use super::contents::Contents;

@@ -34,7 +34,7 @@ pub use changes::{Changes, changes};
 pub use compare::{Comparison, compare, of_database};
 pub use confined::confined;
 pub use cursor::words;
-pub use custom::places::{Correction, Places, placing};
+pub use custom::positions::{Correction, Positions, placing};
 pub use difference::{Difference, Object};
 pub use digest::ContentDigest;
 pub use header::{Written, written};

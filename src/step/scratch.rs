@@ -41,6 +41,15 @@ impl AcceptSink for RestoreScratch {
     }
 }
 
+/// Ends the reading beside a load however the load ends: a defect in it must not leave somebody who reads for ever.
+struct Ends<'a>(&'a Cancel);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.cancel("everything is loaded", false);
+    }
+}
+
 /// A stream that ends, with an error, once nobody has use for it.
 struct Until {
     input: Stream,
@@ -119,8 +128,9 @@ impl RestoreScratch {
         };
         let (done, early) = std::thread::scope(|scope| {
             let early = scope.spawn(|| Early::read(&live, encoding));
+            let ends = Ends(&loaded);
             let done = load();
-            loaded.cancel("everything is loaded", false);
+            drop(ends);
             (done, early.join())
         });
         // One that died has read nothing that counts.

@@ -24,9 +24,9 @@ pub type Correction = (u64, Vec<u8>);
 
 /// The bytes that are to be written over others, each at its place, once the stream has reached its verified end.
 #[derive(Debug, Clone, Default)]
-pub struct Places(Arc<OnceLock<Vec<Correction>>>);
+pub struct Positions(Arc<OnceLock<Vec<Correction>>>);
 
-impl Places {
+impl Positions {
     /// Position in the archive and what belongs there; nothing before the end, or if the archive has its positions or none can be told.
     pub fn corrections(&self) -> &[Correction] {
         self.0.get().map_or(&[], Vec::as_slice)
@@ -34,15 +34,15 @@ impl Places {
 }
 
 /// Passes a custom-format archive on unchanged and looks where its data lies.
-pub fn placing(archive: Stream) -> (Stream, Places) {
-    let places = Places::default();
-    (fused(Placing { archive, walk: Some(Walk::default()), places: places.clone() }), places)
+pub fn placing(archive: Stream) -> (Stream, Positions) {
+    let positions = Positions::default();
+    (fused(Placing { archive, walk: Some(Walk::default()), positions: positions.clone() }), positions)
 }
 
 struct Placing {
     archive: Stream,
     walk: Option<Walk>,
-    places: Places,
+    positions: Positions,
 }
 
 impl Pull for Placing {
@@ -52,7 +52,7 @@ impl Pull for Placing {
             (Some(mut walk), Some(chunk)) => walk.feed(chunk).ok().map(|()| walk),
             (Some(walk), None) => {
                 // There is one end.
-                let _first = self.places.0.set(walk.corrections());
+                let _first = self.positions.0.set(walk.corrections());
                 None
             }
             (None, _) => None,
